@@ -153,7 +153,7 @@ def judge(
 
 
 def from_database(data: Path, home: Path, members: int) -> None:
-    """Print what all of ``workbench duplicates`` takes on a club of this size: at most a minute and 2 GB."""
+    """Print what all of ``workbench duplicates`` takes on a club of this size."""
     url = embedded_url(data, "duplicates")
     with psycopg.connect(url) as connection:
         club = build_club(connection, dialect="application", members=members, imports=home / "duplicates")
@@ -178,7 +178,7 @@ def from_database(data: Path, home: Path, members: int) -> None:
     print(
         f"duplicates, from PostgreSQL: {members:,} members, {club.registrations:,} registrations:"
         f" {seconds:.1f} s, {used.ru_utime + used.ru_stime:.1f} s of processor, {used.ru_maxrss / 1024:.0f} MB"
-        f"     (at most 60 s, 2048 MB); {len(found & truth.persons):,} of {len(truth.persons):,} pairs,"
+        f"     (at most 30 s of processor, 1024 MB); {len(found & truth.persons):,} of {len(truth.persons):,} pairs,"
         f" {len(found - truth.persons):,} false"
     )
 

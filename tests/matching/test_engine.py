@@ -52,7 +52,7 @@ ROWS = st.lists(
 )
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(ROWS, st.randoms(use_true_random=False))
 def test_whatever_the_values_the_order_does_not_matter(values, chance):
     rows = [Row(f"id{number:02d}", *each) for number, each in enumerate(values)]
