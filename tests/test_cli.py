@@ -148,8 +148,8 @@ def test_a_wrong_address_is_said_plainly(shell, tmp_path, empty_url):  # noqa: F
         '[environments.club]\nkind = "development"\nurl_env = "CLUB_URL"\n'
     )
     for url, code, said in (
-        ("not a url", 2, "is not a database URL"),
-        ("mysql://u:hunter22secret@db/club", 2, "is not a database URL"),
+        ("not a url", 2, "$CLUB_URL"),
+        ("mysql://u:hunter22secret@db/club", 2, "$CLUB_URL"),
         ("postgresql://u:hunter22secret@127.0.0.1:1/club", 4, "No connection"),
         ("postgresql://u:hunter22secret@prod-db/club", 3, "says production"),
         (empty_url, 4, "not Murmurant's database"),
