@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import date, datetime
+from datetime import date
 from functools import lru_cache
 from itertools import islice
 from typing import Any, NamedTuple
@@ -25,7 +25,11 @@ PARTS = {
         "_own": "INTEGER",  # how many signs it has beyond its owner's name
     },
     "phone": {"": "VARCHAR"},
-    "date": {"": "INTEGER", "_turned": "INTEGER"},  # days since 1970; the same with day and month exchanged
+    "joined": {"": "VARCHAR", "_day": "INTEGER"},  # YYYYMMDD; days since 1970, where there is such a day
+    "date": {"": "VARCHAR", "_day": "INTEGER"},
+    "identifier": {"": "VARCHAR"},
+    "address": {"": "VARCHAR", "_numbers": "VARCHAR"},
+    "name": {"": "VARCHAR"},
 }
 """The columns that a field of each kind is folded to, behind the field's name, and their types."""
 
@@ -128,13 +132,15 @@ def own_part(local: str, names: tuple[str, ...]) -> str:
     return rest if len(rest) > 1 or rest not in initials else ""
 
 
-def fold_day(day: date | None) -> tuple[int | None, int | None]:
-    """Return a day as days since 1970, and the day it is with day and month in each other's place, if there is one."""
+def fold_day(day: date | str | None) -> tuple[str | None, int | None]:
+    """Return a day as YYYYMMDD, and as days since 1970; the latter None where a text's day is none."""
     if day is None:
         return None, None
-    day = day.date() if isinstance(day, datetime) else day
-    turned = day.replace(month=day.day, day=day.month) if day.day <= 12 else None
-    return (day - _EPOCH).days, (turned - _EPOCH).days if turned else None
+    digits = day.strftime("%Y%m%d") if isinstance(day, date) else _NO_DIGITS.sub("", str(day))[:8]
+    try:
+        return digits, (date.fromisoformat(digits) - _EPOCH).days
+    except ValueError:
+        return digits or None, None
 
 
 def fold_rows(rows: Iterable[Sequence[Any]], fields: Mapping[str, str]) -> Iterator[list[tuple[Any, ...]]]:
@@ -170,8 +176,16 @@ def _fold(kind: str, value: Any, given: str, family: str) -> Sequence[Any]:
             return (family or None,)
         case "phone":
             return (fold_phone(value) or None,)
-        case "date":
+        case "name":
+            return (fold_name(value).words or None,)
+        case "date" | "joined":
             return fold_day(value)
+        case "identifier":
+            return ("".join(normalise(str(value or "")).split()) or None,)
+        case "address":
+            words = normalise(str(value or "")).split()
+            numbers = " ".join(word for word in words if any(map(str.isdigit, word)))
+            return " ".join(words) or None, numbers or None
     address = fold_email(value)
     if address is None:
         return (None,) * len(PARTS["email"])

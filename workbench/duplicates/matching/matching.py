@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from sqlalchemy import Connection, select
 
+from workbench.duplicates.matching.fields import FIELDS, Comparison
 from workbench.duplicates.matching.model import (
     DEFAULT_THRESHOLD,
-    FIELDS,
     OFFER_THRESHOLD,
-    Comparison,
     Model,
+    changed,
     comparisons,
     splink_settings,
 )
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 _FETCH = 20_000
 _MEMORY = "2GB"  # what does not fit is spilt to disk
-_WORTH_TELLING = 0.05  # bits
 _HOUSEMATES = "could be two people of one household"
 
 
@@ -92,6 +91,8 @@ def match_people(
 ) -> pd.DataFrame:
     """Find who is probably one person among rows of an id and the values of some fields; see `match_members`.
 
+    ``attrs["model"]`` is the model that was used: the one given, else the shipped one with what `refine` estimated.
+
     Raises
     ------
     ValueError
@@ -100,27 +101,73 @@ def match_people(
     import duckdb
 
     from workbench.duplicates.matching.prepare import prepare
+    from workbench.duplicates.matching.training import ENOUGH, FLOOR, count_random, refine
 
     check_threshold(threshold)
-    model = model or Model.shipped()
+    used = model or Model.shipped()
     with tempfile.TemporaryDirectory(prefix="workbench-matching-") as folder, duckdb.connect() as connection:
         connection.execute(f"SET memory_limit = '{_MEMORY}'; SET preserve_insertion_order = false")
         connection.execute("SET temp_directory = ?", [folder])
         if threads is not None:
             connection.execute(f"SET threads = {int(threads)}")
-        counts = prepare(connection, rows, fields, model)
-        compared = comparisons(model, max(counts.members, 2), counts.near_days, counts.named_addresses)
-        strangers = log2(model.duplicates_each / max(counts.members - 1, 1))
-        housemates = log2(model.duplicates_each / model.housemates_each)
-        found = [
-            _predict(connection, model, compared, odds, threshold, home=home).assign(
-                weight_prior=strangers, weight_household=odds - strangers
-            )
-            for home, odds in ((False, strangers), (True, housemates))
-        ]
-    frame = _judge(pd.concat(found, ignore_index=True), compared, threshold)
-    frame.attrs["said"] = list(counts.said)
+        counts = prepare(connection, rows, fields, used)
+        members, said = counts.members, list(counts.said)
+        compared = comparisons(used, max(members, 2), counts.named_addresses, counts.kinds)
+        told_apart = not {"date", "identifier"}.isdisjoint(counts.kinds.values())
+        compared = count_random(connection, compared, members, used)
+        found = _weigh(
+            connection, used, compared, members, threshold if model else min(threshold, FLOOR), told_apart
+        )
+        if model is None:
+            refined = refine(found, compared, members, used, shares=members >= ENOUGH, told_apart=told_apart)
+            said += estimates(used, refined, members)
+            if refined != used:
+                used, compared = refined, [changed(each, refined) for each in compared]
+                connection.register("likely", found[["place_l", "place_r"]])
+                connection.execute(
+                    "CREATE OR REPLACE TABLE pairs AS SELECT pairs.* FROM pairs"
+                    " JOIN likely ON join_key_l = place_l AND join_key_r = place_r"
+                )
+                found = _weigh(connection, used, compared, members, threshold, told_apart)
+    frame = _judge(found, compared, threshold)
+    frame.attrs["said"] = said
+    frame.attrs["model"] = used
     return frame
+
+
+def estimates(shipped: Model, refined: Model, members: int) -> Iterable[str]:
+    """Say what was estimated from the members, and how many they are."""
+    if refined.duplicates_each > shipped.duplicates_each:
+        yield (
+            f"Duplicates are taken to be as frequent as these {members:,} members show: {refined.duplicates_each:.2f}"
+            f" further records of a member on average, not {shipped.duplicates_each}."
+        )
+    if count := sum(map(len, refined.shares.values())):
+        yield f"{count} shares of the model were estimated from these {members:,} members."
+
+
+def _weigh(
+    connection: DuckDBPyConnection,
+    model: Model,
+    compared: list[Comparison],
+    members: int,
+    threshold: float,
+    told_apart: bool,
+) -> pd.DataFrame:
+    """Weigh all pairs, against strangers or against housemates; in the order of their ids."""
+    strangers = log2(model.duplicates_each / max(members - 1, 1))
+    # Where nothing tells housemates apart, two who may live together are as likely two however many duplicates there are.
+    each = (
+        model.duplicates_each if told_apart else min(model.duplicates_each, Model.shipped().duplicates_each)
+    )
+    housemates = log2(each / model.housemates_each)
+    found = [
+        _predict(connection, model, compared, odds, threshold, home=home).assign(
+            weight_prior=strangers, weight_household=odds - strangers
+        )
+        for home, odds in ((False, strangers), (True, housemates))
+    ]
+    return pd.concat(found, ignore_index=True).sort_values(["place_l", "place_r"], ignore_index=True)
 
 
 def evidence(pair: pd.Series[Any]) -> dict[str, float]:
@@ -159,12 +206,16 @@ def _predict(
     scored = linker.inference.predict(max(threshold - 1e-6, 0) or None, warning_mode="never")
     columns = [
         f"{len(each.levels) - 1} - gamma_{each.name} AS level_{each.name}, mw_{each.name}"
-        + (f" + mw_tf_adj_{each.name}" if not home and any(level.term for level in each.levels) else "")
+        + (
+            f" + mw_tf_adj_{each.name}"
+            if any(level.term and not (home and level.home) for level in each.levels)
+            else ""
+        )
         + f" AS weight_{each.name}"
         for each in compared
     ]
     return connection.execute(
-        f"""SELECT l.id AS "left", r.id AS "right", match_probability AS probability, {", ".join(columns)}
+        f"""SELECT place_l, place_r, l.id AS "left", r.id AS "right", match_probability AS probability, {", ".join(columns)}
         FROM {scored.physical_name} JOIN people AS l ON l.place = place_l JOIN people AS r ON r.place = place_r"""
     ).df()
 

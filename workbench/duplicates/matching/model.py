@@ -11,11 +11,13 @@ counted, so that a club of 200 needs no training. `Model.read` takes others.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, Self
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from workbench.duplicates.matching.fields import FIELDS, KINDS, Comparison, Level, further_comparisons
 from workbench.errors import UsageError
 
 DEFAULT_THRESHOLD = 0.7
@@ -24,58 +26,8 @@ DEFAULT_THRESHOLD = 0.7
 OFFER_THRESHOLD = 0.99
 """From this probability on, and with nothing serious against it, a pair is offered without review."""
 
-FIELDS = {
-    "first_name": "given",
-    "last_name": "family",
-    "email": "email",
-    "phone": "phone",
-    "joined_at": "date",
-}
-"""The columns that are compared, each with its kind."""
-
 PETS = (150.0, 50.0, 18.0, 6.0)
 """How much more often one person has two forms of a name than two strangers have them: classes."""
-
-
-class Level(NamedTuple):
-    """One way in which two records agree or differ.
-
-    Attributes
-    ----------
-    label : str
-        What people are told: the explanation; what stands in brackets tells levels of one explanation apart.
-    condition : str
-        SQL over the two records ``l`` and ``r``; the first level of a comparison whose condition holds counts.
-    m : float
-        Its share among pairs of one person.
-    u : float
-        Its share among pairs of strangers; with a term, as a multiple of the value's own share.
-    home : float, optional
-        Its share among housemates; else as among strangers.
-    term : str
-        The column whose value's share (``tf_...``) is a factor of ``u``: what is rare proves more.
-    least : float
-        The least share of a value, so that nothing proves more than it can.
-    sure : bool
-        Whether it leaves no doubt that a person would want to look into.
-    """
-
-    label: str
-    condition: str
-    m: float
-    u: float
-    home: float | None = None
-    term: str = ""
-    least: float = 0.0
-    sure: bool = False
-
-
-class Comparison(NamedTuple):
-    """One thing that two records are compared by; ``missing``: the condition under which nothing can be said."""
-
-    name: str
-    missing: str
-    levels: tuple[Level, ...]
 
 
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -121,7 +73,11 @@ class Model(BaseModel):
 
     @model_validator(mode="after")
     def _names_what_is_there(self) -> Self:
+        further = [name for name in self.shares if name not in {each.name for each in comparisons(self)}]
+        kinds = {f"{kind} of {name}": kind for name in further for kind in KINDS}
         known = {each.name: {level.label for level in each.levels} for each in comparisons(self)}
+        labels_of_kinds = {level.label for each in further_comparisons(kinds, 2) for level in each.levels}
+        known |= dict.fromkeys(further, labels_of_kinds)
         for name, labels in self.shares.items():
             for label in labels:
                 if label not in known.get(name, ()):
@@ -168,6 +124,8 @@ _ADVICE = "Model.shipped().write(FILE) writes a file that has every parameter, t
 # Conditions that several levels speak of. Two first names exchanged with the surnames, as they stand or misspelt:
 _CROSSED = "(l.first_name = r.last_name AND l.last_name = r.first_name AND l.first_name <> r.first_name)"
 _SAME_NAMES = "(l.first_name = r.first_name AND l.last_name = r.last_name)"
+_HALF_CROSSED = """((l.first_name = r.last_name AND l.first_name IS DISTINCT FROM r.first_name AND (l.last_name IS NULL OR r.first_name IS NULL))
+    OR (l.last_name = r.first_name AND l.last_name IS DISTINCT FROM r.last_name AND (l.first_name IS NULL OR r.last_name IS NULL)))"""
 _ALIAS = "coalesce(array_contains(l.kin, r.first_name), FALSE)"
 
 
@@ -224,7 +182,7 @@ def _first_name(model: Model) -> Comparison:
     known = "l.first_known AND r.first_known"
     return Comparison(
         "first_name",
-        "l.first_name IS NULL OR r.first_name IS NULL",
+        f"l.first_name IS NULL OR r.first_name IS NULL OR {_HALF_CROSSED}",
         (
             Level("first name and surname exchanged", _CROSSED, 0.64 * model.exchanged, 1, 2.5e-5, "names", 1e-12, sure=True),
             Level("first name and surname exchanged (misspelt)", _NEARLY_CROSSED, 0.05 * model.exchanged, 1, 2.2e-6, "names", 1e-11, sure=True),
@@ -243,6 +201,7 @@ def _first_name(model: Model) -> Comparison:
             Level("first name but for a typing error", _typo("first_name"), 0.07, 0.07, 0.0003, "first_name", 1e-4, sure=True),
             Level("alike but two first names", f"{_similar('first_name')} AND {known}", 0.001, 0.1, sure=True),
             Level("similar first name", _similar("first_name"), 0.02, 0.02, 0.0005, "first_name", 1e-4, sure=True),
+            Level("first names distantly alike", f"(jaro_winkler_similarity(l.first_name, r.first_name) >= 0.8 OR {_typo('first_name', 2, 4)})", 0.02, 0.02),
             Level("different first name", "ELSE", 0.004, 0.99),
         ),
     )  # fmt: skip
@@ -253,7 +212,7 @@ def _last_name() -> Comparison:
     known = "l.last_known AND r.last_known"
     return Comparison(
         "surname",
-        f"l.last_name IS NULL OR r.last_name IS NULL OR {_CROSSED} OR {_NEARLY_CROSSED} OR {_SAME_NAMES}",
+        f"l.last_name IS NULL OR r.last_name IS NULL OR {_HALF_CROSSED} OR {_CROSSED} OR {_NEARLY_CROSSED} OR {_SAME_NAMES}",
         (
             Level("same surname", _squeezed("last_name"), 0.84, 1, 0.85, "last_name", 1e-4, sure=True),
             Level("another surname", _unlike("last_name"), 0.04, 0.99, 0.15),
@@ -262,6 +221,7 @@ def _last_name() -> Comparison:
             Level("surname but for a typing error", _typo("last_name"), 0.07, 0.07, 0.007, "last_name", 1e-4, sure=True),
             Level("alike but two surnames", f"{_similar('last_name')} AND {known}", 0.005, 0.095, sure=True),
             Level("similar surname", _similar("last_name"), 0.02, 0.02, 0.004, "last_name", 1e-4, sure=True),
+            Level("surnames distantly alike", f"(jaro_winkler_similarity(l.last_name, r.last_name) >= 0.8 OR {_typo('last_name', 2, 4)})", 0.02, 0.02, 0.02),
             Level("different surname", "ELSE", 0.04, 0.99, 0.15),
         ),
     )  # fmt: skip
@@ -313,6 +273,7 @@ def _email(members: int, named: float) -> Comparison:
             Level("same e-mail, the tag says another first name", f"{mailbox} AND l.email_dotted = r.email_dotted AND l.email_called <> r.email_called", 0.02, 1, 0.03, "email", sure=True),
             Level("same e-mail but for case or tag", f"{mailbox} AND l.email_dotted = r.email_dotted", 0.60, 1, 0.03, "email", sure=True),
             Level("same e-mail but for its dots", mailbox, 0.60, 1, 0.003, "email", sure=True),
+            Level("same e-mail but for a slip in its domain", f"{elsewhere} AND damerau_levenshtein(l.email_domain, r.email_domain) <= 2 AND least(length(l.email_domain), length(r.email_domain)) >= 10", 0.05, 1, None, "email", 1e-4, sure=True),
             Level("similar e-mail (the same elsewhere)", f"{elsewhere} AND least(l.email_own, r.email_own) > 0", 0.10, 500, 0.004, "email_own", 1.5e-4 / members, sure=True),
             Level("similar e-mail (of the name, elsewhere, another phone)", f"{elsewhere} AND l.phone <> r.phone", 0.03, 0.06),
             Level("similar e-mail (of the name, elsewhere)", elsewhere, 0.10, 0.06, sure=True),
@@ -333,58 +294,35 @@ def _phone(members: int) -> Comparison:
         rest = f"substr({one}.phone, length({one}.phone) - length({other}.phone) + 1)"
         return f"(length({other}.phone) >= 7 AND length({one}.phone) > length({other}.phone) AND {rest} = {other}.phone)"
 
-    near = "(l.phone_start = r.phone_start OR l.phone_end = r.phone_end)"
     return Comparison(
         "phone",
         "l.phone IS NULL OR r.phone IS NULL",
         (
             Level("same phone", "l.phone = r.phone", 0.70, 1, 0.65, "phone", sure=True),
             Level("same phone but for its area code", f"l.phone_end = r.phone_end AND ({ends('l', 'r')} OR {ends('r', 'l')})", 0.70, 0.01 / members, sure=True),
-            Level("phone but for one digit", f"{near} AND {_typo('phone')}", 0.04, 5e-5),
+            Level("phone but for one digit", _typo("phone"), 0.04, 5e-5, counted=True),
             Level("different phone", "ELSE", 0.26, 1, 0.34),
         ),
     )  # fmt: skip
 
 
-def _joined(near_days: float) -> Comparison:
-    """Compare the days of joining; how many strangers share one is counted, since imports give one day to all."""
-    often = max(near_days, 0.0003)
-    near = "abs(l.joined_at - r.joined_at) <= 31 OR l.joined_at_turned = r.joined_at"
-    return Comparison(
-        "joined",
-        "l.joined_at IS NULL OR r.joined_at IS NULL",
-        (
-            Level("joined on the same day", "l.joined_at = r.joined_at", 0.50, 1, 0.30, "joined_at"),
-            Level("joined about the same time", near, 0.07, max(min(often, 0.25), 0.0003)),
-            Level("joined on another day", "ELSE", 0.40, max(1 - often, 0.40), 0.70),
-        ),
-    )
-
-
 def comparisons(
-    model: Model, members: int = 2, near_days: float = 0.0, named: float = 0.0
+    model: Model, members: int = 2, named: float = 0.0, fields: Mapping[str, str] = FIELDS
 ) -> list[Comparison]:
     """Return the model's comparisons for a club of so many members, with the shares that were given instead."""
-    shipped = [
-        _first_name(model),
-        _last_name(),
-        _generation(),
-        _email(members, named),
-        _phone(members),
-        _joined(near_days),
-    ]
-    return [
-        each._replace(
-            levels=tuple(
-                _changed(level, model.shares.get(each.name, {}).get(level.label)) for level in each.levels
-            )
-        )
-        for each in shipped
-    ]
+    shipped = [_first_name(model), _last_name(), _generation(), _email(members, named), _phone(members)]
+    shipped += further_comparisons(fields, members)
+    return [changed(each, model) for each in shipped]
 
 
-def _changed(level: Level, shares: Shares | None) -> Level:
-    return level._replace(**shares.model_dump(exclude_none=True)) if shares else level
+def changed(compared: Comparison, model: Model) -> Comparison:
+    """Return a comparison with the shares that the model was given."""
+    given = model.shares.get(compared.name, {})
+    levels = (
+        level._replace(**given[level.label].model_dump(exclude_none=True)) if level.label in given else level
+        for level in compared.levels
+    )
+    return compared._replace(levels=tuple(levels))
 
 
 def _by_side(condition: str) -> str:

@@ -12,12 +12,16 @@ from dataclasses import dataclass
 from math import log2
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from workbench.duplicates.matching.fields import FIELDS
 from workbench.duplicates.matching.folding import PARTS, fold_rows
-from workbench.duplicates.matching.model import FIELDS, PETS, Model
+from workbench.duplicates.matching.model import PETS, Model
 from workbench.duplicates.matching.names import UNLISTED, census, kin
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
+
+_SPREAD = 20 * 365
+"""Days that the middle half of joining days must span to be taken for days of birth."""
 
 LARGEST_BLOCK = 50
 """Members that may share a key: 1225 pairs."""
@@ -35,22 +39,52 @@ class Key(NamedTuple):
     said: str
     shared: str
     further: str
+    words: tuple[str, ...] = ("first_name", "last_name")
 
 
-KEYS = (
+_KEYS = (
     Key("mailbox", "email", "names"),
     Key("phone number", "phone", "names"),
-    Key("both names", "names", "joined_at // 31"),
+    Key("both names", "names", "joined_at_day // 31"),
+    Key("the beginnings of both names", "starts", "joined_at"),
     Key("local part of the e-mail address", "email_local", "names"),
-    Key("a name and the day of joining", "word || '|' || joined_at", "phone_end"),
     Key("a name and the end of the phone number", "word || '|' || phone_end", "joined_at"),
     Key("a name and the beginning of the phone number", "word || '|' || phone_start", "joined_at"),
     Key("a name and the end of the e-mail address", "word || '|' || email_end", "joined_at"),
     Key("a name and the beginning of the e-mail address", "word || '|' || email_start", "joined_at"),
-    Key(
-        "the day of joining and the end of the e-mail address", "joined_at || '|' || email_end", "first_name"
-    ),
 )
+_DAY_KEYS = (
+    Key("a name and the day", "word || '|' || {0}", "phone_end"),
+    Key("the day and the end of the e-mail address", "{0} || '|' || email_end", "first_name"),
+)
+_DATE_KEYS = (
+    Key("the day", "{0}", "initials"),
+    Key("a name and the day of the year", "word || '|' || substr({0}, 5)", "substr({0}, 3, 1)"),
+    Key("a name, month and year", "word || '|' || substr({0}, 1, 6)", "initials"),
+)
+_FIELD_KEYS = {
+    "joined": _DAY_KEYS,
+    "date": (*_DAY_KEYS, *_DATE_KEYS),
+    "identifier": (Key("the {0}", "{0}", "initials"),),
+    "address": (
+        Key("the {0}", "{0}", "first_name"),
+        Key("a name and the {0}'s numbers", "word || '|' || {0}_numbers", "joined_at"),
+    ),
+    "email": (Key("the {0}", "word", "names", ("email", "{0}")),),
+    "phone": (Key("the {0}", "word", "names", ("phone", "{0}")),),
+    "name": (Key("the {0}", "word", "joined_at", ("last_name", "{0}")),),
+}
+
+
+def keys(fields: Mapping[str, str]) -> Iterable[Key]:
+    """Yield what two members must share to be compared, by the fields that there are."""
+    yield from _KEYS
+    for field, kind in fields.items():
+        if kind != FIELDS.get(field) or kind == "joined":
+            for key in _FIELD_KEYS.get(kind, ()):
+                said, shared, further = (text.format(field) for text in key[:3])
+                yield Key(said, shared, further, tuple(word.format(field) for word in key.words))
+
 
 _SHARES = """
     CREATE TABLE {0}_shares AS
@@ -71,6 +105,8 @@ _PEOPLE = """
     SELECT folded.*, cast(row_number() OVER (ORDER BY id) AS integer) AS place,
         least(first_name, last_name) || ' ' || greatest(first_name, last_name) AS names,
         first_name || '|' || last_name AS both_names,
+        least(substr(first_name, 1, 3), substr(last_name, 1, 3)) || greatest(substr(first_name, 1, 3), substr(last_name, 1, 3)) AS starts,
+        least(substr(first_name, 1, 1), substr(last_name, 1, 1)) || greatest(substr(first_name, 1, 1), substr(last_name, 1, 1)) AS initials,
         coalesce(given.known, FALSE) AS first_known, given.share AS first_share, coalesce(family.known, FALSE) AS last_known,
         kin.forms AS kin, kin.likely AS pets, kin_last.forms AS kin_last, substr(last_name, 1, 2) AS last_start,
         regexp_replace(email_local, '[^0-9]', '', 'g') AS email_digits,
@@ -106,11 +142,20 @@ _TERMS = {
         FROM people WHERE email IS NOT NULL GROUP BY email""",
     "phone": """SELECT phone, least((0.01 + {housemates} * 0.0975 + greatest(any_value(phone_names) - {family} - 1, 0)) / {members}, 0.5) AS tf_phone
         FROM people WHERE phone IS NOT NULL GROUP BY phone""",
-    "joined_at": """SELECT joined_at, greatest((count(*) - 2) / (SELECT count(joined_at) FROM people), 0.0003) AS tf_joined_at
-        FROM people WHERE joined_at IS NOT NULL GROUP BY joined_at""",
     # An address made of nothing but its owner's name is another namesake's elsewhere; each sign more is a tenth as likely.
     "email_own": "SELECT email_own, 0.00045 * power(10.0, -email_own) AS tf_email_own FROM people WHERE email_own IS NOT NULL GROUP BY email_own",
 }
+
+_FIELD_TERMS = {
+    # A few initials behind a day may be one person's spellings; more are people.
+    "date": """SELECT {0}, CASE WHEN count(DISTINCT initials) > 6 THEN (count(DISTINCT both_names) - 3) / {members} ELSE 0 END AS tf_{0}
+        FROM people WHERE {0} IS NOT NULL GROUP BY {0}""",
+    "address": """SELECT {0}, least((0.01 + {housemates} * 0.5 + greatest(count(DISTINCT both_names) - {family}, 0)) / {members}, 0.5) AS tf_{0}
+        FROM people WHERE {0} IS NOT NULL GROUP BY {0}""",
+    "identifier": """SELECT {0}, least(greatest(count(DISTINCT initials) - 3, 0) / {members}, 0.5) AS tf_{0}
+        FROM people WHERE {0} IS NOT NULL GROUP BY {0}""",
+}
+_FIELD_TERMS["joined"] = _FIELD_TERMS["date"]
 
 _BLOCKS = """
     CREATE OR REPLACE TEMP TABLE keyed AS
@@ -128,13 +173,13 @@ _PAIRS = """
 """
 _LEFT_OUT = "SELECT count(DISTINCT block), count(DISTINCT place) FROM keyed WHERE size > {largest}"
 
-# Who shares two of surname, phone and mailbox may be housemates: these pairs are weighed against them.
+# Who shares two of surname, phone, mailbox and address may be housemates: these pairs are weighed against them.
 _HOUSEHOLDS = """
     CREATE TABLE pairs AS
     SELECT low AS join_key_l, high AS join_key_r, '0' AS match_key,
         CASE WHEN coalesce(l.phone = r.phone AND l.phone_names <= {family} + 1, FALSE) THEN 1 ELSE 0 END + CASE WHEN coalesce(l.email = r.email AND l.email_names <= {family}, FALSE) THEN 1 ELSE 0 END
-        + CASE WHEN coalesce(l.last_start = r.last_start OR l.first_name = r.last_name OR l.last_name = r.first_name, FALSE) THEN 1 ELSE 0 END
-        >= 2 AS home
+        + CASE WHEN coalesce(l.last_start = r.last_start OR damerau_levenshtein(l.last_name, r.last_name) = 1 OR l.first_name = r.last_name OR l.last_name = r.first_name, FALSE) THEN 1 ELSE 0 END
+        {addresses} >= 2 AS home
     FROM (SELECT DISTINCT low, high FROM candidates) JOIN people AS l ON l.place = low JOIN people AS r ON r.place = high
 """
 
@@ -147,17 +192,17 @@ class Counts:
     ----------
     members : int
         How many there are.
-    near_days : float
-        The share of pairs of members who joined on different days within a month.
     named_addresses : float
         The share of members whose address says their first name.
+    kinds : dict
+        The fields' kinds; ``date`` where days of joining turned out to be days of birth.
     said : tuple of str
         Which groups were too large to compare everybody in.
     """
 
     members: int
-    near_days: float
     named_addresses: float
+    kinds: dict[str, str]
     said: tuple[str, ...]
 
 
@@ -191,15 +236,21 @@ def prepare(
     }
     for term, query in _TERMS.items():
         run(f"CREATE TABLE tf_{term} AS {query.format(**figures)}")
-    near, named = run(
-        """SELECT (WITH days AS (SELECT joined_at AS day, count(*) AS members FROM people WHERE joined_at IS NOT NULL GROUP BY ALL),
-               total AS (SELECT sum(members) AS members FROM days)
-           SELECT coalesce(sum(one.members * other.members) / max(total.members * (total.members - 1)), 0)
-           FROM total, days AS one JOIN days AS other ON other.day BETWEEN one.day - 31 AND one.day + 31 AND one.day <> other.day),
-           (SELECT count(*) / greatest((SELECT count(*) FROM people), 1) FROM people
-           WHERE strpos(email_local, replace(first_name, ' ', '')) > 0)"""
+    kinds, said = dict(fields), []
+    for field in [field for field, kind in fields.items() if kind == "joined"]:
+        query = f"SELECT quantile_cont({field}_day, 0.75) - quantile_cont({field}_day, 0.25) FROM folded"
+        ((spread,),) = run(query).fetchall()
+        if spread is not None and spread >= _SPREAD:
+            kinds[field] = "date"
+            said.append(f"The days of {field} lie as far apart as days of birth: they are weighed as such.")
+    for field, kind in fields.items():
+        if kind in _FIELD_TERMS:
+            run(f"CREATE TABLE tf_{field} AS {_FIELD_TERMS[kind].format(field, **figures)}")
+    (named,) = run(
+        """SELECT count(*) / greatest((SELECT count(*) FROM people), 1) FROM people
+           WHERE strpos(email_local, replace(first_name, ' ', '')) > 0"""
     ).fetchall()[0]
-    return Counts(members, float(near), float(named), tuple(_block(connection)))
+    return Counts(members, float(named), kinds, (*said, *_block(connection, kinds)))
 
 
 def _fill(connection: DuckDBPyConnection, rows: Iterable[Sequence[Any]], fields: Mapping[str, str]) -> None:
@@ -261,12 +312,12 @@ def _strength(factor: float) -> int | None:
     return min(range(len(PETS)), key=lambda place: abs(log2(PETS[place]) - log2(factor)))
 
 
-def _block(connection: DuckDBPyConnection) -> Iterable[str]:
+def _block(connection: DuckDBPyConnection, fields: Mapping[str, str]) -> Iterable[str]:
     """Make the pairs worth comparing, key by key; say which groups were left out."""
     run = connection.execute
     run("CREATE TEMP TABLE candidates (low INTEGER, high INTEGER)")
-    for key in KEYS:
-        words = ("first_name", "last_name") if "word" in key.shared + key.further else ("",)
+    for key in keys(fields):
+        words = key.words if "word" in key.shared else ("",)
         parts = (
             f"SELECT place, {key.shared.replace('word', word)} AS shared, {key.further.replace('word', word)} AS further FROM people"
             for word in words
@@ -280,5 +331,10 @@ def _block(connection: DuckDBPyConnection) -> Iterable[str]:
                 f" {LARGEST_BLOCK} share it; other keys compared those of them who share more."
             )
     run("DROP TABLE keyed")
-    run(_HOUSEHOLDS.format(family=FAMILY))
+    addresses = "".join(
+        f" + CASE WHEN coalesce(l.{field} = r.{field}, FALSE) THEN 1 ELSE 0 END"
+        for field, kind in fields.items()
+        if kind == "address"
+    )
+    run(_HOUSEHOLDS.format(family=FAMILY, addresses=addresses))
     run("DROP TABLE candidates")

@@ -1,0 +1,197 @@
+"""What members are compared by, field by field, and how fields of each kind are weighed.
+
+Names, mailboxes and phone numbers speak of one another; the model weighs them (``model.py``). Here is what stands by itself:
+days, identifiers, addresses, and what a club has of a kind besides the first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+FIELDS = {
+    "first_name": "given",
+    "last_name": "family",
+    "email": "email",
+    "phone": "phone",
+    "joined_at": "joined",
+}
+"""The columns that are compared in every club, each with its kind."""
+
+KINDS = ("name", "email", "phone", "date", "address", "identifier")
+"""The kinds that a further column can be of."""
+
+
+class Level(NamedTuple):
+    """One way in which two records agree or differ.
+
+    Attributes
+    ----------
+    label : str
+        What people are told: the explanation; what stands in brackets tells levels of one explanation apart.
+    condition : str
+        SQL over the two records ``l`` and ``r``; the first level of a comparison whose condition holds counts.
+    m : float
+        Its share among pairs of one person.
+    u : float
+        Its share among pairs of strangers; with a term, as a multiple of the value's own share.
+    home : float, optional
+        Its share among housemates; else as among strangers.
+    term : str
+        The column whose value's share (``tf_...``) is a factor of ``u``: what is rare proves more.
+    least : float
+        The least share of a value, so that nothing proves more than it can.
+    sure : bool
+        Whether it leaves no doubt that a person would want to look into.
+    counted : bool
+        Whether ``u`` is counted among random pairs of the members themselves.
+    """
+
+    label: str
+    condition: str
+    m: float
+    u: float
+    home: float | None = None
+    term: str = ""
+    least: float = 0.0
+    sure: bool = False
+    counted: bool = False
+
+
+class Comparison(NamedTuple):
+    """One thing that two records are compared by; ``missing``: the condition under which nothing can be said."""
+
+    name: str
+    missing: str
+    levels: tuple[Level, ...]
+
+
+def comparison_name(field: str) -> str:
+    """Return what a field's comparison is called."""
+    return field.removesuffix("_at")
+
+
+def further_comparisons(fields: Mapping[str, str], members: int) -> list[Comparison]:
+    """Return the comparisons of the fields that stand by themselves, in the fields' order."""
+    found = []
+    for field, kind in fields.items():
+        if kind in _COMPARED:
+            found.append(_COMPARED[kind](field, members))
+        elif kind in _FURTHER and field not in FIELDS:
+            found.append(_another(field, *_FURTHER[kind]))
+    return found
+
+
+def _joined(field: str, members: int) -> Comparison:
+    """Compare the days of joining; how many strangers share one is counted, since imports give one day to all."""
+    one, other = f"l.{field}", f"r.{field}"
+    near = f"(abs({one}_day - {other}_day) <= 31 OR {_turned(one, other)})"
+    return Comparison(
+        comparison_name(field),
+        f"{one} IS NULL OR {other} IS NULL",
+        (
+            Level("joined on the same day", f"{one} = {other}", 0.50, 1, 0.30, field, 3e-4),
+            Level("joined about the same time", near, 0.07, 0.0186, counted=True),
+            Level("joined on another day", "ELSE", 0.40, 0.98, 0.70, counted=True),
+        ),
+    )
+
+
+def _turned(one: str, other: str) -> str:
+    return f"substr({one}, 1, 4) || substr({one}, 7, 2) || substr({one}, 5, 2) = {other}"
+
+
+def _date(field: str, members: int) -> Comparison:
+    """Compare days that stay, as of birth; they differ by slips, seldom by more. How often strangers' do is counted."""
+    one, other = f"l.{field}", f"r.{field}"
+    parts = " + ".join(
+        f"CASE WHEN substr({one}, {at}) = substr({other}, {at}) THEN 1 ELSE 0 END"
+        for at in ("1, 4", "5, 2", "7, 2")
+    )
+    edits = f"damerau_levenshtein({one}, {other})"
+    return Comparison(
+        comparison_name(field),
+        f"{one} IS NULL OR {other} IS NULL",
+        (
+            Level("same day", f"{one} = {other}", 0.80, 1, None, field, 1e-5),
+            Level("day but for a slip", f"({edits} = 1 OR {_turned(one, other)})", 0.06, 0.001, counted=True),
+            Level("day but for the day, month or year", f"{parts} = 2", 0.03, 0.005, counted=True),
+            Level("days of one month", f"abs({one}_day - {other}_day) <= 31", 0.01, 0.0186, counted=True),
+            Level(
+                "day but for two slips, or days of one year",
+                f"({edits} = 2 OR abs({one}_day - {other}_day) <= 366)",
+                0.04,
+                0.03,
+                counted=True,
+            ),
+            Level("another day", "ELSE", 0.07, 0.94, counted=True),
+        ),
+    )
+
+
+def _identifier(field: str, members: int) -> Comparison:
+    """Compare numbers that one person alone should have."""
+    one, other = f"l.{field}", f"r.{field}"
+    edits = f"damerau_levenshtein({one}, {other})"
+    return Comparison(
+        comparison_name(field),
+        f"{one} IS NULL OR {other} IS NULL",
+        (
+            Level("same number", f"{one} = {other}", 0.85, 1, None, field, 0.001 / members, sure=True),
+            Level("number but for a slip", f"{edits} = 1", 0.08, 1e-4, counted=True),
+            Level(
+                "number but for two slips",
+                f"{edits} = 2 AND least(length({one}), length({other})) > 5",
+                0.02,
+                1e-3,
+                counted=True,
+            ),
+            Level("another number", "ELSE", 0.05, 0.999, counted=True),
+        ),
+    )
+
+
+def _address(field: str, members: int) -> Comparison:
+    """Compare postal addresses; one person moves, and a household shares one."""
+    one, other = f"l.{field}", f"r.{field}"
+    alike = f"jaro_winkler_similarity({one}, {other})"
+    return Comparison(
+        comparison_name(field),
+        f"{one} IS NULL OR {other} IS NULL",
+        (
+            Level("same address", f"{one} = {other}", 0.55, 1, 0.85, field, 0.1 / members),
+            Level("address but for slips", f"{one}_numbers IS NOT DISTINCT FROM {other}_numbers AND {alike} >= 0.88", 0.20, 1e-4, 0.05, counted=True),
+            Level("similar address", f"{alike} >= 0.8", 0.10, 0.01, 0.02, counted=True),
+            Level("another address", "ELSE", 0.15, 0.99, 0.08, counted=True),
+        ),
+    )  # fmt: skip
+
+
+def _another(
+    field: str, what: str, first: str, alone: tuple[float, float, float], home: tuple[float, float]
+) -> Comparison:
+    """Compare a further value of a kind, also with the first of the other record."""
+    one, other = f"l.{field}", f"r.{field}"
+    across = " OR ".join(
+        f"coalesce({pair}, FALSE)"
+        for column in first.split()
+        for pair in (f"{one} = r.{column}", f"l.{column} = {other}")
+    )
+    same, slip, different = alone
+    return Comparison(
+        comparison_name(field),
+        f"({one} IS NULL OR {other} IS NULL) AND NOT ({across})",
+        (
+            Level(f"same further {what}", f"({one} = {other} OR {across})", same, 1e-4, home[0], counted=True),
+            Level(f"further {what} but for a slip", f"(least(length({one}), length({other})) > 3 AND damerau_levenshtein({one}, {other}) = 1)", slip, 1e-4, counted=True),
+            Level(f"different further {what}", "ELSE", different, 0.999, home[1], counted=True),
+        ),
+    )  # fmt: skip
+
+
+_FURTHER = {
+    "name": ("name", "first_name last_name", (0.70, 0.05, 0.25), (0.10, 0.90)),
+    "email": ("e-mail", "email", (0.50, 0.05, 0.45), (0.10, 0.90)),
+    "phone": ("phone", "phone", (0.50, 0.05, 0.45), (0.45, 0.55)),
+}
+_COMPARED = {"joined": _joined, "date": _date, "identifier": _identifier, "address": _address}
