@@ -58,6 +58,7 @@ STRICT = {"sslmode": "verify-full", "sslrootcert": "system"}
         ("search_path=crm,public", {}, (), "crm"),
         ("currentSchema=crm", {}, (), "crm"),
         ("options=-c%20search_path%3Dcrm,public", {"options": "-c search_path=crm,public"}, (), "crm"),
+        ("schema=The%20club,%20too&search_path=crm", {}, (), "The club, too"),
         ("supa=base-pooler.x&pgbouncer=true", {}, ("pgbouncer", "supa"), "public"),
         (
             "max_idle_connection_lifetime=9&pool_timeout=9",

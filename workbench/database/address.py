@@ -166,9 +166,10 @@ def parse_address(text: str, *, named: str, embedded: bool = False) -> Address:
     if "," in str(own.get("host", more.get("host"))):
         raise UsageError(f"{named} names more than one host.", f"Name the one that is meant. {_EXAMPLE}")
     # As psql would: the first schema of a search path in the URL's own options; or as other clients say it.
-    paths = [more.pop(name, "") for name in ("schema", "search_path", "currentSchema")]
-    paths += re.findall(r"search_path\s*=(.*)", more.get("options", ""))
-    schema = next((first[1] for path in paths if (first := _FIRST_OF_PATH.match(path))), "public")
+    paths = re.findall(r"search_path\s*=(.*)", more.get("options", ""))
+    paths += [more.pop(name, "") for name in ("search_path", "currentSchema")]
+    firsts = (first[1] for path in paths if (first := _FIRST_OF_PATH.match(path)))
+    schema = more.pop("schema", "") or next(firsts, "public")
     left_out = _leave_out(more, named)
     return Address(make_conninfo("", **(own | more)), schema, left_out, embedded)
 
