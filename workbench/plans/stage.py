@@ -60,8 +60,7 @@ class Stage:
         self.described = rows.table_of(catalogue, section.table)
         self.restored: tuple[str, ...] = ()
         here = {*self.described.columns}
-        other = {*section.key, *section.changed, *section.seen} - here
-        other |= set() if section.name == "insert" else here.difference(section.seen)
+        other = {*section.key, *section.changed, *section.seen} - here | here.difference(section.seen)
         if other or section.key != self.described.primary_key:
             raise SchemaGap(
                 f'The table "{section.table}" has changed its columns or key since the plan was made'

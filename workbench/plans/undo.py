@@ -81,11 +81,16 @@ def _reverse(
 ) -> tuple[Section, Iterator[bytes]]:
     described = rows.table_of(schema.catalogue, section.table)
     before, after = image(entry.id, number, "before"), image(entry.id, number, "after")
-    key, seen = section.key, section.seen
+    key, seen = section.key, section.seen or tuple(described.columns)  # once inserts did not say theirs
     if lost := [name for name in seen if name not in described.columns]:
         raise SchemaGap(
             f'The table "{section.table}" has lost its column {lost[0]!r} since plan {entry.plan} was applied.',
             "Its rows cannot come back as they were. A migration that adds the column again would let them.",
+        )
+    if section.name != "delete" and (new := [name for name in described.columns if name not in seen]):
+        raise SchemaGap(
+            f'The table "{section.table}" has a column {new[0]!r} that was not there when plan {entry.plan} was applied.',
+            "What is in it by now would be lost. What the plan did can be taken back from a snapshot.",
         )
     if section.name == "delete":  # a column added since has its default
         known = tuple(name for name in seen if not described.columns[name].generated)
