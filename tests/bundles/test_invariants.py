@@ -111,6 +111,9 @@ BROKEN: list[tuple[str, str, Change, str]] = [
     ("counts-not-negative", FULL, at("members", "skipped", to=-1), "members.skipped"),
     ("counts-not-negative", API, at("stats", "events", "created", to=-2), "stats.events.created"),
     ("counts-not-negative", API, at("durationMs", to=-1), "durationMs"),
+    ("mappings-processed", IDS, at("members", "mappings", 0, "waId", to="WA777"), "Member WA777"),
+    ("mappings-processed", FULL, add("idMapping", "members", value={"waId": "WA999", "murmurantId": "m-9"}), "Member WA999"),
+    ("mappings-processed", IDS, at("members", "mappings", 0, "murmurantId", to="m-2"), "Member WA001"),
     ("timestamps-valid", FULL, at("completedAt", to="2026-11-22T17:18:00Z"), "end"),
     ("timestamps-valid", FULL, at("events", "records", 0, "endTime", to="2025-01-10T17:00:00Z"), "Event EVT001, endTime"),
     ("timestamps-valid", FULL, at("members", "records", 0, "joinedAt", to="31.12.2023"), "Member WA001, joinedAt"),
@@ -139,8 +142,10 @@ def test_what_cannot_be_judged_is_no_pass(tmp_path: Path) -> None:
     assert set(states.values()) == {"not run"}
     states, _ = told([put(tmp_path / API, api_report())], [])
     assert {key for key, state in states.items() if state == "not run"} == {
-        "wa-ids-present", "wa-ids-unique", "murmurant-ids-present",
+        "wa-ids-present", "wa-ids-unique", "murmurant-ids-present", "mappings-processed",
     }  # fmt: skip
+    states, _ = told([put(tmp_path / IDS, id_map_of(csv_report()))], [])
+    assert states["mappings-processed"] == "not run"
 
 
 def test_a_dry_run_has_made_up_ids_and_may_list_fewer(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ INVARIANTS = {
     "wa-ids-present": "Has everything that was processed a Wild Apricot id?",
     "wa-ids-unique": "Does no Wild Apricot id occur twice?",
     "murmurant-ids-present": "Has everything that a live run processed a Murmurant id?",
+    "mappings-processed": "Is only mapped what the run processed, and as it says?",
     "counts-add-up": "Is every total the sum of its parts?",
     "counts-not-negative": "Is no count below zero?",
     "timestamps-valid": "Is every time readable, and no end before its start?",
@@ -142,6 +143,9 @@ def check_invariants(files: ImportFiles) -> tuple[pd.DataFrame, pd.DataFrame]:
 def _unjudged(files: ImportFiles) -> dict[str, str]:
     """Say what cannot be judged by these files, or not all of it, and what is missing."""
     live = [each for each in files.reports.values() if each.form != "api" and not each.dry_run]
+    mapped = files.of("mapped").merge(_whole(files), "left", indicator="judged")
+    lacking = sorted(set(mapped.loc[mapped["judged"] == "left_only", "file"]))
+    lacks = f"The full report of the run that {', '.join(lacking[:3])} is of is not here, or does not list all records."
     lists = len(files.of("processed", "mapped", "exported"))
     only_counts = "No file here lists records: the API sync's report only counts. Seal the full report, id map or exports."
     nothing = "No report and no id map is here to count in, or to tell a time."
@@ -153,10 +157,18 @@ def _unjudged(files: ImportFiles) -> dict[str, str]:
         "murmurant-ids-present": ""
         if live
         else "Only a live run's full report or id map names Murmurant's ids.",
+        "mappings-processed": (lacks if lacking else "")
+        if len(mapped)
+        else "No id map is here, and no report has one in it.",
         "counts-add-up": "" if files.reports else nothing,
         "counts-not-negative": "" if files.reports else nothing,
         "timestamps-valid": "" if files.reports else nothing,
     }
+
+
+def _whole(files: ImportFiles) -> pd.DataFrame:
+    """Return the runs and entities of which a report lists all that was processed."""
+    return files.of("processed")[["run", "entity"]].drop_duplicates()
 
 
 def _entries(report: Written) -> Iterator[tuple[str, str, str, str, str]]:
@@ -191,6 +203,13 @@ def _wrong_ids(files: ImportFiles) -> Iterator[Violation]:
     )
     made_up = done[done["own_id"].str.startswith("dry-")]
     yield from wrong("murmurant-ids-present", made_up, "it is {how} with the made-up id of a dry run")
+    mapped = files.of("mapped").query("wa_id != ''").merge(_whole(files))
+    listed = files.of("processed")[["run", "key", "own_id"]]
+    pairs = mapped.merge(listed, "left", ["run", "key"], suffixes=("", "_listed")).fillna(
+        {"own_id_listed": "nothing"}
+    )
+    says = "it is mapped to {own_id!r}, by the run's report it became {own_id_listed}"
+    yield from wrong("mappings-processed", pairs[pairs["own_id"] != pairs["own_id_listed"]], says)
     given_up = files.of("given up")[["run", "key"]].drop_duplicates()
     unpaired = files.of("missing").query("live").merge(given_up, "left", indicator="told")
     says = "the id map has no Murmurant id for it, and no report says that it was given up on"
