@@ -19,7 +19,7 @@ from tests.tiers.conftest import (
     statuses_of_tiers,
     tier,
 )
-from workbench.errors import SchemaGap, UsageError
+from workbench.errors import NotMurmurant, SchemaGap, UsageError
 
 
 def plain(frame: pd.DataFrame) -> list[list[Any]]:
@@ -154,3 +154,12 @@ def test_where_no_tier_was_made_the_statuses_are_judged(clubs: Clubs, written: W
     general = mapping_of({"Newcomer": "GENERAL"}, "membership_status_mapping")
     (check,) = club.open(tier_mapping=written("m.yaml", general)).check(["tiers-wrong"]).findings
     assert (check.status, "None of the codes" in check.reason) == ("not run", True)
+
+
+def test_where_no_club_was_made_that_is_said_and_not_that_its_mapping_is_missing(
+    application: Ground, empty_url: str
+) -> None:
+    tiers = application.open(empty_url, tier_mapping=application.folder / "none.yaml").tiers
+    for ask in (tiers, tiers.wrong, tiers.plan):
+        with pytest.raises(NotMurmurant, match="no demo club"):
+            ask()

@@ -68,10 +68,11 @@ class Tiers:
 
     def review(self, mapping: Mappings = None) -> TierReview:
         """Look at tiers and statuses from all sides; without any mapping, at their distribution only."""
-        given = mapping is not None or self.wb.options.mappings
-        read = mappings_for(mapping, self.wb.options.mappings) if given else ()
         with self.wb.reading() as connection:
-            return review_tiers(connection, self.wb.schema, read)
+            # The schema first: that no club is here is said before its mapping is missed.
+            schema, configured = self.wb.schema, self.wb.options.mappings
+            read = mappings_for(mapping, configured) if mapping is not None or configured else ()
+            return review_tiers(connection, schema, read)
 
     def distribution(self) -> pd.DataFrame:
         """Count the members in each tier (guide §4.3), with those who have none: ``kind``, ``code``, ``members``."""
@@ -107,10 +108,10 @@ class Tiers:
             ``key``, ``level``, ``expected``, ``actual``, ``finding``, ``by_a_person`` (whether the audit log says that
             somebody set it by hand); in the order of the ids.
         """
-        read = mappings_for(mapping, self.wb.options.mappings)
         with self.wb.reading() as connection:
-            review = compared(review_tiers(connection, self.wb.schema, read), of)
-            rows = members_of(connection, self.wb.schema, review, levels=levels, limit=limit)
+            schema, configured = self.wb.schema, self.wb.options.mappings
+            review = compared(review_tiers(connection, schema, mappings_for(mapping, configured)), of)
+            rows = members_of(connection, schema, review, levels=levels, limit=limit)
         return rows[["key", "level", "expected", "actual", "finding", "by_a_person"]]
 
     def plan(
@@ -149,8 +150,8 @@ class Tiers:
             raise unknown("way with conflicts", on_conflict, ("keep", "restore"))
         if reason is not None and not reason.strip():
             raise UsageError("The reason is empty.", "Say why, or leave --reason out.")
-        read = mappings_for(mapping, self.wb.options.mappings)
         with self.wb.planning() as context:
+            read = mappings_for(mapping, self.wb.options.mappings)
             found = review_tiers(context.connection, context.schema, read)
             review = compared(found, of or KINDS[next(iter(found.both))])
             assert review.mapping is not None  # or it had been refused
