@@ -93,12 +93,14 @@ def test_a_csv_report_names_each_row_that_it_gave_up_on_once(write):
             "dryRun": False,
             "summary": {"hoax": 1},
             "members": {**section, "records": [new, there, given_up]},
+            "idMapping": {"events": [{"waId": "E1", "murmurantId": "e1"}]},
             "errors": [{"entity": "member", "sourceRow": 4, "waId": "9", "message": "Missing lastName"}],
         }
     )
     report = read_report(path)
     assert report.counts["Member"] == {"created": 1, "updated": 0, "existing": 1}
     assert report.problems == (("Member", "9", 4, "Missing lastName"),)
+    assert report.identities == (("Event", "E1", "e1"),)
     assert set(report.unread) == {"summary.hoax", "members.records[]._score"}
 
 

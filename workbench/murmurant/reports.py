@@ -322,8 +322,8 @@ class Written(Sections):
     def pairs(self) -> dict[str, list[Pair]]:
         """The pairs of ids that it states, by the section's name."""
         return {
-            name: [*section.mappings, *getattr(self.id_mapping, name)]
-            for name, section in self.sections.items()
+            name: [*self.sections.get(name, Section()).mappings, *getattr(self.id_mapping, name)]
+            for name in SECTIONS
         }
 
     def facts(self) -> dict[str, Any]:
