@@ -11,6 +11,8 @@ from tests.commands import at, shell  # noqa: F401
 from tests.exported import Exported
 from tests.mappings.test_plan import members_of
 from workbench.errors import UsageError
+from workbench.mappings.traces import Traces
+from workbench.murmurant.reports import ReportRecord
 
 
 def export(club, folder, entity):
@@ -69,6 +71,17 @@ def test_an_export_tells_who_the_contacts_are(club, tmp_path):
     assert dict(zip(found["wa_id"], found["should_be"], strict=True)) == right
     assert found["score"].between(0.5, 0.95).all()
     assert not found["sure"].any()
+
+
+def test_an_export_leaves_the_record_that_a_report_names(club):
+    with club.open() as wb, wb.session.reading() as connection:
+        runs = wb.session.find_runs()
+        reported = Traces(connection, wb.session.schema, runs).told["Registration"]
+        named = {wa_id: one.record_id for wa_id, one in reported.items() if one.record_id}
+        assert named
+        exports = [ReportRecord("Registration", "exported", wa_id, None, {}) for wa_id in named]
+        told = Traces(connection, wb.session.schema, runs, exports).told["Registration"]
+    assert {wa_id: told[wa_id].record_id for wa_id in named} == named
 
 
 def misplace(club, right):

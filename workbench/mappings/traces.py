@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -209,9 +210,13 @@ class Traces:
     def told(self) -> dict[str, dict[str, ReportRecord]]:
         """What is told of each WA id, by entity: the latest live run's word; an export's before all."""
         told: dict[str, dict[str, ReportRecord]] = {entity: {} for entity in ENTITIES}
-        for one in (*(record for _, record in reported(self.runs)), *self.exports):
+        for one in (record for _, record in reported(self.runs)):
             if one.wa_id is not None and one.entity in told:
                 told[one.entity][one.wa_id] = one
+        for one in self.exports:
+            if one.wa_id is not None and one.entity in told:
+                before = told[one.entity].get(one.wa_id)  # an export knows no record of ours
+                told[one.entity][one.wa_id] = replace(one, record_id=before.record_id) if before else one
         return told
 
     @cached_property
