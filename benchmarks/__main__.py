@@ -15,6 +15,7 @@ from benchmarks import (
     differences,
     duplicates,
     embedded_url,
+    public_sets,
     report,
     restore,
     rollback,
@@ -40,6 +41,7 @@ def main() -> None:
             "report",
             "rollback",
             "duplicates",
+            "public-sets",
             "snapshots",
             "differences",
             "restore",
@@ -49,6 +51,8 @@ def main() -> None:
     )
     parser.add_argument("--rows", type=int, default=1_000_000, help="size of the run that is rolled back")
     chosen = parser.parse_args()
+    if chosen.only in (None, "public-sets"):
+        public_sets.compare()
     with tempfile.TemporaryDirectory(prefix="workbench-bench-") as folder:
         home = Path(folder)
         server = start_server(home / "postgres")

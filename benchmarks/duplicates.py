@@ -54,7 +54,7 @@ def write_people(data: Path, folder: Path, members: int, seed: int) -> set[Pair]
     return set(truth.persons)
 
 
-def make_environment(folder: Path) -> Path:
+def make_environment(folder: Path, packages: Sequence[str] = OTHERS) -> Path:
     """Install the others beside us; return their Python."""
     uv = Path(sys.executable).with_name("uv")
     python = folder / "others" / "bin" / "python"
@@ -62,7 +62,7 @@ def make_environment(folder: Path) -> Path:
         [uv, "venv", "--quiet", "--python", sys.executable, folder / "others"], check=True, timeout=120
     )
     subprocess.run(
-        [uv, "pip", "install", "--quiet", "--python", python, *OTHERS],
+        [uv, "pip", "install", "--quiet", "--python", python, *packages],
         check=True,
         timeout=600,
         capture_output=True,
@@ -119,7 +119,7 @@ def judge(
         better way is taken.
     """
     with file.open(encoding="utf-8", newline="") as rows:
-        scored = sorted(((float(score), a, b) for a, b, score in csv.reader(rows)), reverse=True)
+        scored = sorted(((float(score), a, b) for a, b, score, *_ in csv.reader(rows)), reverse=True)
     homes: dict[str, str] = {}
     sizes: dict[str, int] = {}
 

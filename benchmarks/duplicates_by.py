@@ -18,17 +18,29 @@ from pathlib import Path
 from time import perf_counter, process_time
 from typing import Any
 
-Pairs = Iterable[tuple[str, str, float]]
+Pairs = Iterable[
+    tuple[Any, ...]
+]  # two ids and how probable it is that they are one person; and what else is known
 COLUMNS = ("id", "first_name", "last_name", "email", "phone", "joined")
+KINDS = {
+    "joined": "joined",
+    "birth_date": "date",
+    "ssn": "identifier",
+}  # what is compared beside names and ways to reach
 
 
 def ours(members: list[dict[str, str]], _truth: Path) -> Pairs:
-    """Match with the shipped model, at any probability from 0.05 on."""
+    """Match with what the product does by default, at any probability from 0.05 on; the fourth: whether it is offered."""
+    from workbench.duplicates.matching.fields import FIELDS
     from workbench.duplicates.matching.matching import match_people
 
-    rows = ((*(each[name] for name in COLUMNS[:-1]), date.fromisoformat(each["joined"])) for each in members)
-    found = match_people(rows, threshold=0.05)
-    return zip(found["left"], found["right"], found["probability"], strict=True)
+    fields = {name: kind for name, kind in (FIELDS | KINDS).items() if name in members[0]}
+    rows = ([each["id"], *(each[name] or None for name in fields)] for each in members)
+    if "joined" in fields:
+        fields["joined_at"] = fields.pop("joined")
+        rows = ([*row[:-1], date.fromisoformat(row[-1])] for row in rows)
+    found = match_people(rows, fields, threshold=0.05)
+    return zip(found["left"], found["right"], found["probability"], found["offered"], strict=True)
 
 
 def splink(members: list[dict[str, str]], _truth: Path) -> Pairs:
@@ -87,6 +99,59 @@ def recordlinkage(members: list[dict[str, str]], _truth: Path) -> Pairs:
     return ((left, right, float(share)) for (left, right), share in score.items())
 
 
+def splink_of_people(members: list[dict[str, str]], _truth: Path) -> Pairs:
+    """Splink trained as its tutorial has it, with an identifier and more blocks as in its examples of Febrl."""
+    import pandas as pd
+    import splink.comparison_library as cl
+    from splink import DuckDBAPI, Linker, SettingsCreator, block_on
+
+    names = ("first_name", "last_name")
+    comparisons: list[Any] = [
+        *(cl.NameComparison(name).configure(term_frequency_adjustments=True) for name in names),
+        cl.DateOfBirthComparison("birth_date", input_is_string=True),
+    ]
+    alike = "l.first_name = r.first_name AND levenshtein(l.last_name, r.last_name) <= 2"
+    certain: list[Any] = [block_on("first_name", "birth_date"), alike]
+    if "email" in members[0]:
+        comparisons.append(cl.EmailComparison("email"))
+        certain.append(block_on("email"))
+    if "ssn" in members[0]:
+        comparisons.append(cl.DamerauLevenshteinAtThresholds("ssn", [1, 2]))
+        certain.append(block_on("ssn"))
+    settings = SettingsCreator(
+        link_type="dedupe_only",
+        unique_id_column_name="id",
+        comparisons=comparisons,
+        blocking_rules_to_generate_predictions=[block_on(name) for name in members[0] if name != "id"],
+    )
+    people = pd.DataFrame(members).replace({"": None})
+    api = DuckDBAPI()
+    linker = Linker(api.register(people), settings)
+    linker.training.estimate_probability_two_random_records_match(certain, recall=0.7)
+    linker.training.estimate_u_using_random_sampling(max_pairs=2e6, seed=1)
+    linker.training.estimate_parameters_using_expectation_maximisation(block_on(*names))
+    linker.training.estimate_parameters_using_expectation_maximisation(block_on("birth_date"))
+    found = linker.inference.predict(threshold_match_probability=0.05).as_pandas_dataframe()
+    return zip(found["id_l"], found["id_r"], found["match_probability"], strict=True)
+
+
+def recordlinkage_of_people(members: list[dict[str, str]], _truth: Path) -> Pairs:
+    """Use the toolkit with blocks, Jaro and Winkler's similarity and its unsupervised classifier."""
+    import pandas as pd
+    import recordlinkage as toolkit
+
+    frame = pd.DataFrame(members).set_index("id").replace({"": None})
+    index, compare = toolkit.Index(), toolkit.Compare()
+    for name in frame.columns:
+        index.block(name)
+        if name in {"birth_date", "ssn"}:
+            compare.exact(name, name, label=name)
+        else:
+            compare.string(name, name, method="jarowinkler", threshold=0.85, label=name)
+    links = toolkit.ECMClassifier().fit_predict(compare.compute(index.index(frame), frame))
+    return ((left, right, 1.0) for left, right in links)
+
+
 def dedupe(members: list[dict[str, str]], truth: Path) -> Pairs:
     """Train dedupe with a hundred pairs that are one person and as many that are not, then partition."""
     import dedupe as library
@@ -120,8 +185,10 @@ def dedupe(members: list[dict[str, str]], truth: Path) -> Pairs:
 
 def tidied(member: dict[str, str]) -> dict[str, str]:
     """Return a member in lower case, with the digits of their phone: the others' documentation asks for it."""
-    phone = "".join(sign for sign in member["phone"] if sign.isdigit())[-10:]
-    return {name: value.lower() for name, value in member.items()} | {"phone": phone}
+    tidy = {name: value.lower() for name, value in member.items()}
+    if "phone" in tidy:
+        tidy["phone"] = "".join(sign for sign in tidy["phone"] if sign.isdigit())[-10:]
+    return tidy
 
 
 def main() -> None:
