@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from random import Random
 
 import pytest
 
 from workbench.duplicates.matching.matching import match_people
 from workbench.duplicates.matching.model import Model
+from workbench.duplicates.matching.names import census
 from workbench.duplicates.matching.training import ENOUGH
 
 NAMES = {"first_name": "given", "last_name": "family"}
@@ -63,22 +65,39 @@ def test_many_duplicates_need_less_evidence_and_a_given_model_stays():
     assert match_people(rows, fields, model=Model.shipped()).attrs["model"] == Model.shipped()
 
 
-def test_shares_are_estimated_from_enough_members_and_never_below():
-    fields = {**NAMES, "born": "date"}
+@pytest.fixture(scope="module")
+def names():
+    listed = sorted(census().items())
+    given = [name for name, known in listed if known.given]
+    return given[::4], [name for name, known in listed if known.family > known.given][::5]
 
-    def club(number):
-        rows = [
-            (
-                f"m{at:05}",
-                f"{GIVEN[at % 10]}{chr(97 + at % 23)}",
-                f"{FAMILY[at % 11]}{at * 7919 % 5003}",
-                f"19{at % 90 + 10}-0{at % 9 + 1}-{at % 19 + 10}",
-            )
-            for at in range(number)
-        ]
-        return rows + [(f"again{row[0]}", *row[1:]) for row in rows[:200]]
 
-    below = match_people(club(ENOUGH - 201), fields).attrs["model"]
-    enough = match_people(club(ENOUGH - 200), fields).attrs["model"]
-    assert not below.shares
-    assert enough.shares["born"]["same day"].m != pytest.approx(0.8, abs=0.01)
+def share_of_a_day(names, members, *, changed):
+    """Estimate how often one person's days agree, of a club a fifth of which is there twice; of the copies, some have another day."""
+    random = Random(5)
+
+    def day():
+        return (date(1940, 1, 1) + timedelta(days=random.randrange(20_000))).isoformat()
+
+    given, family = names
+    rows = [
+        (f"m{at:05}", random.choice(given), random.choice(family), day()) for at in range(members * 5 // 6)
+    ]
+    copies = [
+        (f"again{row[0]}", *row[1:3], day() if at < changed else row[3])
+        for at, row in enumerate(rows[: members - len(rows)])
+    ]
+    found = match_people([*rows, *copies], {**NAMES, "born": "date"}).attrs["model"].shares
+    return found["born"]["same day"].m if found else None
+
+
+def test_shares_are_estimated_from_enough_members_and_never_below(names):
+    assert share_of_a_day(names, ENOUGH - 1, changed=0) is None
+    assert share_of_a_day(names, ENOUGH, changed=0) > 0.9
+    assert share_of_a_day(names, ENOUGH, changed=250) == pytest.approx(0.7, abs=0.05)
+
+
+def test_shares_stay_as_shipped_where_little_else_tells_duplicates(names):
+    given, family = names
+    few = given[:40], family[:40]
+    assert share_of_a_day(few, ENOUGH, changed=250) == pytest.approx(0.8, abs=0.02)

@@ -3,7 +3,8 @@
 Three figures come from any club: how often strangers agree by chance in days, numbers and addresses (random pairs of members of
 different names), how far apart joining days lie, and how many duplicates there are. The latter is only ever raised above what is
 shipped: a club with half its members twice needs less evidence of each. How often one person's records differ is estimated from
-`ENOUGH` members on and never below: by expectation and maximisation from the shipped shares, which count as `SHIPPED` further pairs.
+`ENOUGH` members on and never below, each comparison among the pairs that are nearly certain by everything else. The shipped
+shares count as `SHIPPED` further pairs; where little else is known of members, they stay.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ FLOOR = 5e-4
 _SAMPLE = 300_000
 _SHIPPED_PAIRS = 2_000
 _NEAR = ("joined about the same time", "days of one month")
-_CERTAIN, _FOUND, _ROUNDS = 0.95, 0.7, 60
+_CERTAIN, _FOUND = 0.95, 0.7
 
 _NUMBERED = "CREATE TEMP TABLE numbered AS SELECT place, cast(row_number() OVER (ORDER BY md5(id)) - 1 AS integer) AS number FROM people"
 _DRAWN = """
@@ -99,36 +100,28 @@ def refine(
     """Return the model with what the pairs found say: how many duplicates there are, and with ``shares`` how they differ.
 
     The pairs that the shipped model holds for nearly certain are taken for seven in ten duplicates, as Splink takes those
-    that fixed rules find: what is merely likely must not make itself likelier. Then each round weighs every pair anew by
-    the shares that the round before estimated; the same pairs give the same figures.
+    that fixed rules find: what is merely likely must not make itself likelier. Nor does a comparison speak for itself: among
+    pairs that it made likely, the many strangers of similar names would outweigh the few duplicates.
     """
-    bits = np.log2(found["probability"].to_numpy() / (1 - found["probability"].to_numpy()).clip(1e-16))
-    places = {each.name: found[f"level_{each.name}"].to_numpy().astype(int) for each in compared}
-    groups = [(each, group) for each in compared for group in _estimated(each)] if shares else []
-    estimates = [float(each.levels[group[0]].m) for each, group in groups]
-    certain = int((found["probability"] >= _CERTAIN).sum())
-    duplicates = max(certain / _FOUND / max(members, 1), model.duplicates_each)
+    probability = found["probability"].to_numpy()
+    bits = np.log2(probability / (1 - probability).clip(1e-16))
+    duplicates = max(int((probability >= _CERTAIN).sum()) / _FOUND / max(members, 1), model.duplicates_each)
     raised = told_apart | (found["weight_household"].to_numpy() == 0)
     bits += np.where(raised, log2(duplicates / model.duplicates_each), 0.0)
-    for _ in range(_ROUNDS):
-        probable = 1 / (1 + 2**-bits)
-        moved = 0.0
-        for at, (each, group) in enumerate(groups):
-            there = places[each.name] < len(each.levels)
-            here = np.isin(places[each.name], group)
+    named = {name: dict(labels) for name, labels in model.shares.items()}
+    for each in compared if shares else ():
+        levels = found[f"level_{each.name}"].to_numpy().astype(int)
+        without = 1 / (1 + 2 ** (found[f"weight_{each.name}"].to_numpy() - bits))
+        sure = (levels < len(each.levels)) & (without >= _CERTAIN)
+        for group in _estimated(each):
             shipped = each.levels[group[0]].m
-            estimate = (probable[here].sum() + SHIPPED * shipped) / (probable[there].sum() + SHIPPED)
+            there = without[sure & np.isin(levels, group)].sum()
+            estimate = (there + SHIPPED * shipped) / (without[sure].sum() + SHIPPED)
             if group[-1] == len(each.levels) - 1:
                 # Records of one person that differ much are missed more easily than found.
                 estimate = max(estimate, shipped)
-            bits[here] += log2(estimate / estimates[at])
-            moved, estimates[at] = max(moved, abs(estimate - estimates[at])), float(estimate)
-        if moved < 1e-4:
-            break
-    named = {name: dict(labels) for name, labels in model.shares.items()}
-    for (each, group), estimate in zip(groups, estimates, strict=True):
-        shares_of_it = Shares(m=min(max(round(estimate, 6), 1e-6), 0.999999))
-        named.setdefault(each.name, {}).update({each.levels[at].label: shares_of_it for at in group})
+            estimated = Shares(m=min(max(round(float(estimate), 6), 1e-6), 0.999999))
+            named.setdefault(each.name, {}).update({each.levels[at].label: estimated for at in group})
     return model.model_copy(update={"duplicates_each": round(float(duplicates), 6), "shares": named})
 
 
