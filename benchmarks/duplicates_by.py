@@ -18,15 +18,9 @@ from pathlib import Path
 from time import perf_counter, process_time
 from typing import Any
 
-Pairs = Iterable[
-    tuple[Any, ...]
-]  # two ids and how probable it is that they are one person; and what else is known
+Pairs = Iterable[tuple[Any, ...]]  # two ids, how probable it is that they are one person, and more
 COLUMNS = ("id", "first_name", "last_name", "email", "phone", "joined")
-KINDS = {
-    "joined": "joined",
-    "birth_date": "date",
-    "ssn": "identifier",
-}  # what is compared beside names and ways to reach
+KINDS = {"joined": "joined", "birth_date": "date", "ssn": "identifier"}  # beside names and ways to reach
 
 
 def ours(members: list[dict[str, str]], _truth: Path) -> Pairs:
@@ -35,10 +29,14 @@ def ours(members: list[dict[str, str]], _truth: Path) -> Pairs:
     from workbench.duplicates.matching.matching import match_people
 
     fields = {name: kind for name, kind in (FIELDS | KINDS).items() if name in members[0]}
-    rows = ([each["id"], *(each[name] or None for name in fields)] for each in members)
-    if "joined" in fields:
-        fields["joined_at"] = fields.pop("joined")
-        rows = ([*row[:-1], date.fromisoformat(row[-1])] for row in rows)
+    rows = [
+        [
+            each["id"],
+            *(date.fromisoformat(each[name]) if name == "joined" else each[name] or None for name in fields),
+        ]
+        for each in members
+    ]
+    fields = {"joined_at" if name == "joined" else name: kind for name, kind in fields.items()}
     found = match_people(rows, fields, threshold=0.05)
     return zip(found["left"], found["right"], found["probability"], found["offered"], strict=True)
 
