@@ -86,7 +86,7 @@ NEVER = {
 # WHOLE with it; what moves from one room to another takes its lines along, and WHOLE stays. Where each is to end is in
 # docs/architecture.md.
 SIZES = {
-    "duplicates": 3245,
+    "duplicates": 3358,
     "snapshots": 2350,
     "reporting": 2224,
     "runs": 2100,

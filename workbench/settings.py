@@ -59,6 +59,7 @@ def _is_a_zone(name: str) -> str:
 VariableName = Annotated[str, AfterValidator(_names_a_variable)]
 AtMost = Annotated[str, AfterValidator(_is_a_limit)]
 TimeZone = Annotated[str, AfterValidator(_is_a_zone)]
+FieldKind = Literal["name", "email", "phone", "date", "address", "identifier"]
 
 
 class ReconcileSettings(BaseModel):
@@ -129,6 +130,9 @@ class EnvironmentSettings(BaseModel):
         Row counts that must be met (guide §7.1): ``members``, ``events``, ``registrations``.
     reconcile : ReconcileSettings
         What `workbench reconcile` accepts.
+    duplicate_fields : dict of str to str
+        Further columns of the members by which duplicates are found, each with its kind: ``name``, ``email``,
+        ``phone``, ``date``, ``address`` or ``identifier``.
     dry_run_hours : float
         How long before a live run its dry run may have been (guide §1.6).
     backup_hours : float
@@ -164,6 +168,7 @@ class EnvironmentSettings(BaseModel):
     policies: Path | None = None
     expected: dict[Literal["members", "events", "registrations"], int] = Field(default_factory=dict)
     reconcile: ReconcileSettings = Field(default_factory=ReconcileSettings)
+    duplicate_fields: dict[str, FieldKind] = Field(default_factory=dict)
     dry_run_hours: float = Field(default=24.0, gt=0)
     backup_hours: float = Field(default=24.0, gt=0)
     preflight_hours: float = Field(default=72.0, gt=0)

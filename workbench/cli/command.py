@@ -86,6 +86,7 @@ _GROUPS = {
     "app": "Stop or start the application by the environment's own commands, or ask how it is.",
     "preflight": "Answer the checklist before a migration (guide §6); exit code 1 while anything is open.",
     "dry-run": "Run an importer with DRY_RUN=1 and keep what it says: workbench dry-run -- npx tsx ... Then review it.",
+    "duplicates": "",  # a command with a command of its own
     "bundle": "Seal what an import read and wrote by SHA-256, and verify it (guide §2.3).",
 }
 _groups: dict[str, typer.Typer] = {}
@@ -137,6 +138,8 @@ def answers(
 
         @wraps(act)
         def run(*, json: bool = False, **given: Any) -> None:
+            if path in _GROUPS and given.pop("context").invoked_subcommand:
+                return
             asked_of(given.get("environment"))
             around = {name: given.pop(name) for name in shared}
             given |= {"as_json": json} if "as_json" in takes else {}
@@ -172,23 +175,30 @@ def answers(
             if name not in ("wb", "advance", "as_json")
         ]
         more = (*shared, *["environment"] * opens, *["json"] * (not silent))
-        run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-            [
-                inspect.Parameter(
-                    name,
-                    inspect.Parameter.KEYWORD_ONLY,
-                    default=default,
-                    annotation=Annotated[kind, (OPTIONS.get(f"{path} {name}") or OPTIONS[name])(name)],
-                )
-                for name, kind, default in (*own, *((name, *_SHARED[name]) for name in more))
-            ]
-        )
+        parameters = [
+            inspect.Parameter(
+                name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=default,
+                annotation=Annotated[kind, (OPTIONS.get(f"{path} {name}") or OPTIONS[name])(name)],
+            )
+            for name, kind, default in (*own, *((name, *_SHARED[name]) for name in more))
+        ]
+        if path in _GROUPS:
+            context = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
+            parameters.append(context)
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {
             name: each.annotation for name, each in inspect.signature(run).parameters.items()
         }
         group, _, name = path.rpartition(" ")
         section = SECTIONS.get(act.__module__.rpartition(".")[2], "")
-        (_group(group, section) if group else app).command(name, hidden=hidden, rich_help_panel=section)(run)
+        if path in _GROUPS:
+            _group(path, section).callback(invoke_without_command=True, help=act.__doc__)(run)
+        else:
+            (_group(group, section) if group else app).command(name, hidden=hidden, rich_help_panel=section)(
+                run
+            )
         return run
 
     return register
@@ -202,7 +212,8 @@ def _typed(kind: Any) -> Any:
 def _group(name: str, section: str) -> typer.Typer:
     if name not in _groups:
         kind = WithDefault if name in ("preflight", "dry-run") else TyperGroup
-        _groups[name] = typer.Typer(cls=kind, help=_GROUPS[name], no_args_is_help=name != "preflight")
+        alone = name in ("preflight", "duplicates")
+        _groups[name] = typer.Typer(cls=kind, help=_GROUPS[name], no_args_is_help=not alone)
         app.add_typer(_groups[name], name=name, rich_help_panel=section)
     return _groups[name]
 

@@ -190,6 +190,12 @@ def duplicates(
     return wb.duplicates(of, model=model, limit=limit, listing=listing, **least)
 
 
+@answers("duplicates train")
+def train_duplicates(wb: Workbench, out: Path | None = None) -> Answer:
+    """Estimate from the members how one person's records differ, as from 5,000 members on `duplicates` does by itself."""
+    return wb.duplicates.train(out)
+
+
 @answers("mappings", "import_report", "unmask")
 def mappings(
     wb: Workbench,

@@ -81,6 +81,7 @@ OPTIONS: dict[str, Option] = {
     "duplicates listing": option("Write the sure clusters for `plan merge --from`.", "--to", metavar="FILE"),
     "decide": option("Say of two records that they are: same, different, unsure.", metavar="LEFT RIGHT WORD"),
     "decisions": option("List what was decided, and by whom."),
+    "duplicates train out": option("Write the model as JSON, for --model.", metavar="FILE"),
     "rules_asked": argument("[RULE]...", _ALL),
     "rules": option("A folder of rules; else policies, else the starter set.", metavar="FOLDER"),
     "starter": option("Copy the starter set into a new folder, to be edited.", metavar="FOLDER"),

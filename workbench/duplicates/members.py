@@ -43,13 +43,15 @@ def match_chances(
     *,
     threshold: float = DEFAULT_THRESHOLD,
     model: Model | None = None,
+    further: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
     """Return every pair that is worth telling of: see `match_members`, from `FLOOR` on, or the threshold if lower.
 
     ``attrs["said"]`` lists what was left out; where members have no names nothing can be compared, and it says so.
     """
     try:
-        return match_members(connection, schema, threshold=min(threshold, FLOOR), model=model)
+        least = min(threshold, FLOOR)
+        return match_members(connection, schema, threshold=least, model=model, further=further)
     except SchemaGap as gap:
         columns = ["left", "right", "probability", "offered", "why", "against"]
         nothing = pd.DataFrame({name: [] for name in columns}).astype({"probability": "float64"})
@@ -86,6 +88,7 @@ def duplicate_members(
         ``normalised``, ``wa_id``, ``probable``, or ``decided``. ``attrs["said"]`` lists what was left out.
     """
     grounds, said = _grounds(connection, schema)
+    lacking = [" ".join(explain_gap(need)) for need in schema.missing("members.email")]
     compared: Iterable[Any] = chances.itertuples(index=False)
     likely: dict[Pair, Any] = {(each.left, each.right): each for each in compared}
     wanted = {pair for pair, each in likely.items() if each.probability >= threshold}
@@ -94,21 +97,15 @@ def duplicate_members(
         for pair in sorted(wanted | grounds.keys())
     }
     listed = gather(found, decisions, those_there(connection, schema, "members", decisions))
-    listed.attrs["said"] = [*said, *chances.attrs.get("said", []), *listed.attrs["said"]]
+    listed.attrs["said"] = [*lacking, *said, *chances.attrs.get("said", []), *listed.attrs["said"]]
+    listed.attrs["noted"] = [*lacking, *chances.attrs.get("noted", [])]
     return listed
 
 
-def left_uncompared(schema: Schema, said: list[str]) -> list[str]:
-    """Return what was said of members who were not compared, beyond columns that this database lacks."""
-    useful = ("members.email", "members.phone", "members.joined_at")
-    lacking = tuple(" ".join(explain_gap(need)) for need in schema.missing(*useful))
-    return [each for each in said if not each.startswith(lacking)]
-
-
 def _grounds(connection: Connection, schema: Schema) -> tuple[dict[Pair, dict[str, str]], list[str]]:
-    """Return who has one address or one Wild Apricot id, by kind, and what could not be asked or listed in full."""
+    """Return who has one address or one Wild Apricot id, by kind, and what could not be listed in full."""
     found: dict[Pair, dict[str, str]] = {}
-    said = [" ".join(explain_gap(need)) for need in schema.missing("members.email")]
+    said: list[str] = []
     for what, words, needs, query in _GROUNDS:
         if not schema.has(*needs):
             continue

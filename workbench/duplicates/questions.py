@@ -16,8 +16,10 @@ from workbench.covering import answering, covering
 from workbench.duplicates import decisions
 from workbench.duplicates.decisions import Decision, Pair, Word
 from workbench.duplicates.events import duplicate_events
-from workbench.duplicates.matching import DEFAULT_THRESHOLD, Model
-from workbench.duplicates.members import FLOOR, duplicate_members, left_uncompared, match_chances
+from workbench.duplicates.matching import DEFAULT_THRESHOLD, Model, match_members
+from workbench.duplicates.matching.fields import SHARES, spoken
+from workbench.duplicates.matching.training import ENOUGH
+from workbench.duplicates.members import FLOOR, duplicate_members, match_chances
 from workbench.duplicates.pairs import Found, called_same, duplicate_clusters
 from workbench.duplicates.plan import plan_merges
 from workbench.duplicates.probable import pair_to_look_at, probable_finding
@@ -129,7 +131,7 @@ class Duplicates:
         except SchemaGap as gap:
             return Found(entity, not_run=str(gap))
         said = pairs.attrs["said"]
-        uncompared = left_uncompared(schema, said) if entity == MEMBER else said
+        uncompared = [each for each in said if each not in pairs.attrs.get("noted", ())]
         return Found(entity, pairs, clusters, records, tuple(said), tuple(uncompared), chances=chances)
 
     def _pairs(self, entity: str, threshold: float, chances: pd.DataFrame) -> pd.DataFrame:
@@ -156,14 +158,58 @@ class Duplicates:
             raise UsageError(
                 f"The threshold {threshold} is not a probability.", "Give a number above 0, up to 1."
             )
-        chosen = Model.read(model) if isinstance(model, str | Path) else model or Model.shipped()
-        key = min(threshold, FLOOR), chosen.model_dump_json()
+        chosen = Model.read(model) if isinstance(model, str | Path) else model
+        key = min(threshold, FLOOR), chosen.model_dump_json() if chosen else ""
         if key not in self._compared or not self.wb.one_state:
             with self.wb.reading() as connection:
                 self._compared[key] = match_chances(
-                    connection, self.wb.schema, threshold=threshold, model=chosen
+                    connection,
+                    self.wb.schema,
+                    threshold=threshold,
+                    model=chosen,
+                    further=self.wb.options.duplicate_fields,
                 )
         return self._compared[key].copy()
+
+    @answering
+    def train(self, out: str | Path | None = None) -> Answer:
+        """Estimate the model of matching from the members (guide §4.4), as `find` does by itself.
+
+        Parameters
+        ----------
+        out : path, optional
+            Where to write it, as `find` takes it.
+        """
+        with self.wb.reading() as connection:
+            found = match_members(connection, self.wb.schema, further=self.wb.options.duplicate_fields)
+        told, prior = found.attrs, Model.shipped().duplicates_each
+        members, model, enough = told["members"], told["model"], told["members"] >= ENOUGH
+        if out is not None:
+            model.write(out)
+        shares = pd.DataFrame(told["shares"], columns=SHARES)
+        shares["comparison"] = shares["comparison"].map(spoken)
+        shares.attrs["harmless"] = SHARES
+        shown = shares.assign(**{name: shares[name].map("{:.3g}".format) for name in SHARES[2:]})
+        used = "How one person's records differ (m) is estimated from them"
+        if not enough:
+            used = f"How one person's records differ (m) is as shipped: it takes {ENOUGH:,} members or more to estimate it"
+        lines = (
+            f"{members:,} members and {told['pairs']:,} pairs were compared. {used}; how often strangers agree (u) is counted.",
+            f"Further records of a member, on average: {prior} as shipped, {model.duplicates_each} here.",
+            *(f"! {line}" for line in told["said"]),
+            f"Written to {out}." if out is not None else "",
+        )
+        facts = {
+            "members": members,
+            "pairs": told["pairs"],
+            "estimated": enough,
+            "said": told["said"],
+            "shares": shares,
+        }
+        facts["prior"] = {"shipped": prior, "here": model.duplicates_each}
+        parts = {"shares": Table(shown, "Shares that are not as shipped", "All shares are as shipped.")}
+        use = [] if out is None else [Step("Find duplicates by it", f"duplicates --model {quote(str(out))}")]
+        return Answer("\n".join(filter(None, lines)), parts, facts=facts, next_steps=use)
 
     @covering
     def decided(self, found: Found) -> Found:

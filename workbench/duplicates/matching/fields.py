@@ -6,8 +6,12 @@ days, identifiers, addresses, and what a club has of a kind besides the first.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import NamedTuple, get_args
+
+from workbench.murmurant.schema import Schema
+from workbench.settings import FieldKind
 
 FIELDS = {
     "first_name": "given",
@@ -18,8 +22,22 @@ FIELDS = {
 }
 """The columns that are compared in every club, each with its kind."""
 
-KINDS = ("name", "email", "phone", "date", "address", "identifier")
+KINDS: tuple[str, ...] = get_args(FieldKind)
 """The kinds that a further column can be of."""
+
+_FURTHER_FIELD = "further_"  # so that no column of a club is called as one that is reckoned here
+
+_KNOWN = {
+    "date": "birthdate birthday dateofbirth dob",
+    "address": "address homeaddress mailingaddress postaladdress streetaddress",
+    "email": "alternateemail email2 secondaryemail",
+    "phone": "alternatephone cellphone homephone mobile mobilephone phone2 secondaryphone workphone",
+}
+"""Columns that are compared wherever a club has them, by kind; spelled without case and underscores."""
+
+
+SHARES = ["comparison", "level", "m_shipped", "m", "u_shipped", "u"]
+"""What is told of a share that is not as shipped."""
 
 
 class Level(NamedTuple):
@@ -64,6 +82,58 @@ class Comparison(NamedTuple):
     name: str
     missing: str
     levels: tuple[Level, ...]
+
+
+def further_columns(schema: Schema, named: Mapping[str, str]) -> tuple[dict[str, tuple[str, str]], list[str]]:
+    """Return what else members can be compared by: each field with its column and kind; and what was left out.
+
+    Parameters
+    ----------
+    named : mapping of str to str
+        Columns that the settings name, with their kinds.
+    """
+    table = schema.resolved["members"]
+    there = [name for name, each in schema.catalogue.tables[table.table].columns.items() if each.readable]
+    spelled = {_plain(name): name for name in there}
+    every = {real for canonical, real in table.spelling.items() if canonical in ("id", *FIELDS)}
+    known = {spelling: kind for kind, spellings in _KNOWN.items() for spelling in spellings.split()}
+    found = {name: known[_plain(name)] for name in there if _plain(name) in known and name not in every}
+    said = []
+    for name, kind in named.items():
+        real = name if name in there else spelled.get(_plain(name))
+        if real is None:
+            said.append(
+                f'"{table.table}" has no readable column "{name}", which the settings name. It is not compared.'
+            )
+        elif real in every:
+            said.append(
+                f'The settings name "{real}", which is compared everywhere; it is not compared twice.'
+            )
+        else:
+            found[real] = kind
+    fields: dict[str, tuple[str, str]] = {}
+    for real, kind in found.items():
+        snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", real).lower()
+        field = _FURTHER_FIELD + re.sub(r"\W", "_", snake, flags=re.ASCII)
+        while field in fields:
+            field += "_"
+        fields[field] = real, kind
+    return fields, said
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", "").casefold()
+
+
+def spoken(name: str) -> str:
+    """Return what people call a field or a comparison."""
+    return name.removeprefix(_FURTHER_FIELD).replace("_", " ").strip()
+
+
+def explanation(compared: str, level: Level) -> str:
+    """Return what people are told of a level; of a further field with its name."""
+    label = level.label.partition(" (")[0]
+    return f"{spoken(compared)}: {label}" if compared.startswith(_FURTHER_FIELD) else label
 
 
 def comparison_name(field: str) -> str:

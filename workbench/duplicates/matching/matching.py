@@ -9,9 +9,9 @@ from math import log2
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, column, select, table
 
-from workbench.duplicates.matching.fields import FIELDS, Comparison
+from workbench.duplicates.matching.fields import FIELDS, Comparison, explanation, further_columns, spoken
 from workbench.duplicates.matching.model import (
     DEFAULT_THRESHOLD,
     OFFER_THRESHOLD,
@@ -21,6 +21,7 @@ from workbench.duplicates.matching.model import (
     splink_settings,
 )
 from workbench.murmurant.schema import Schema, as_text, explain_gap
+from workbench.murmurant.spellings import MEMBER
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -36,6 +37,7 @@ def match_members(
     *,
     threshold: float = DEFAULT_THRESHOLD,
     model: Model | None = None,
+    further: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
     """Find members who are probably one person (guide §1.4).
 
@@ -44,7 +46,9 @@ def match_members(
     threshold : float
         The least probability, 0 to 1.
     model : Model, optional
-        Trained parameters; else those shipped.
+        Trained parameters; else those shipped, with what the members themselves say.
+    further : mapping of str to str, optional
+        Columns to compare besides those that are known, each with its kind.
 
     Returns
     -------
@@ -53,7 +57,7 @@ def match_members(
         byte), ``probability``, ``offered`` (sure enough to be offered for merging without review),
         ``why`` and ``against`` in words, and a ``weight_`` column per comparison in bits of evidence,
         which add up to the log2 odds. ``attrs["said"]`` lists what was left out: columns that this
-        database lacks, groups too large to compare everybody in.
+        database lacks, groups too large to compare everybody in. ``attrs["noted"]`` is what of it hides no pair.
 
     Raises
     ------
@@ -67,11 +71,19 @@ def match_members(
     members = schema.members
     missing = set(schema.missing(*(f"members.{column}" for column in FIELDS)))
     there = {column: kind for column, kind in FIELDS.items() if f"members.{column}" not in missing}
+    more, said = further_columns(schema, further or {})
     question = select(as_text(members.c.id), *(members.c[column] for column in there))
+    if more:
+        key = schema.resolved["members"].spelling["id"]
+        whole = table(schema.table_of(MEMBER), column(key), *(column(real) for real, _ in more.values()))
+        question = question.add_columns(*(as_text(whole.c[real]) for real, _ in more.values()))
+        question = question.join_from(members, whole, members.c.id == whole.c[key])
     rows = connection.execute(question.execution_options(stream_results=True, yield_per=_FETCH))
-    found = match_people(rows, there, threshold=threshold, model=model)
-    lacking = [f"{' '.join(explain_gap(need))} It is not compared." for need in sorted(missing)]
-    found.attrs["said"] = [*lacking, *found.attrs["said"]]
+    fields = {**there, **{field: kind for field, (_, kind) in more.items()}}
+    found = match_people(rows, fields, threshold=threshold, model=model)
+    said += [f"{' '.join(explain_gap(need))} It is not compared." for need in sorted(missing)]
+    for words in ("said", "noted"):
+        found.attrs[words] = [*said, *found.attrs[words]]
     return found
 
 
@@ -91,7 +103,9 @@ def match_people(
 ) -> pd.DataFrame:
     """Find who is probably one person among rows of an id and the values of some fields; see `match_members`.
 
-    ``attrs["model"]`` is the model that was used: the one given, else the shipped one with what `refine` estimated.
+    ``attrs["model"]`` is the model that was used: the one given, else the shipped one with what `refine` estimated;
+    ``attrs["members"]`` and ``attrs["pairs"]`` are how many were compared, ``attrs["shares"]`` those that are not as
+    shipped: comparison, level, and its m and u before and after.
 
     Raises
     ------
@@ -111,8 +125,12 @@ def match_people(
         if threads is not None:
             connection.execute(f"SET threads = {int(threads)}")
         counts = prepare(connection, rows, fields, used)
-        members, said = counts.members, list(counts.said)
-        compared = comparisons(used, max(members, 2), counts.named_addresses, counts.kinds)
+        members, noted = counts.members, list(counts.noted)
+        ((pairs,),) = connection.execute("SELECT count(*) FROM pairs").fetchall()
+        shipped, compared = (
+            comparisons(each, max(members, 2), counts.named_addresses, counts.kinds)
+            for each in (Model.shipped(), used)
+        )
         told_apart = not {"date", "identifier"}.isdisjoint(counts.kinds.values())
         compared = count_random(connection, compared, members, used)
         found = _weigh(
@@ -120,7 +138,7 @@ def match_people(
         )
         if model is None:
             refined = refine(found, compared, members, used, shares=members >= ENOUGH, told_apart=told_apart)
-            said += estimates(used, refined, members)
+            noted += estimates(used, refined, members)
             if refined != used:
                 used, compared = refined, [changed(each, refined) for each in compared]
                 connection.register("likely", found[["place_l", "place_r"]])
@@ -130,8 +148,14 @@ def match_people(
                 )
                 found = _weigh(connection, used, compared, members, threshold, told_apart)
     frame = _judge(found, compared, threshold)
-    frame.attrs["said"] = said
-    frame.attrs["model"] = used
+    shares = [
+        (each.name, before.label, before.m, after.m, before.u, after.u)
+        for one, each in zip(shipped, compared, strict=True)
+        for before, after in zip(one.levels, each.levels, strict=True)
+        if (before.m, before.u) != (after.m, after.u)
+    ]
+    frame.attrs |= {"said": [*noted, *counts.said], "noted": noted, "model": used}
+    frame.attrs |= {"members": members, "pairs": pairs, "shares": shares}
     return frame
 
 
@@ -174,7 +198,7 @@ def evidence(pair: pd.Series[Any]) -> dict[str, float]:
     """Return what each comparison of a pair weighs, in bits, by what people call it."""
     words = {"prior": "before anything is compared", "household": "what housemates share"}
     names = [str(name).removeprefix("weight_") for name in pair.index if str(name).startswith("weight_")]
-    return {words.get(name, name.replace("_", " ")): float(pair[f"weight_{name}"]) for name in names}
+    return {words.get(name, spoken(name)): float(pair[f"weight_{name}"]) for name in names}
 
 
 def _predict(
@@ -236,7 +260,7 @@ def _judge(found: pd.DataFrame, compared: list[Comparison], threshold: float) ->
             for each in compared
         }
         told = [
-            (float(pair[f"weight_{name}"]), level.label.partition(" (")[0], level)
+            (float(pair[f"weight_{name}"]), explanation(name, level), level)
             for name, level in levels.items()
             if level
         ]

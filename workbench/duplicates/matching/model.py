@@ -17,6 +17,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from workbench.documents import write_whole
 from workbench.duplicates.matching.fields import FIELDS, KINDS, Comparison, Level, further_comparisons
 from workbench.errors import UsageError
 
@@ -73,14 +74,13 @@ class Model(BaseModel):
 
     @model_validator(mode="after")
     def _names_what_is_there(self) -> Self:
-        further = [name for name in self.shares if name not in {each.name for each in comparisons(self)}]
-        kinds = {f"{kind} of {name}": kind for name in further for kind in KINDS}
         known = {each.name: {level.label for level in each.levels} for each in comparisons(self)}
-        labels_of_kinds = {level.label for each in further_comparisons(kinds, 2) for level in each.levels}
-        known |= dict.fromkeys(further, labels_of_kinds)
+        kinds = {f"any {kind}": kind for kind in KINDS}
+        of_kinds = {level.label for each in further_comparisons(kinds, 2) for level in each.levels}
+        known["joined"] |= of_kinds  # where days of joining are days of birth
         for name, labels in self.shares.items():
             for label in labels:
-                if label not in known.get(name, ()):
+                if label not in known.get(name, of_kinds):
                     raise ValueError(f"there is no {name}: {label}; `Model.write` writes what there is")
         return self
 
@@ -110,13 +110,24 @@ class Model(BaseModel):
             raise UsageError(f"The model {path} is not one: {said}.", _ADVICE) from error
 
     def write(self, path: str | Path) -> None:
-        """Write every parameter as JSON, to be changed and read again."""
-        shares = {
-            each.name: {level.label: Shares(m=level.m, u=level.u, home=level.home) for level in each.levels}
-            for each in comparisons(self)
-        }
+        """Write every parameter as JSON, to be changed and read again; not what each club says for itself."""
+        shares: dict[str, dict[str, Shares]] = {}
+        for each, elsewhere in zip(comparisons(self), comparisons(self, 1_000, 1.0), strict=True):
+            for level, other in zip(each.levels, elsewhere.levels, strict=True):
+                shares.setdefault(each.name, {})[level.label] = Shares(
+                    m=level.m if level.m == other.m else None,
+                    u=level.u if level.u == other.u and not level.counted else None,
+                    home=level.home,
+                )
+        for name, labels in self.shares.items():
+            own = shares.setdefault(name, {})
+            own |= {
+                label: own.get(label, each).model_copy(update=each.model_dump(exclude_none=True))
+                for label, each in labels.items()
+            }
         whole = self.model_copy(update={"shares": shares})
-        Path(path).write_text(whole.model_dump_json(indent=2, exclude_none=True) + "\n", encoding="utf-8")
+        text = whole.model_dump_json(indent=2, exclude_none=True) + "\n"
+        write_whole(Path(path), text.encode(), "model")
 
 
 _ADVICE = "Model.shipped().write(FILE) writes a file that has every parameter, to start from."

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from math import log2
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from workbench.duplicates.matching.fields import FIELDS
+from workbench.duplicates.matching.fields import FIELDS, spoken
 from workbench.duplicates.matching.folding import PARTS, fold_rows
 from workbench.duplicates.matching.model import PETS, Model
 from workbench.duplicates.matching.names import UNLISTED, census, kin
@@ -196,6 +196,8 @@ class Counts:
         The share of members whose address says their first name.
     kinds : dict
         The fields' kinds; ``date`` where days of joining turned out to be days of birth.
+    noted : tuple of str
+        Which fields are empty, or weighed as another kind.
     said : tuple of str
         Which groups were too large to compare everybody in.
     """
@@ -203,6 +205,7 @@ class Counts:
     members: int
     named_addresses: float
     kinds: dict[str, str]
+    noted: tuple[str, ...]
     said: tuple[str, ...]
 
 
@@ -236,21 +239,25 @@ def prepare(
     }
     for term, query in _TERMS.items():
         run(f"CREATE TABLE tf_{term} AS {query.format(**figures)}")
-    kinds, said = dict(fields), []
+    kinds, noted = dict(fields), []
+    for field in [field for field in fields if field not in FIELDS]:
+        if run(f"SELECT count({field}) FROM folded").fetchall() == [(0,)]:
+            del kinds[field]
+            noted.append(f"No member has anything that can be compared as {spoken(field)}: it is left out.")
     for field in [field for field, kind in fields.items() if kind == "joined"]:
         query = f"SELECT quantile_cont({field}_day, 0.75) - quantile_cont({field}_day, 0.25) FROM folded"
         ((spread,),) = run(query).fetchall()
         if spread is not None and spread >= _SPREAD:
             kinds[field] = "date"
-            said.append(f"The days of {field} lie as far apart as days of birth: they are weighed as such.")
-    for field, kind in fields.items():
+            noted.append(f"The days of {field} lie as far apart as days of birth: they are weighed as such.")
+    for field, kind in kinds.items():
         if kind in _FIELD_TERMS:
             run(f"CREATE TABLE tf_{field} AS {_FIELD_TERMS[kind].format(field, **figures)}")
     (named,) = run(
         """SELECT count(*) / greatest((SELECT count(*) FROM people), 1) FROM people
            WHERE strpos(email_local, replace(first_name, ' ', '')) > 0"""
     ).fetchall()[0]
-    return Counts(members, float(named), kinds, (*said, *_block(connection, kinds)))
+    return Counts(members, float(named), kinds, tuple(noted), tuple(_block(connection, kinds)))
 
 
 def _fill(connection: DuckDBPyConnection, rows: Iterable[Sequence[Any]], fields: Mapping[str, str]) -> None:
