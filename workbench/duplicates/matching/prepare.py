@@ -29,6 +29,9 @@ LARGEST_BLOCK = 50
 FAMILY = 3
 """Up to so many names behind one address, and one more behind one phone number, are a family; more are an office."""
 
+LINE = 20
+"""Up to so many names behind one phone number there are housemates among them; more are a switchboard or a placeholder."""
+
 
 class Key(NamedTuple):
     """What two members must share to be compared, and what further where more than `LARGEST_BLOCK` share it.
@@ -177,7 +180,7 @@ _LEFT_OUT = "SELECT count(DISTINCT block), count(DISTINCT place) FROM keyed WHER
 _HOUSEHOLDS = """
     CREATE TABLE pairs AS
     SELECT low AS join_key_l, high AS join_key_r, '0' AS match_key,
-        CASE WHEN coalesce(l.phone = r.phone AND l.phone_names <= {family} + 1, FALSE) THEN 1 ELSE 0 END + CASE WHEN coalesce(l.email = r.email AND l.email_names <= {family}, FALSE) THEN 1 ELSE 0 END
+        CASE WHEN coalesce(l.phone = r.phone AND l.phone_names <= {line}, FALSE) THEN 1 ELSE 0 END + CASE WHEN coalesce(l.email = r.email AND l.email_names <= {family}, FALSE) THEN 1 ELSE 0 END
         + CASE WHEN coalesce(l.last_start = r.last_start OR damerau_levenshtein(l.last_name, r.last_name) = 1 OR l.first_name = r.last_name OR l.last_name = r.first_name, FALSE) THEN 1 ELSE 0 END
         {addresses} >= 2 AS home
     FROM (SELECT DISTINCT low, high FROM candidates) JOIN people AS l ON l.place = low JOIN people AS r ON r.place = high
@@ -343,5 +346,5 @@ def _block(connection: DuckDBPyConnection, fields: Mapping[str, str]) -> Iterabl
         for field, kind in fields.items()
         if kind == "address"
     )
-    run(_HOUSEHOLDS.format(family=FAMILY, addresses=addresses))
+    run(_HOUSEHOLDS.format(family=FAMILY, line=LINE, addresses=addresses))
     run("DROP TABLE candidates")

@@ -132,14 +132,8 @@ def _estimated(compared: Comparison) -> list[list[int]]:
     """
     if compared.name == "generation":
         return []
+    levels = list(enumerate(compared.levels))
     if compared.name not in ("first_name", "surname", "email"):
-        return [[at] for at in range(len(compared.levels))]
-
-    different = compared.levels[-1].m
-    return [
-        [
-            at
-            for at, each in enumerate(compared.levels)
-            if each.u >= 0.9 and not each.term and each.m == different
-        ]
-    ]
+        return [[at] for at, _ in levels]
+    last = compared.levels[-1]
+    return [[at for at, each in levels if (each.m, each.term) == (last.m, "") and each.u >= 0.9]]
