@@ -146,24 +146,21 @@ def further_comparisons(fields: Mapping[str, str], members: int) -> list[Compari
     found = []
     for field, kind in fields.items():
         if kind in _COMPARED:
-            found.append(_COMPARED[kind](field, members))
+            one, other = f"l.{field}", f"r.{field}"
+            levels = _COMPARED[kind](field, one, other, members)
+            found.append(Comparison(comparison_name(field), f"{one} IS NULL OR {other} IS NULL", levels))
         elif kind in _FURTHER and field not in FIELDS:
             found.append(_another(field, *_FURTHER[kind]))
     return found
 
 
-def _joined(field: str, members: int) -> Comparison:
+def _joined(field: str, one: str, other: str, members: int) -> tuple[Level, ...]:
     """Compare the days of joining; how many strangers share one is counted, since imports give one day to all."""
-    one, other = f"l.{field}", f"r.{field}"
     near = f"(abs({one}_day - {other}_day) <= 31 OR {_turned(one, other)})"
-    return Comparison(
-        comparison_name(field),
-        f"{one} IS NULL OR {other} IS NULL",
-        (
-            Level("joined on the same day", f"{one} = {other}", 0.50, 1, 0.30, field, 3e-4),
-            Level("joined about the same time", near, 0.07, 0.0186, counted=True),
-            Level("joined on another day", "ELSE", 0.40, 0.98, 0.70, counted=True),
-        ),
+    return (
+        Level("joined on the same day", f"{one} = {other}", 0.50, 1, 0.30, field, 3e-4),
+        Level("joined about the same time", near, 0.07, 0.0186, counted=True),
+        Level("joined on another day", "ELSE", 0.40, 0.98, 0.70, counted=True),
     )
 
 
@@ -171,69 +168,54 @@ def _turned(one: str, other: str) -> str:
     return f"substr({one}, 1, 4) || substr({one}, 7, 2) || substr({one}, 5, 2) = {other}"
 
 
-def _date(field: str, members: int) -> Comparison:
+def _date(field: str, one: str, other: str, members: int) -> tuple[Level, ...]:
     """Compare days that stay, as of birth; they differ by slips, seldom by more. How often strangers' do is counted."""
-    one, other = f"l.{field}", f"r.{field}"
     parts = " + ".join(
         f"CASE WHEN substr({one}, {at}) = substr({other}, {at}) THEN 1 ELSE 0 END"
         for at in ("1, 4", "5, 2", "7, 2")
     )
     edits = f"damerau_levenshtein({one}, {other})"
-    return Comparison(
-        comparison_name(field),
-        f"{one} IS NULL OR {other} IS NULL",
-        (
-            Level("same day", f"{one} = {other}", 0.80, 1, None, field, 1e-5),
-            Level("day but for a slip", f"({edits} = 1 OR {_turned(one, other)})", 0.06, 0.001, counted=True),
-            Level("day but for the day, month or year", f"{parts} = 2", 0.03, 0.005, counted=True),
-            Level("days of one month", f"abs({one}_day - {other}_day) <= 31", 0.01, 0.0186, counted=True),
-            Level(
-                "day but for two slips, or days of one year",
-                f"({edits} = 2 OR abs({one}_day - {other}_day) <= 366)",
-                0.04,
-                0.03,
-                counted=True,
-            ),
-            Level("another day", "ELSE", 0.07, 0.94, counted=True),
+    return (
+        Level("same day", f"{one} = {other}", 0.80, 1, None, field, 1e-5),
+        Level("day but for a slip", f"({edits} = 1 OR {_turned(one, other)})", 0.06, 0.001, counted=True),
+        Level("day but for the day, month or year", f"{parts} = 2", 0.03, 0.005, counted=True),
+        Level("days of one month", f"abs({one}_day - {other}_day) <= 31", 0.01, 0.0186, counted=True),
+        Level(
+            "day but for two slips, or days of one year",
+            f"({edits} = 2 OR abs({one}_day - {other}_day) <= 366)",
+            0.04,
+            0.03,
+            counted=True,
         ),
+        Level("another day", "ELSE", 0.07, 0.94, counted=True),
     )
 
 
-def _identifier(field: str, members: int) -> Comparison:
+def _identifier(field: str, one: str, other: str, members: int) -> tuple[Level, ...]:
     """Compare numbers that one person alone should have."""
-    one, other = f"l.{field}", f"r.{field}"
     edits = f"damerau_levenshtein({one}, {other})"
-    return Comparison(
-        comparison_name(field),
-        f"{one} IS NULL OR {other} IS NULL",
-        (
-            Level("same number", f"{one} = {other}", 0.85, 1, None, field, 0.001 / members, sure=True),
-            Level("number but for a slip", f"{edits} = 1", 0.08, 1e-4, counted=True),
-            Level(
-                "number but for two slips",
-                f"{edits} = 2 AND least(length({one}), length({other})) > 5",
-                0.02,
-                1e-3,
-                counted=True,
-            ),
-            Level("another number", "ELSE", 0.05, 0.999, counted=True),
+    return (
+        Level("same number", f"{one} = {other}", 0.85, 1, None, field, 0.001 / members, sure=True),
+        Level("number but for a slip", f"{edits} = 1", 0.08, 1e-4, counted=True),
+        Level(
+            "number but for two slips",
+            f"{edits} = 2 AND least(length({one}), length({other})) > 5",
+            0.02,
+            1e-3,
+            counted=True,
         ),
+        Level("another number", "ELSE", 0.05, 0.999, counted=True),
     )
 
 
-def _address(field: str, members: int) -> Comparison:
+def _address(field: str, one: str, other: str, members: int) -> tuple[Level, ...]:
     """Compare postal addresses; one person moves, and a household shares one."""
-    one, other = f"l.{field}", f"r.{field}"
     alike = f"jaro_winkler_similarity({one}, {other})"
-    return Comparison(
-        comparison_name(field),
-        f"{one} IS NULL OR {other} IS NULL",
-        (
-            Level("same address", f"{one} = {other}", 0.55, 1, 0.85, field, 0.1 / members),
-            Level("address but for slips", f"{one}_numbers IS NOT DISTINCT FROM {other}_numbers AND {alike} >= 0.88", 0.20, 1e-4, 0.05, counted=True),
-            Level("similar address", f"{alike} >= 0.8", 0.10, 0.01, 0.02, counted=True),
-            Level("another address", "ELSE", 0.15, 0.99, 0.08, counted=True),
-        ),
+    return (
+        Level("same address", f"{one} = {other}", 0.55, 1, 0.85, field, 0.1 / members),
+        Level("address but for slips", f"{one}_numbers IS NOT DISTINCT FROM {other}_numbers AND {alike} >= 0.88", 0.20, 1e-4, 0.05, counted=True),
+        Level("similar address", f"{alike} >= 0.8", 0.10, 0.01, 0.02, counted=True),
+        Level("another address", "ELSE", 0.15, 0.99, 0.08, counted=True),
     )  # fmt: skip
 
 
