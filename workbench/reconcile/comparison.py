@@ -173,7 +173,7 @@ class Comparison:
         for name, parent, led in parents:
             why = look_up(lost[name], self._sides[parent]["reason"])
             why = why.mask(why.isna() & lost[led].isna(), "in no export, and not here")
-            reason = reason.mask(why.notna(), f"its {name} " + lost[name] + ": " + why)
+            reason = reason.mask(why.notna(), f"its {name} " + lost[name].astype(object) + ": " + why)
             aside |= look_up(lost[name], self._sides[parent]["aside"]).eq(True)
         step = self._look(lost).where(lost["gone"], f"workbench triage{self._on}")
         self._tell("missing", entity, lost[~aside], reason=reason, next=step)
@@ -189,7 +189,12 @@ class Comparison:
         else:
             led = led.assign(wrong=False, should_be=None, shared=False)
         wrong = led[led["wrong"]]
-        half = wrong["should_be"].isin(wrong["record_id"]).map({True: " --whole-cycle", False: ""})
+        half = (
+            wrong["should_be"]
+            .isin(wrong["record_id"])
+            .map({True: " --whole-cycle", False: ""})
+            .astype(object)
+        )
         plan = self._plan(entity, wrong, "should_be") + half
         values = {"export": wrong["name"], "here": _full_name(wrong, "_here"), "newer": None}
         step = (plan + self._on).fillna(self._look(wrong))
