@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workbench.duplicates.matching.folding import fold_email, fold_name, fold_phone, own_part
+from workbench.duplicates.matching.fields import FIELDS
+from workbench.duplicates.matching.folding import fold_email, fold_name, fold_phone, fold_rows, own_part
 from workbench.duplicates.matching.names import kinship
 from workbench.normalise import normalise
 
@@ -95,3 +96,12 @@ def test_nicknames():
     for one, other in (("bob", "robert"), ("peggy", "margaret"), ("pepe", "jose"), ("bob", "rob")):
         assert kinship(one, other) == kinship(other, one) > 0
     assert kinship("robert", "mary") == 0
+
+
+def test_of_a_value_as_long_as_a_book_no_more_is_compared_than_of_an_address() -> None:
+    long = "x" * 100_000
+    ((row,),) = fold_rows(
+        [("1" * 300, long, long, f"{long}@example.org", "5" * 100_000, "2020-01-01")], FIELDS
+    )
+    assert row[0] == "1" * 300, "an id is no value"
+    assert max(len(each) for each in row[1:] if isinstance(each, str)) <= 254

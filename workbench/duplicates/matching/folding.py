@@ -143,6 +143,10 @@ def fold_day(day: date | str | None) -> tuple[str | None, int | None]:
         return digits or None, None
 
 
+_LONGEST = 254
+"""Letters of a value that are compared: as many as an e-mail address may have. What two texts differ by takes the product of their lengths."""
+
+
 def fold_rows(rows: Iterable[Sequence[Any]], fields: Mapping[str, str]) -> Iterator[list[tuple[Any, ...]]]:
     """Fold members in portions: the id, the generation that a name tells, then the `PARTS` of each field in order.
 
@@ -159,6 +163,7 @@ def fold_rows(rows: Iterable[Sequence[Any]], fields: Mapping[str, str]) -> Itera
     while portion := list(islice(members, _PORTION)):
         folded = []
         for row in portion:
+            row = [row[0], *(each[:_LONGEST] if isinstance(each, str) else each for each in row[1:])]
             names = fold_name(row[called]), fold_name(row[family])
             generation = names[1].generation or names[0].generation
             parts = [row[0], int(generation) if generation else None]
