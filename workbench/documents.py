@@ -284,7 +284,7 @@ class Store(Generic[D]):
         if name.endswith(self.kind.suffix) or "/" in name or Path(name).is_file():
             return self.read(Path(name))
         known = self.paths()
-        close = [name] if name in known else [each for each in known if name and each.startswith(name)]
+        close = [name] if name in known else [key for key in known if name and key.startswith(name)]
         if len(close) != 1:
             raise unknown(self.kind.noun, name, close or known)
         return self.read(known[close[0]])
@@ -440,12 +440,12 @@ def valid_approval(document: Approvable) -> Approval:
     return approval
 
 
-def refuse_other_target(document: Approvable, here: Target) -> None:
-    """Raise `WrongEnvironment` unless a document was made for the database that is here."""
+def refuse_other_target(document: Approvable, target: Target) -> None:
+    """Raise `WrongEnvironment` unless a document was made for this target."""
     for what, meant in vars(document.target).items():
-        if (found := getattr(here, what)) != meant:
+        if (actual := getattr(target, what)) != meant:
             raise WrongEnvironment(
-                f"The {document.noun} {document.id} was made for the {what.replace('_', ' ')} {meant!r}, not for {found!r}.",
+                f"The {document.noun} {document.id} was made for the {what.replace('_', ' ')} {meant!r}, not for {actual!r}.",
                 f"Carry it out with --environment {document.target.environment}, where that still leads there."
                 f" {document.remedy}",
             )

@@ -270,10 +270,10 @@ def load_settings() -> Settings:
         settings = Settings()
     except ValidationError as error:
         problems: dict[str, list[str]] = {}
-        for each in error.errors(include_url=False):
-            problems.setdefault(_source(path, dict(each)), []).append(_problem(dict(each)))
-        told = "; ".join(f"{source}: {'; '.join(listed)}" for source, listed in problems.items())
-        raise UsageError(f"{told}.", "Correct the settings and try again.") from None
+        for problem in error.errors(include_url=False):
+            problems.setdefault(_source(path, dict(problem)), []).append(_problem(dict(problem)))
+        reasons = "; ".join(f"{source}: {'; '.join(listed)}" for source, listed in problems.items())
+        raise UsageError(f"{reasons}.", "Correct the settings and try again.") from None
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         raise UsageError(f"{path} is not UTF-8 (line {line}).", "Save it as UTF-8 and try again.") from None
@@ -354,10 +354,12 @@ def _anchored(settings: Settings, root: Path) -> Settings:
         event_capacity_limit=100,
     )
     environments = {
-        name: _absolute(each if each.policies else each.model_copy(update={"policies": rules}), root)
-        for name, each in ({DEMO: demo} | settings.environments).items()
+        name: _absolute(options if options.policies else options.model_copy(update={"policies": rules}), root)
+        for name, options in ({DEMO: demo} | settings.environments).items()
     }
-    if nowhere := [name for name, each in environments.items() if not each.url_env and each.kind != "demo"]:
+    if nowhere := [
+        name for name, options in environments.items() if not options.url_env and options.kind != "demo"
+    ]:
         raise UsageError(
             f"environments.{nowhere[0]} has no url_env.",
             "Name the variable that holds its database URL; only a demo goes without.",

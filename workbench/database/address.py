@@ -115,8 +115,8 @@ class Address:
         own = {"connect_timeout": str(CONNECT_TIMEOUT), "application_name": "murmurant-workbench"}
         own |= {name: str(value) for name, value in conninfo_to_dict(self.conninfo).items()}
         if self.embedded:
-            told = {name.removeprefix("PG").lower() for name in os.environ if name.startswith("PG")}
-            own |= {name: value for name, value in _EMBEDDED.items() if name.replace("_", "") in told}
+            variables = {name.removeprefix("PG").lower() for name in os.environ if name.startswith("PG")}
+            own |= {name: value for name, value in _EMBEDDED.items() if name.replace("_", "") in variables}
         return own | {"options": f"{own.get('options', '')} {options}".strip()}
 
 
@@ -148,10 +148,10 @@ def parse_address(text: str, *, named: str, embedded: bool = False) -> Address:
         When it is not a PostgreSQL URL, would lead elsewhere than it says, or has a parameter that nobody knows and
         that could be a misspelt one of security's or of the place.
     """
-    found, own = _URL.fullmatch(text.strip()), {}
+    url, own = _URL.fullmatch(text.strip()), {}
     with suppress(psycopg.ProgrammingError):
-        own = conninfo_to_dict(f"postgresql{found[1]}") if found else {}
-    more = dict(parse_qsl(found[2].replace("+", "%2B"), keep_blank_values=True)) if found else {}
+        own = conninfo_to_dict(f"postgresql{url[1]}") if url else {}
+    more = dict(parse_qsl(url[2].replace("+", "%2B"), keep_blank_values=True)) if url else {}
     port = str(own.get("port", more.get("port", "5432")))  # that of user:password/database is the password
     if "dbname" not in own or not (re.fullmatch("[0-9]{1,5}", port) and 0 < int(port) < 1 << 16):
         raise UsageError(f"{named} is not the URL of a PostgreSQL database.", _EXAMPLE)
@@ -177,18 +177,18 @@ def parse_address(text: str, *, named: str, embedded: bool = False) -> Address:
 def _leave_out(query: dict[str, str], named: str) -> tuple[str, ...]:
     """Take what libpq does not know out of a URL's parameters, and return its names; encryption is translated."""
     asked = {name: query.pop(name).lower() for name in ("sslmode", "ssl", "sslaccept") if query.get(name)}
-    if any(each not in _SSL for each in asked.values()):
+    if any(mode not in _SSL for mode in asked.values()):
         raise UsageError(
             f"{named} asks for encryption in a way that is not known (sslmode, ssl, sslaccept).",
             f"Write sslmode= with one of {', '.join(_MODES)}.",
         )
-    if modes := [_SSL[each] for each in asked.values() if _SSL[each]]:
+    if modes := [_SSL[mode] for mode in asked.values() if _SSL[mode]]:
         if "sslmode" not in asked:  # what the shell asks for is not made weaker
             modes.append(os.environ.get("PGSSLMODE", ""))
-        query["sslmode"] = max((each for each in modes if each in _MODES), key=_MODES.index)
+        query["sslmode"] = max((mode for mode in modes if mode in _MODES), key=_MODES.index)
     if asked.get("sslaccept") == "strict" and "PGSSLROOTCERT" not in os.environ:
         query.setdefault("sslrootcert", "system")
-    known = {each.keyword.decode() for each in pq.Conninfo.get_defaults()}
+    known = {option.keyword.decode() for option in pq.Conninfo.get_defaults()}
     plain = {name.replace("_", ""): name for name in sorted(known | {"schema"})}
     strangers = sorted(query.keys() - known)
     for name in strangers:

@@ -92,8 +92,10 @@ class Listing:
             The options of CREATE DATABASE, encoding and locale; the statements that set owner, rights and settings; the
             statement that comments on it, or "".
         """
-        said = self.program.run("--create", "--list", self.path.absolute()).stdout
-        entries = [entry for entry in said.decode(errors="surrogateescape").splitlines() if _OWN.match(entry)]
+        listed = self.program.run("--create", "--list", self.path.absolute()).stdout
+        entries = [
+            entry for entry in listed.decode(errors="surrogateescape").splitlines() if _OWN.match(entry)
+        ]
         script = self.script(entries, "--create")
         created = re.search(r"^CREATE DATABASE (.+?) WITH TEMPLATE = template0(.*);$", script, re.MULTILINE)
         if created is None:
@@ -105,8 +107,8 @@ class Listing:
             statement.replace(f"DATABASE {old} ", new, 1)
             for statement in re.findall(about, script, re.MULTILINE | re.DOTALL)
         ]
-        comment = next((each for each in statements if each.startswith("COMMENT ")), "")
-        return options, [each for each in statements if each != comment], comment
+        comment = next((statement for statement in statements if statement.startswith("COMMENT ")), "")
+        return options, [statement for statement in statements if statement != comment], comment
 
 
 def dump(
@@ -149,11 +151,11 @@ def dump(
             return compression
         if not any("compress" in error for error in errors):  # else this build does not know it
             break
-    said = (errors or [f"it ended with {process.returncode}"])[0]
-    if "lock timeout" in said:
-        raise database.explained(said, "55P03")
+    reason = (errors or [f"it ended with {process.returncode}"])[0]
+    if "lock timeout" in reason:
+        raise database.explained(reason, "55P03")
     raise WorkbenchError(
-        f"pg_dump failed: {said}.",
+        f"pg_dump failed: {reason}.",
         f"Nothing was kept of it. `backups` may name another folder than {path.parent}.",
     )
 
@@ -243,9 +245,9 @@ def restore(
         assert process.stderr is not None
         for raw in process.stderr:
             last = raw.decode(errors="replace").rstrip("\n")
-            if made := _MADE.match(last):
+            if item := _MADE.match(last):
                 done += 1
-                advance(made[1].strip(), min(done, len(lines)), len(lines))
+                advance(item[1].strip(), min(done, len(lines)), len(lines))
             elif key := _BROKEN.search(last):
                 broken.add(key.groups())
             elif _IDLE.search(last):
@@ -326,9 +328,9 @@ def restore_within(
                         if not row:
                             raise damaged(listing.path, "rows have no end")
                         copy.write(row)
-            said = process.stderr.read()
+            messages = process.stderr.read()
             if process.wait():
-                raise damaged(listing.path, failure(said))
+                raise damaged(listing.path, failure(messages))
         advance("making keys and indexes", tables, tables)
         send()
         return make_keys(connection, listing, keys)

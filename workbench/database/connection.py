@@ -206,24 +206,24 @@ class Database:
         except psycopg.Error as error:
             raise self.explained(error.diag.message_primary or str(error), _state(error), limit) from None
 
-    def redacted(self, said: str) -> str:
-        """Return the first line of what the server or a program said, without secrets; the others would quote rows."""
-        first = (said.strip() or "no reason given").splitlines()[0]
+    def redacted(self, message: str) -> str:
+        """Return the first line of what the server or a program reports, without secrets; the others would quote rows."""
+        first = (message.strip() or "no reason given").splitlines()[0]
         return redact(first, self.address.parameters().get("password", "")).rstrip(".")
 
-    def explained(self, said: str, state: str, limit: str = "statement_timeout") -> WorkbenchError:
+    def explained(self, message: str, state: str, limit: str = "statement_timeout") -> WorkbenchError:
         """Make the error for what the server said, by its SQLSTATE: the one translation there is.
 
         Parameters
         ----------
-        said : str
+        message : str
             The server's words, or a client program's.
         state : str
             The SQLSTATE; empty where it is not known.
         limit : str
             Which of the limits of time a question runs into.
         """
-        where, reason = str(self.environment), self.redacted(said)
+        where, reason = str(self.environment), self.redacted(message)
         # PgBouncer takes no startup options, and in one mode no transaction.
         if "unsupported startup parameter" in reason or "in statement pooling mode" in reason:
             return Refused(f"The connection pooler of {where} refuses: {reason}.", _DIRECT)
@@ -317,9 +317,9 @@ def asked_once(question: Callable[_Asked, _Answer]) -> Callable[_Asked, _Answer]
 
 def raw(connection: Connection) -> Session:
     """Return the driver's connection under one of SQLAlchemy's, in the same transaction."""
-    found = connection.connection.driver_connection
-    assert isinstance(found, psycopg.Connection)
-    return found
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, psycopg.Connection)
+    return driver
 
 
 def settle(connection: Session, settings: Mapping[str, str], *, local: bool = False) -> None:
@@ -334,11 +334,12 @@ def settle(connection: Session, settings: Mapping[str, str], *, local: bool = Fa
     """
     further = {"transaction_timeout": "0", "client_encoding": encoding_for(connection)}
     wanted = {**_USUAL, **further, **settings}
-    made = connection.execute(_SET, [local, list(wanted), list(wanted.values())]).fetchall()
-    standing = connection.execute(_STANDING, [[name for name, _ in made]]).fetchall()
-    if lost := sorted({*made} - {*standing}):
+    requested = connection.execute(_SET, [local, list(wanted), list(wanted.values())]).fetchall()
+    standing = connection.execute(_STANDING, [[name for name, _ in requested]]).fetchall()
+    if dropped := sorted({*requested} - {*standing}):
         raise Refused(
-            f"The setting {lost[0][0]} does not hold on this connection, so values could be misread.", _DIRECT
+            f"The setting {dropped[0][0]} does not hold on this connection, so values could be misread.",
+            _DIRECT,
         )
 
 

@@ -17,10 +17,10 @@ from psycopg.types.json import set_json_dumps, set_json_loads
 
 _NAME = "murmurant_bytes"
 _FIRST, _LAST, _ESCAPED = 0xF780, 0xF7FF, 0xDC80
-_SHOWN = {_ESCAPED + each: _FIRST + each for each in range(_LAST - _FIRST + 1)}
+_SHOWN = {_ESCAPED + offset: _FIRST + offset for offset in range(_LAST - _FIRST + 1)}
 _MEANT = {shown: escaped for escaped, shown in _SHOWN.items()}
 # Such characters that are there already are read byte by byte, so that nothing is written back as something else.
-_THERE = {each: chr(each).encode().decode("ascii", "surrogateescape") for each in _MEANT}
+_THERE = {code: chr(code).encode().decode("ascii", "surrogateescape") for code in _MEANT}
 
 
 def encoding_for(connection: psycopg.Connection[Any]) -> str:

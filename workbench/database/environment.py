@@ -93,10 +93,10 @@ def guard(name: str, settings: EnvironmentSettings, address: Address) -> Environ
             )
         return Environment(name, kind, where)
     spoken = (kinds_in(address.host) | kinds_in(address.database)) - {kind}
-    here = "this machine" if kind == "production" and address.on_this_machine else ""
-    if spoken or here:
+    place = "this machine" if kind == "production" and address.on_this_machine else ""
+    if spoken or place:
         raise WrongEnvironment(
-            f"{declared} its address {where} says {' and '.join(sorted(spoken)) or here}.",
+            f"{declared} its address {where} says {' and '.join(sorted(spoken)) or place}.",
             f"If it is right (a tunnel, say), state it: environments.{name}.address = {where!r} in workbench.toml.",
         )
     return Environment(name, kind, where)

@@ -101,8 +101,8 @@ class Program:
         if to is None:
             return ""
         done = self.run(*_CONNECTING[self.name], *more, to=to)
-        said = done.stderr.decode(errors="replace")
-        if _CONNECTED.search(said) or (done.returncode == 0 and "invalid command" not in said):
+        messages = done.stderr.decode(errors="replace")
+        if _CONNECTED.search(messages) or (done.returncode == 0 and "invalid command" not in messages):
             return ""
         return redact(failure(done.stderr), to.get("password", "")).rstrip(".")
 
@@ -122,9 +122,9 @@ class Program:
 
 @cache
 def _version(path: Path) -> str:
-    said = subprocess.run([path, "--version"], capture_output=True, timeout=10, check=True).stdout
-    found = re.search(rb"\b(\d+(?:\.\d+)*)", said)
-    return found[1].decode() if found else "0"
+    output = subprocess.run([path, "--version"], capture_output=True, timeout=10, check=True).stdout
+    version = re.search(rb"\b(\d+(?:\.\d+)*)", output)
+    return version[1].decode() if version else "0"
 
 
 def program_for(
@@ -153,7 +153,11 @@ def program_for(
         return f"it is of PostgreSQL {program.version}" if old else ""
 
     return choose(
-        name, f"the server's PostgreSQL {server}", configured, too_old, lambda each: each.unconnected(to)
+        name,
+        f"the server's PostgreSQL {server}",
+        configured,
+        too_old,
+        lambda program: program.unconnected(to),
     )
 
 
@@ -180,16 +184,16 @@ def choose(name: str, task: str, configured: Path | None, *obstacles: Callable[[
     )
 
 
-def explain(archive: Path, said: str, database: Database) -> WorkbenchError:
-    """Make the error of what a program said of an archive: the server's fault, or else the archive's."""
-    found = ((state, pattern.search(said)) for state, pattern in _MEANINGS.items())
-    state, words = next(((state, words[0]) for state, words in found if words), ("", ""))
+def explain(archive: Path, messages: str, database: Database) -> WorkbenchError:
+    """Make the error of what a program reported of an archive: the server's fault, or else the archive's."""
+    matches = ((state, pattern.search(messages)) for state, pattern in _MEANINGS.items())
+    state, words = next(((state, words[0]) for state, words in matches if words), ("", ""))
     if state == _LACKING:
         return Refused(
             f"The server of {database.environment} lacks what {archive.name} needs: {words}.",
             "Provide it there, as the server that the snapshot was taken from has it.",
         )
-    reason = failure(said.encode())
+    reason = failure(messages.encode())
     if state:
         return database.explained(reason, state)
     return damaged(archive, database.redacted(reason))
@@ -202,8 +206,8 @@ def damaged(archive: Path, why: str) -> DocumentError:
     )
 
 
-def failure(said: bytes) -> str:
+def failure(messages: bytes) -> str:
     """Return why a program failed, from what it wrote to stderr: of an error of the server's its words alone."""
-    text = said.decode(errors="replace").strip()
+    text = messages.decode(errors="replace").strip()
     first = re.search(r"^.*(?:error|warning|ERROR|FATAL): +(.*)", text, re.MULTILINE)
     return first[1] if first else (text.splitlines() or ["it did not say why"])[0]

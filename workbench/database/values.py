@@ -28,8 +28,8 @@ _BOUNDS: dict[str, tuple[Any, Any]] = {
 
 
 def _loader(name: str) -> type[Loader]:
-    found = psycopg.adapters.types[name]
-    usual = psycopg.adapters.get_loader(found.oid, psycopg.pq.Format.TEXT) or Loader
+    oid = psycopg.adapters.types[name].oid
+    usual = psycopg.adapters.get_loader(oid, psycopg.pq.Format.TEXT) or Loader
     smallest, largest = _BOUNDS[name]
 
     class Tolerant(Loader):
@@ -41,9 +41,9 @@ def _loader(name: str) -> type[Loader]:
             try:
                 return self._usual(data)
             except (psycopg.DataError, OverflowError, ValueError):
-                said = bytes(data).decode(errors="replace")
-                odd.add(said)
-                return smallest if said.startswith("-") or said.endswith("BC") else largest
+                text = bytes(data).decode(errors="replace")
+                odd.add(text)
+                return smallest if text.startswith("-") or text.endswith("BC") else largest
 
     return Tolerant
 
