@@ -353,16 +353,14 @@ def _anchored(settings: Settings, root: Path) -> Settings:
         tier_mapping=imports / "membership.yaml",
         event_capacity_limit=100,
     )
-    environments = {
-        name: _absolute(options if options.policies else options.model_copy(update={"policies": rules}), root)
-        for name, options in ({DEMO: demo} | settings.environments).items()
-    }
-    if nowhere := [
-        name for name, options in environments.items() if not options.url_env and options.kind != "demo"
-    ]:
-        raise UsageError(
-            f"environments.{nowhere[0]} has no url_env.",
-            "Name the variable that holds its database URL; only a demo goes without.",
+    environments = {}
+    for name, options in ({DEMO: demo} | settings.environments).items():
+        if not options.url_env and options.kind != "demo":
+            raise UsageError(
+                f"environments.{name} has no url_env.", "Name the variable with its database URL."
+            )
+        environments[name] = _absolute(
+            options.model_copy(update={"policies": options.policies or rules}), root
         )
     return settings.model_copy(update={"environments": environments})
 

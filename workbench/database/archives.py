@@ -6,6 +6,7 @@ import re
 import subprocess
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -93,9 +94,7 @@ class Listing:
             statement that comments on it, or "".
         """
         listed = self.program.run("--create", "--list", self.path.absolute()).stdout
-        entries = [
-            entry for entry in listed.decode(errors="surrogateescape").splitlines() if _OWN.match(entry)
-        ]
+        entries = list(filter(_OWN.match, listed.decode(errors="surrogateescape").splitlines()))
         script = self.script(entries, "--create")
         created = re.search(r"^CREATE DATABASE (.+?) WITH TEMPLATE = template0(.*);$", script, re.MULTILINE)
         if created is None:
@@ -189,10 +188,8 @@ def read_listing(archive: Path, configured: Path | None, to: Mapping[str, str] |
         lists.append(done.stdout)
         return ""
 
-    def unconnected(program: Program) -> str:
-        return program.unconnected(to, archive.absolute())
-
-    program = choose("pg_restore", f"the snapshot {archive}", configured, unreadable, unconnected)
+    connects = partial(Program.unconnected, to=to, archive=archive.absolute())
+    program = choose("pg_restore", f"the snapshot {archive}", configured, unreadable, connects)
     lines = lists[-1].decode(errors="surrogateescape").splitlines()
     head = dict(re.findall(r"^; +([A-Za-z _]+): (.*)$", "\n".join(lines), re.MULTILINE))
     return Listing(archive, program, head, [line for line in lines if line and line[0] != ";"])

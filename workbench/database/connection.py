@@ -336,11 +336,9 @@ def settle(connection: Session, settings: Mapping[str, str], *, local: bool = Fa
     wanted = {**_USUAL, **further, **settings}
     requested = connection.execute(_SET, [local, list(wanted), list(wanted.values())]).fetchall()
     standing = connection.execute(_STANDING, [[name for name, _ in requested]]).fetchall()
-    if dropped := sorted({*requested} - {*standing}):
-        raise Refused(
-            f"The setting {dropped[0][0]} does not hold on this connection, so values could be misread.",
-            _DIRECT,
-        )
+    if missing := sorted({*requested} - {*standing}):
+        name = missing[0][0]
+        raise Refused(f"The setting {name} does not hold here, so values could be misread.", _DIRECT)
 
 
 def pooled(connection: Session) -> bool:

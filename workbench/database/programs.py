@@ -13,7 +13,7 @@ import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -96,11 +96,11 @@ class Program:
                 process.kill()
                 raise
 
-    def unconnected(self, to: Mapping[str, str] | None, *more: str | Path) -> str:
+    def unconnected(self, to: Mapping[str, str] | None, archive: Path | None = None) -> str:
         """Return why it cannot connect, with SSL for instance where it was built without; empty when it can, or need not."""
         if to is None:
             return ""
-        done = self.run(*_CONNECTING[self.name], *more, to=to)
+        done = self.run(*_CONNECTING[self.name], *([archive] if archive else []), to=to)
         messages = done.stderr.decode(errors="replace")
         if _CONNECTED.search(messages) or (done.returncode == 0 and "invalid command" not in messages):
             return ""
@@ -152,13 +152,8 @@ def program_for(
         old = int(program.version.partition(".")[0]) < major
         return f"it is of PostgreSQL {program.version}" if old else ""
 
-    return choose(
-        name,
-        f"the server's PostgreSQL {server}",
-        configured,
-        too_old,
-        lambda program: program.unconnected(to),
-    )
+    task = f"the server's PostgreSQL {server}"
+    return choose(name, task, configured, too_old, partial(Program.unconnected, to=to))
 
 
 def choose(name: str, task: str, configured: Path | None, *obstacles: Callable[[Program], str]) -> Program:
