@@ -34,7 +34,7 @@ def queries(settings: Settings) -> float:
     with open_workbench(DEMO, settings=settings, one_state=True) as wb:
         wb.check()
         wb.counts()
-        wb.tiers.distribution()
+        wb.tiers.review()
         wb.runs.frame()
         wb.audit.summary()
     return perf_counter() - begun

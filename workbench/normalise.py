@@ -38,13 +38,6 @@ def normalise(text: str, *, punctuation: bool = False) -> str:
     return " ".join(plain.split())
 
 
-def lookalike(wanted: str, known: Iterable[str]) -> str | None:
-    """Return the known name that differs only in case, accents or spaces, if there is one."""
-    mine = normalise(wanted, punctuation=True)
-    alike = (name for name in sorted(known) if name != wanted and normalise(name, punctuation=True) == mine)
-    return next(alike, None)
-
-
 def nearest_name(wanted: str, known: Iterable[str]) -> str | None:
     """Return the known name nearest to one that is not known; None when nothing is near."""
     spellings: dict[str, str] = {}

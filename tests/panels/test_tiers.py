@@ -37,9 +37,9 @@ def test_one_level_is_corrected_then_all_and_taken_back(opened: Opened, club: Gr
     _break(club, "all-prospect")
     before = club.state()
     wb = opened(club)
-    wrong = tier_corrections(wb.tiers.review())
+    wrong = tier_corrections(wb.tiers.review()["tier"])
     assert list(wrong["members"]) == sorted(wrong["members"], reverse=True)
-    assert int(wrong["members"].sum()) == wb.tiers.review().correctable == len(wb.tiers.wrong())
+    assert int(wrong["members"].sum()) == wb.tiers.review()["tier"].correctable == len(wb.tiers.wrong())
     panel = _panel(wb)
     assert "Nearly everybody has the same" in said(panel)
     level, count = str(wrong.iloc[0]["level"]), int(wrong.iloc[0]["members"])
@@ -64,7 +64,7 @@ def test_one_level_is_corrected_then_all_and_taken_back(opened: Opened, club: Gr
     press(panel.review, "Approve")
     wb.plans.apply(rest)
     press(panel, "Compare")
-    assert not wb.tiers.review().correctable
+    assert not wb.tiers.review()["tier"].correctable
     assert panel._correction.layout.display == "none"
     for done in (rest, plan):
         back = wb.plans.plan_undo(done.id)

@@ -31,14 +31,12 @@ def test_clean_then_broken_then_corrected(guide: Ground, at: At) -> None:
     assert "Every member has the tier of their level." in clean.stdout
     give(guide, some(guide, "Alumni", 2), "LAPSED")
     broken = run("tiers")
-    assert broken.returncode == 1
-    for words in ("✗ 2", "! 2 members have another tier", "plan tiers -e club"):
-        assert words in broken.stdout
-    told = json.loads(run("tiers", "--json").stdout)
-    assert (told["kind"], told["wrong"], told["none"], told["everybody"]) == ("tier", 2, 0, None)
-    assert {"distribution", "matrix", "unknown_levels", "unknown_codes", "mapping"} <= set(told)
+    assert (broken.returncode, "plan tiers -e club" in broken.stdout) == (1, True)
+    facts = json.loads(run("tiers", "--json").stdout)
+    assert (facts["kind"], facts["wrong"], facts["none"], facts["everybody"]) == ("tier", 2, 0, None)
+    assert {"distribution", "matrix", "unknown_levels", "unknown_codes", "mapping"} <= set(facts)
     row = {"level": "Alumni", "expected": "ALUMNI", "actual": "LAPSED", "members": 2, "finding": "wrong"}
-    assert row in told["matrix"]
+    assert row in facts["matrix"]
     plan = json.loads(run("plan", "tiers", "--json", "--reason", "as the board decided").stdout)
     assert plan["changes"] == {"Member": {"update": 2}}
     assert {"plan", "digest", "kept", "conflicts", "unresolved"} <= set(plan)
@@ -47,44 +45,26 @@ def test_clean_then_broken_then_corrected(guide: Ground, at: At) -> None:
     assert run("tiers").returncode == 0
     nothing = run("plan", "tiers")
     assert (nothing.returncode, "Nothing to correct" in nothing.stderr) == (3, True)
-    shown = json.loads(run("audit", "--action", "migration:tiers", "--json").stdout)
-    assert shown["entries"][0]["metadata"]["corrected"] == {"LAPSED -> ALUMNI": 2}
-
-    members = [str(key) for key in guide.ask('SELECT id FROM "Member" ORDER BY id LIMIT 9')]
-    for number, key in enumerate(members):
-        guide.execute(
-            """INSERT INTO "MembershipTier" (id, code, name, "updatedAt") VALUES (%s, %s, '', now())""",
-            *(str(number), f"T{number}"),
-        )
-        guide.execute('UPDATE "Member" SET "membershipTierId" = %s WHERE id = %s', str(number), key)
-    many = run("tiers")  # listed below each other
-    assert (many.returncode, "level\texpected\tactual\tmembers\tfinding" in many.stdout) == (1, True)
 
 
 def test_wrong_usage_and_what_is_not_configured(guide: Ground, at: At, tmp_path: Path) -> None:
     give(guide, some(guide, "Alumni", 2), "LAPSED")
     run, path = at(guide), tmp_path / "m.yaml"
     path.write_text("membership_status_mapping: {A: B, A: C}")
-    for file in (str(path), "nowhere.yaml"):
-        for command in (("tiers",), ("plan", "tiers")):
-            done = run(*command, "--mapping", file)
-            assert (done.returncode, file in done.stderr, done.stdout) == (2, True, "")
+    for command in (("tiers",), ("plan", "tiers")):
+        done = run(*command, "--mapping", str(path))
+        assert (done.returncode, str(path) in done.stderr, done.stdout) == (2, True, "")
     path.write_text(mapping_of({**RIGHT, "Alumni": "ALUMNUS"}))
     unknown = run("plan", "tiers", "--mapping", str(path))
     assert (unknown.returncode, "nearest: ALUMNI" in unknown.stderr) == (2, True)
-    named = run("tiers", "--mapping", str(path))
-    assert (named.returncode, "First put the configuration right" in named.stdout) == (1, True)
+    assert run("tiers", "--mapping", str(path)).returncode == 1
     assert run("plan", "tiers", "--level", "alumni").returncode == 2
-    assert run("plan", "tiers", "--reason", " ").returncode == 2
     assert not list(tmp_path.glob(".workbench/plans/*"))
     settings = (tmp_path / "workbench.toml").read_text()
     (tmp_path / "workbench.toml").write_text(re.sub("tier_mapping.*\n", "", settings))
-    done = run("tiers")
-    assert (done.returncode, "NEWCOMER" in done.stdout) == (1, True)
-    assert "no tier mapping is configured" in done.stdout
-    assert json.loads(run("tiers", "--json").stdout)["matrix"] is None
-    refused = run("plan", "tiers")
-    assert (refused.returncode, "--mapping FILE" in refused.stderr) == (2, True)
+    done = run("tiers", "--json")
+    assert (done.returncode, json.loads(done.stdout)["matrix"]) == (1, None)
+    assert run("plan", "tiers").returncode == 2
 
 
 HOSTILE = "3rd\tYear\x1b[31m <b>of</b> dana@example.org"
@@ -97,14 +77,12 @@ def test_an_unknown_level_is_named_refused_and_masked(guide: Ground, at: At) -> 
     run = at(guide)
     done = run("tiers")
     assert done.returncode == 1
-    assert "No line maps the level '3rd Year'" in done.stdout
     assert "nearest: 'Third Year'" in done.stdout
-    assert not {"\x1b", "dana@"} & {sign for sign in ("\x1b", "dana@") if sign in done.stdout}
+    assert "\x1b" not in done.stdout
+    assert "dana@" not in done.stdout
     assert "dana@example.org" in run("tiers", "--unmask", "--json").stdout
     refused = run("plan", "tiers")
-    assert (refused.returncode, "nearest: 'Third Year'" in refused.stderr, "\x1b" in refused.stderr) == (
-        *(3, True, False),
-    )
+    assert (refused.returncode, "\x1b" in refused.stderr) == (3, False)
     assert run("plan", "tiers", "--level", "Alumni").returncode == 0
 
 
@@ -120,7 +98,7 @@ def test_the_report(application: Ground, tmp_path: Path, monkeypatch: pytest.Mon
     assert "<b>of" not in page
     assert "dana@" not in page
     verdict = json.loads(made.json.read_text(encoding="utf-8"))
-    assert {each["check"]: each["status"] for each in verdict["findings"]} == {
+    assert {finding["check"]: finding["status"] for finding in verdict["findings"]} == {
         "tiers-all-the-same": "pass",
         "tiers-missing": "pass",
         "tiers-not-seeded": "pass",

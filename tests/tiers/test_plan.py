@@ -10,17 +10,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from tests.conftest import DIALECTS, Clubs, Ground
-from tests.tiers.conftest import (
-    RIGHT,
-    Written,
-    give,
-    give_status,
-    mapping_of,
-    rename,
-    some,
-    statuses_of_tiers,
-)
+from tests.conftest import Clubs, Ground
+from tests.tiers.conftest import RIGHT, Written, give, mapping_of, rename, some
 from workbench.errors import Refused, UsageError
 from workbench.plans.plan import Plan
 
@@ -38,71 +29,62 @@ def break_some(club: Ground) -> list[str]:
 
 def person(club: Ground, key: str, code: str, **more: Any) -> None:
     """Let a person set a member's tier, and the application log it."""
-    (was,) = club.ask('SELECT "membershipTierId"::text FROM "Member" WHERE id::text = %s', key)
+    tier = 'SELECT "membershipTierId"::text FROM "Member" WHERE id::text = %s'
+    (was,) = club.ask(tier, key)
     give(club, [key], code)
-    ((now, actor),) = club.ask(
-        'SELECT "membershipTierId"::text, (SELECT min(id::text) FROM "Member") FROM "Member" WHERE id::text = %s',
-        key,
-    )
+    (now,) = club.ask(tier, key)
     entry = {
         "before": {"membershipTierId": was},
         "after": {"membershipTierId": now},
         "metadata": None,
         **more,
     }
+    values = (json.dumps(entry[name]) if entry[name] else None for name in ("before", "after", "metadata"))
     club.execute(
         """INSERT INTO "AuditLog" (id, action, "resourceType", "resourceId", "memberId", before, after, metadata, "createdAt")
-        VALUES (gen_random_uuid(), 'UPDATE', 'Member', %s::uuid, %s::uuid, %s::jsonb, %s::jsonb, %s::jsonb, %s::timestamp)""",
-        key,
-        actor,
-        *(
-            None if entry[name] is None else json.dumps(entry[name])
-            for name in ("before", "after", "metadata")
-        ),
-        more.get("at", "2026-05-31 10:00:00"),
+        VALUES (gen_random_uuid(), 'UPDATE', 'Member', %s::uuid, (SELECT min(id::text) FROM "Member")::uuid,
+        %s::jsonb, %s::jsonb, %s::jsonb, %s::timestamp)""",
+        *(key, *values, more.get("at", "2026-05-31 10:00:00")),
     )
 
 
-def test_plan_apply_and_undo(club: Ground) -> None:
-    healthy, wrong, wb = club.state("AuditLog"), break_some(club), club.wb
-    broken = club.state("AuditLog")
+def test_plan_apply_and_undo(ground: Ground) -> None:
+    healthy, wrong, wb = ground.state("AuditLog"), break_some(ground), ground.wb
+    broken = ground.state("AuditLog")
     plan = wb.tiers.plan(reason="The import ran without its mapping.")
     again = wb.tiers.plan(reason="The import ran without its mapping.")
     assert plan.path.read_bytes() == again.path.read_bytes()
-    assert club.state("AuditLog") == broken  # planning writes nothing
+    assert ground.state("AuditLog") == broken  # planning writes nothing
     assert plan.changes == {"Member": {"update": 7}}
     assert touched(plan) == wrong == list(wb.tiers.wrong()["key"])
     assert (plan.kept, plan.conflicts, plan.unresolved) == ([], [], [])
     assert plan.reasons[1] == "The import ran without its mapping."
-    club.carry_out(plan)
+    ground.carry_out(plan)
     # Taken for tiny, the images of 85,000 members were compared each with each: for hours.
-    counted = club.ask(
+    counted = ground.ask(
         """SELECT reltuples::int FROM pg_class WHERE relnamespace = 'workbench'::regnamespace
         AND relkind = 'r' AND relname ~ '_(before|after)$'""",
     )
     assert counted == [7, 7]
-    assert club.state("AuditLog") == healthy  # not a column besides, updatedAt among them
-    assert set(wb.tiers.review().matrix["finding"]) == {"right"}
-    assert {each.status for each in wb.check(["tiers-wrong", "tiers-missing"]).findings} == {"pass"}
+    assert ground.state("AuditLog") == healthy  # not a column besides, updatedAt among them
+    assert set(wb.tiers.review()["tier"].matrix["finding"]) == {"right"}
+    assert {finding.status for finding in wb.check(["tiers-wrong", "tiers-missing"]).findings} == {"pass"}
     with pytest.raises(Refused, match="Nothing to correct"):
         wb.tiers.plan()
     (entry,) = wb.audit.entries(action="migration:tiers:corrected")["metadata"]
     assert entry["corrected"] == {"PROSPECT -> ALUMNI": 4, "none -> EXTENDED": 3}
-    assert entry["configuration_sha256"] == wb.tiers.review().mapping.sha256  # type: ignore[union-attr]
-    club.undo(plan)
-    assert club.state("AuditLog") == broken
+    assert entry["configuration_sha256"] == wb.tiers.review()["tier"].mapping.sha256  # type: ignore[union-attr]
+    ground.undo(plan)
+    assert ground.state("AuditLog") == broken
 
 
-def test_everything_the_demo_breaks(clubs: Clubs, written: Written) -> None:
-    club = clubs.clone("guide")
-    club.breaks("all-prospect", "wrong-tier", "null-tiers", "renamed-level")
-    with pytest.raises(
-        Refused, match=r"No line maps the level '3rd Year' of \d+ members; nearest: 'Third Year'"
-    ):
-        club.wb.tiers.plan()
+def test_everything_the_demo_breaks(guide: Ground, written: Written) -> None:
+    guide.breaks("all-prospect", "wrong-tier", "null-tiers", "renamed-level")
+    with pytest.raises(Refused, match=r"'3rd Year' of .* nearest: 'Third Year'"):
+        guide.wb.tiers.plan()
     path = written("mended.yaml", mapping_of({**RIGHT, "3rd Year": "EXTENDED"}))
-    club.carry_out(club.wb.tiers.plan(path))
-    review = club.wb.tiers.review(path)
+    guide.carry_out(guide.wb.tiers.plan(path))
+    review = guide.wb.tiers.review(path)["tier"]
     assert (review.matrix["expected"] == review.matrix["actual"]).all()
     assert review.findings == []
 
@@ -115,31 +97,25 @@ def test_levels_that_no_line_names(guide: Ground, written: Written) -> None:
         wb.tiers.plan()
     plan = wb.tiers.plan(levels=["Alumni"])
     assert touched(plan) == [key for key in wrong if key in some(guide, "Alumni")]
-    assert sorted(str(each["key"]) for each in plan.unresolved) == lapsed
-    assert "does not name their level 'Lapsd' (nearest: 'Lapsed')" in str(plan.unresolved[0]["reason"])
+    assert sorted(str(row["key"]) for row in plan.unresolved) == lapsed
+    assert "'Lapsd'" in str(plan.unresolved[0]["resolved_by"])
     assert plan.parameters["levels"] == ["Alumni"]
     with pytest.raises(UsageError, match="Nearest: 'Alumni'"):
         wb.tiers.plan(levels=["alumni"])
     with pytest.raises(Refused, match="Lapsd"):
         wb.tiers.plan(levels=["Alumni", "Lapsd"])
-    # A default covers them, and says so; but not what only looks like another level.
+    # A default covers them, and the plan says so.
     policy = {"membership": {"tiers": {"waMapping": RIGHT, "defaultCode": "PROSPECT"}}}
-    path = written("policy.json", json.dumps(policy))
-    rename(guide, "Lapsd", "Gold")
-    plan = wb.tiers.plan(path)
+    plan = wb.tiers.plan(written("policy.json", json.dumps(policy)))
     assert touched(plan) == sorted([*wrong, *lapsed])
-    told = f"No line names the level 'Gold' of {len(lapsed)} members; the default makes it PROSPECT."
-    assert told in plan.notes
-    rename(guide, "Gold", "lapsed ")
-    with pytest.raises(Refused, match="so it would become PROSPECT; nearest: 'Lapsed'"):
-        wb.tiers.plan(path)
+    assert any("'Lapsd'" in note and "PROSPECT" in note for note in plan.notes)
     # Where the level itself is not known, nobody can tell.
-    rename(guide, "lapsed ", "Lapsed")
+    rename(guide, "Lapsd", "Lapsed")
     guide.execute('UPDATE "Member" SET "waMembershipLevelRaw" = NULL WHERE id::text = ANY(%s)', unknown)
     give(guide, unknown, None)
     plan = wb.tiers.plan()
     assert touched(plan) == wrong
-    assert [each["key"] for each in plan.unresolved] == unknown
+    assert [row["key"] for row in plan.unresolved] == unknown
     guide.carry_out(plan)
     with pytest.raises(Refused, match="2 unresolved"):
         wb.tiers.plan()
@@ -147,14 +123,9 @@ def test_levels_that_no_line_names(guide: Ground, written: Written) -> None:
 
 def test_codes_that_are_not_here_or_here_twice(guide: Ground, written: Written) -> None:
     break_some(guide)
-    for levels, words in (
-        ({**RIGHT, "Alumni": "ALUMNUS"}, "'ALUMNUS' (for Alumni) does not exist here; nearest: ALUMNI"),
-        ({**RIGHT, "Alumni": "alumni"}, "'alumni' (for Alumni) does not exist here; nearest: ALUMNI"),
-        ({**RIGHT, "Nobody": "ZZZ", "Alumni": "ALUMNUS"}, "'ZZZ' (for Nobody)"),
-    ):
-        with pytest.raises(UsageError) as caught:
-            guide.wb.tiers.plan(written("m.yaml", mapping_of(levels)))
-        assert words in str(caught.value)
+    for code, nearest in (("ALUMNUS", "ALUMNI"), ("alumni", "ALUMNI"), ("ZZZ", "none")):
+        with pytest.raises(UsageError, match=rf"'{code}' .for Alumni.*nearest: {nearest}"):
+            guide.wb.tiers.plan(written("m.yaml", mapping_of({**RIGHT, "Alumni": code})))
     assert not guide.wb.plans.states().shape[0]
     guide.execute('DROP INDEX "MembershipTier_code_key"')
     guide.execute(
@@ -165,100 +136,63 @@ def test_codes_that_are_not_here_or_here_twice(guide: Ground, written: Written) 
         guide.wb.tiers.plan()
 
 
-def test_what_a_person_set_stays(clubs: Clubs) -> None:
-    club = clubs.clone("application")
-    wb = club.open()
-    chosen, elsewhere, overrun, imported, *rest = some(club, "Alumni", 6)
+def test_what_a_person_set_stays(application: Ground) -> None:
+    club, wb = application, application.open()
+    chosen, undated, elsewhere, overrun, imported, *rest = some(club, "Alumni", 6)
     person(club, chosen, "EXTENDED")
+    person(club, undated, "EXTENDED", after=None)  # the entry does not say what it became
     # A person set it and something unlogged changed it again: that is nobody's choice any more.
     person(club, elsewhere, "EXTENDED")
     give(club, [elsewhere], "PROSPECT")
     # A later import wrote the column again.
+    sync = {"syncRunId": "sync_1795367857622_qkvvgm", "source": "wa_import"}
+    later = {**sync, "changes": {"membershipTierId": "x"}}
     person(club, overrun, "EXTENDED")
-    later = {
-        "syncRunId": "sync_1795367857622_qkvvgm",
-        "source": "wa_import",
-        "changes": {"membershipTierId": "x"},
-    }
     person(club, overrun, "LAPSED", before=None, after=None, metadata=later, at="2026-05-31 11:00:00")
-    person(
-        club, imported, "LAPSED", metadata={"source": "wa_import", "syncRunId": "sync_1795367857622_qkvvgm"}
-    )
+    person(club, imported, "LAPSED", metadata=sync)
     give(club, rest, "PROSPECT")
     plan = wb.tiers.plan()
-    assert touched(plan) == sorted([elsewhere, overrun, imported, *rest])
-    assert [each["key"] for each in plan.kept] == [chosen]
-    (conflict,) = plan.conflicts
-    assert conflict["key"] == chosen
-    assert "changed it on 2026-05-31, says the audit log; the configuration gives ALUMNI; keep" in str(
-        conflict["reason"]
-    )
-    assert wb.tiers.wrong().set_index("key")["by_a_person"].to_dict() == {
-        key: key == chosen for key in (chosen, elsewhere, overrun, imported, *rest)
-    }
+    theirs, others = sorted([chosen, undated]), sorted([elsewhere, overrun, imported, *rest])
+    assert touched(plan) == others
+    assert [row["key"] for row in plan.kept] == [row["key"] for row in plan.conflicts] == theirs
+    assert all("on 2026-05-31" in str(row["reason"]) for row in plan.conflicts)
+    by_a_person = wb.tiers.wrong().set_index("key")["by_a_person"]
+    assert sorted(by_a_person[by_a_person].index) == theirs
     restoring = wb.tiers.plan(on_conflict="restore")
-    assert touched(restoring) == sorted([chosen, elsewhere, overrun, imported, *rest])
+    assert touched(restoring) == sorted([*theirs, *others])
     assert restoring.kept == []
     club.carry_out(plan)
-    with pytest.raises(Refused, match="1 in conflict"):
+    with pytest.raises(Refused, match="2 in conflict"):
         wb.tiers.plan()
     club.carry_out(wb.tiers.plan(on_conflict="restore"))
     assert wb.tiers.wrong().empty
 
 
-def test_an_entry_that_does_not_say_what_became_counts(clubs: Clubs) -> None:
-    club = clubs.clone("application")
-    one, two = some(club, "Alumni", 2)
-    person(club, one, "EXTENDED", after=None)
-    person(club, two, "EXTENDED", before=None)
-    wb = club.open()
-    with pytest.raises(Refused, match="2 in conflict"):
-        wb.tiers.plan()
-
-
-def test_statuses_are_corrected_where_no_tier_was_made(clubs: Clubs, written: Written) -> None:
-    club = clubs.clone("application")
-    statuses_of_tiers(club)
-    give_status(club, "Alumni", "LAPSED")
-    give_status(club, "Newcomer", "active")
-    wb = club.open(tier_mapping=written("said.yaml", mapping_of(RIGHT, "membership_status_mapping")))
-    plan = wb.tiers.plan()
-    assert set(some(club, "Alumni")) <= set(touched(plan))
-    assert not set(some(club, "Newcomer")) & set(touched(plan))  # set by other rules: not ours to change
-    assert plan.operations[0].changed == ("membershipStatusId",)
-    assert "No tier was ever made here" in " ".join(plan.notes)
-    club.proved(plan)
-
-
 def test_hostile_names_are_text(guide: Ground, written: Written) -> None:
-    names = [
-        '\'; DROP TABLE "Member"; --',
-        "<script>alert(1)</script>",
-        "%s %(x)s {}",
-        "a\tb\\n\nc",
-        "\u202e!",
-    ]
-    levels = ["Alumni", "Third Year", "Lapsed", "Prospect", "Extended Newcomer"]
-    said, keys = dict(RIGHT), list[str]()
-    for level, code, name in zip(
-        levels, ["ALUMNI", "EXTENDED", "LAPSED", "PROSPECT", ""], names, strict=True
-    ):
+    names = {
+        "Alumni": '\'; DROP TABLE "Member"; --',
+        "Third Year": "<script>alert(1)</script>",
+        "Lapsed": "%s %(x)s {}",
+        "Prospect": "a\tb\\n\nc \u202e!",
+    }
+    keys, codes = [], dict(RIGHT)
+    for level, name in names.items():
         rename(guide, level, name)
-        guide.execute('UPDATE "MembershipTier" SET code = %s WHERE code = %s', name, code)
-        said[name] = name if code else said["Third Year"]
+        guide.execute('UPDATE "MembershipTier" SET code = %s WHERE code = %s', name, RIGHT[level])
+        codes = {known: name if code == RIGHT[level] else code for known, code in codes.items()}
+        codes[name] = name
         keys += some(guide, name, 1)
-    held = dict(zip(["ALUMNI", "EXTENDED", "LAPSED", "PROSPECT"], names, strict=False))
-    said = {level: held.get(code, code) for level, code in said.items()}
     give(guide, keys, "NEWCOMER")
-    plan = guide.wb.tiers.plan(written("m.json", json.dumps({"membership.tiers.waMapping": said})))
+    plan = guide.wb.tiers.plan(written("m.json", json.dumps({"membership.tiers.waMapping": codes})))
     assert touched(plan) == sorted(keys)
     (entry,) = json.loads(plan.path.read_bytes().splitlines()[0])["audit"]
-    assert {f"NEWCOMER -> {name}" for name in names[:4]} == {*entry["metadata"]["corrected"]}
-    before = guide.state("AuditLog")
-    assert guide.proved(plan) != before
+    assert {f"NEWCOMER -> {name}" for name in names.values()} == {*entry["metadata"]["corrected"]}
+    guide.proved(plan)
 
 
-@pytest.mark.parametrize("dialect_", DIALECTS)
+CODES = st.sampled_from(sorted(set(RIGHT.values())))
+
+
 @settings(
     max_examples=int(os.environ.get("PROPERTY_EXAMPLES", "4")),
     deadline=None,
@@ -267,31 +201,21 @@ def test_hostile_names_are_text(guide: Ground, written: Written) -> None:
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(
-    moves=st.lists(
-        st.tuples(st.integers(0, 49), st.sampled_from([*sorted(set(RIGHT.values())), None])), max_size=12
-    ),
-    levels=st.dictionaries(
-        st.sampled_from(sorted(RIGHT)), st.sampled_from(sorted(set(RIGHT.values()))), max_size=3
-    ),
+    moves=st.lists(st.tuples(st.integers(0, 59), CODES | st.none()), max_size=12),
+    levels=st.dictionaries(st.sampled_from(sorted(RIGHT)), CODES, max_size=3),
 )
 def test_exactly_the_wrong_members(
-    clubs: Clubs,
-    tmp_path_factory: pytest.TempPathFactory,
-    dialect_: str,
-    moves: list[tuple[int, str | None]],
-    levels: dict[str, str],
+    clubs: Clubs, written: Written, moves: list[tuple[int, str | None]], levels: dict[str, str]
 ) -> None:
-    club, folder = clubs.clone(dialect_, 50), tmp_path_factory.mktemp("plans")
+    club, codes = clubs.clone("application", 60), {**RIGHT, **levels}
     keys = [str(key) for key in club.ask('SELECT id::text FROM "Member" ORDER BY 1')]
     for number, code in moves:
         give(club, [keys[number]], code)
-    said = {**RIGHT, **levels}
-    path = folder / "m.yaml"
-    path.write_text(mapping_of(said))
+    path = written("m.yaml", mapping_of(codes))
     query = """SELECT m.id::text, m."waMembershipLevelRaw", t.code FROM "Member" m
         LEFT JOIN "MembershipTier" t ON t.id = m."membershipTierId" ORDER BY 1"""
     before, whole = club.ask(query), club.state("AuditLog")
-    wrong = [key for key, level, code in before if said[str(level)] != code]
+    wrong = [key for key, level, code in before if codes[str(level)] != code]
     wb = club.open()
     if not wrong:
         with pytest.raises(Refused):
@@ -300,6 +224,6 @@ def test_exactly_the_wrong_members(
     plan = wb.tiers.plan(path)
     assert touched(plan) == wrong
     club.carry_out(plan)
-    assert club.ask(query) == [(key, level, said[str(level)]) for key, level, _ in before]
+    assert club.ask(query) == [(key, level, codes[str(level)]) for key, level, _ in before]
     club.undo(plan)
     assert club.state("AuditLog") == whole

@@ -31,77 +31,63 @@ def status(club: Ground, check: str, **options: Any) -> str:
     return str(club.open(**options).check([check]).findings[0].status)
 
 
-def test_the_matrix_of_a_healthy_club_and_of_a_broken_one(club: Ground) -> None:
-    wb = club.wb
-    review = wb.tiers.review()
+def test_the_matrix_of_a_healthy_club_and_of_a_broken_one(ground: Ground) -> None:
+    club, tiers = ground, ground.wb.tiers
+    review = tiers.review()["tier"]
     assert list(review.matrix.columns) == ["level", "expected", "actual", "members", "finding"]
     assert set(review.matrix["finding"]) == {"right"}
-    assert dict(review.matrix[["level", "actual"]].itertuples(index=False)) == {
-        level: RIGHT[level] for level in review.matrix["level"]
-    }
-    assert review.matrix["members"].sum() == review.members == club.club.members
-    assert (review.kind, review.none, review.everybody, review.findings) == ("tier", 0, None, [])
-    assert wb.tiers.wrong().empty
-    assert wb.tiers.distribution()["members"].sum() == review.members
+    assert all(row.expected == row.actual == RIGHT[row.level] for row in review.matrix.itertuples())
+    assert review.matrix["members"].sum() == review.members == review.distribution["members"].sum() == 60
+    assert (review.none, review.everybody, review.findings) == (0, None, [])
+    assert tiers.wrong().empty
 
     wrong, none = some(club, "Alumni", 3), some(club, "Third Year", 2)
     give(club, wrong, "PROSPECT")
     give(club, none, None)
-    off = wb.tiers.review().matrix.query("finding != 'right'")
-    assert plain(off) == [
+    review = tiers.review()["tier"]
+    assert plain(review.matrix.query("finding != 'right'")) == [
         ["Alumni", "ALUMNI", "PROSPECT", 3, "wrong"],
         ["Third Year", "EXTENDED", None, 2, "none"],
     ]
-    listed = wb.tiers.wrong()
+    assert (review.correctable, review.none, len(review.findings)) == (5, 2, 2)
+    listed = tiers.wrong()
     assert list(listed["key"]) == sorted([*wrong, *none])
     assert not listed["by_a_person"].any()
-    assert list(wb.tiers.wrong(limit=2)["key"]) == sorted([*wrong, *none])[:2]
-    review = wb.tiers.review()
-    assert (review.correctable, review.none, len(review.findings)) == (5, 2, 2)
+    assert list(tiers.wrong(limit=2)["key"]) == sorted([*wrong, *none])[:2]
 
     club.execute(f'UPDATE "Member" SET "membershipTierId" = {tier("PROSPECT")}')
-    assert wb.tiers.review().everybody == ("PROSPECT", 200, 200)
+    assert tiers.review()["tier"].everybody == ("PROSPECT", 60, 60)
     if club.club.dialect == "guide":  # whose tables have no foreign key
         club.execute("""UPDATE "Member" SET "membershipTierId" = 'nowhere' WHERE id = %s""", wrong[0])
-        assert set(wb.tiers.wrong()["finding"]) == {"wrong", "not there"}
-        assert wb.tiers.review().none == 1
+        assert set(tiers.wrong()["finding"]) == {"wrong", "not there"}
+        assert tiers.review()["tier"].none == 1
 
 
 def test_unknown_levels_offer_the_nearest_and_match_nothing(guide: Ground, written: Written) -> None:
-    renamed = {"Alumni": "ALUMNI ", "Third Year": "3rd Year", "Lapsed": "Gold <b>Circle</b>"}
-    for level, name in renamed.items():
+    names = {"Alumni": "ALUMNI ", "Third Year": "3rd Year", "Lapsed": "Gold <b>Circle</b>"}
+    for level, name in names.items():
         rename(guide, level, name)
-    review = guide.wb.tiers.review()
-    assert {
-        row.level: (row.nearest, row.covered_by, row.lookalike) for row in review.unknown_levels.itertuples()
-    } == {
-        "3rd Year": ("Third Year", None, False),
-        "ALUMNI ": ("Alumni", None, True),
-        "Gold <b>Circle</b>": (None, None, False),
-    }
-    assert len(review.open_levels) == len(review.findings) == 3
+    review = guide.wb.tiers.review()["tier"]
+    nearest = {"3rd Year": "Third Year", "ALUMNI ": "Alumni", "Gold <b>Circle</b>": None}
+    assert dict(plain(review.unknown_levels[["level", "nearest"]])) == nearest
+    assert len(review.findings) == 3
     assert set(review.matrix.loc[review.matrix["expected"].isna(), "finding"]) == {"unknown level"}
     assert guide.wb.tiers.wrong().empty
     (check,) = guide.wb.check(["tiers-unmapped-level"]).findings
-    assert dict(plain(check.rows[["key", "nearest"]])) == {
-        row.level: row.nearest for row in review.unknown_levels.itertuples()
-    }
+    assert dict(plain(check.rows[["key", "nearest"]])) == nearest
 
-    # A default covers what is another level, but not what only looks like another one.
-    path = written("m.yaml", "membership.tiers.default: PROSPECT\n" + mapping_of(RIGHT))
-    covered = guide.wb.tiers.review(path)
-    assert list(covered.open_levels["level"]) == ["ALUMNI "]
-    assert set(covered.unknown_levels["covered_by"]) == {"PROSPECT"}
-    assert covered.correctable
-    (check,) = guide.open(tier_mapping=path).check(["tiers-unmapped-level"]).findings
-    assert list(check.rows["key"]) == ["ALUMNI "]
+    path = written("m.yaml", "membership.tiers.defaultCode: PROSPECT\n" + mapping_of(RIGHT))
+    covered = guide.wb.tiers.review(path)["tier"]
+    assert covered.unknown_levels.empty
+    assert covered.correctable == sum(len(some(guide, name)) for name in names.values())
+    assert status(guide, "tiers-unmapped-level", tier_mapping=path) == "pass"
 
 
 def test_members_without_a_level_are_not_judged(guide: Ground) -> None:
     keys = some(guide, "Lapsed")
     rename(guide, "Lapsed", " ")
     guide.execute('UPDATE "Member" SET "waMembershipLevelRaw" = NULL WHERE id = %s', keys[0])
-    review = guide.wb.tiers.review()
+    review = guide.wb.tiers.review()["tier"]
     assert set(review.matrix["finding"]) == {"right", "no level"}
     assert (review.count("no level"), review.findings) == (len(keys), [])
     assert status(guide, "tiers-unmapped-level") == "pass"
@@ -114,7 +100,7 @@ def test_members_without_a_level_are_not_judged(guide: Ground) -> None:
 
 def test_codes_that_are_no_tier_are_named(guide: Ground, written: Written) -> None:
     path = written("m.yaml", mapping_of({**RIGHT, "Alumni": "ALUMNUS", "Lapsed": "ZZZ"}))
-    unknown = guide.wb.tiers.review(path).unknown_codes
+    unknown = guide.wb.tiers.review(path)["tier"].unknown_codes
     assert plain(unknown) == [["ALUMNUS", "Alumni", "ALUMNI"], ["ZZZ", "Lapsed", None]]
     (check,) = guide.open(tier_mapping=path).check(["tiers-not-seeded"]).findings
     assert (check.status, list(check.rows["key"])) == ("fail", ["ALUMNUS", "ZZZ"])
@@ -123,37 +109,50 @@ def test_codes_that_are_no_tier_are_named(guide: Ground, written: Written) -> No
 
 def test_a_configuration_that_is_wrong_or_not_there(guide: Ground, written: Written) -> None:
     wb = guide.open(tier_mapping=written("m.yaml", ""))
-    found = {each.check: each for each in wb.check(["tiers-wrong", "tiers-missing"]).findings}
-    assert (found["tiers-wrong"].status, found["tiers-missing"].status) == ("not run", "pass")
-    assert "is empty" in found["tiers-wrong"].reason
+    wrong, missing = wb.check(["tiers-wrong", "tiers-missing"]).findings
+    if wrong.check == "tiers-missing":
+        wrong, missing = missing, wrong
+    assert (wrong.status, missing.status, "m.yaml" in wrong.reason) == ("not run", "pass", True)
     wb = guide.open(tier_mapping=None)
-    review = wb.tiers.review()
+    review = wb.tiers.review()["tier"]
     assert (review.mapping, review.matrix.empty, review.members) == (None, True, 60)
-    for asked in (wb.tiers.wrong, wb.tiers.plan):
+    for ask in (wb.tiers.wrong, wb.tiers.plan):
         with pytest.raises(UsageError, match="No tier mapping is configured"):
-            asked()
+            ask()
 
 
-def test_where_no_tier_was_made_the_statuses_are_judged(clubs: Clubs, written: Written) -> None:
-    club = clubs.clone("application")
+def test_where_no_tier_was_made_the_statuses_are_judged(application: Ground, written: Written) -> None:
+    club = application
     statuses_of_tiers(club)
-    said = written("said.yaml", mapping_of(RIGHT, "membership_status_mapping"))
+    path = written("m.yaml", mapping_of(RIGHT, "membership_status_mapping"))
     # As the CSV importer fills them: from the level, beside what a sync has set by other rules.
     for level, code in {**RIGHT, "Lapsed": "ALUMNI", "Newcomer": "active"}.items():
         give_status(club, level, code)
-    wb = club.open(tier_mapping=said)
-    review = wb.tiers.review()
-    assert (review.kind, set(wb.tiers.distribution()["kind"])) == ("status", {"status"})
+    wb = club.open(tier_mapping=path)
+    review = wb.tiers.review()["status"]
+    assert [*wb.tiers.review()] == ["status"]
     assert review.correctable == len(some(club, "Lapsed"))
     assert review.count("of its own") == len(some(club, "Newcomer"))
     (check,) = wb.check(["tiers-wrong"]).findings
     assert (check.count, set(check.rows["kind"])) == (review.correctable, {"status"})
+    plan = wb.tiers.plan()
+    assert plan.changes == {"Member": {"update": review.correctable}}
+    assert plan.operations[0].changed == ("membershipStatusId",)
+    club.proved(plan)
     give_status(club, "Lapsed", "LAPSED")
-    assert status(club, "tiers-wrong", tier_mapping=said) == "pass"
+    assert status(club, "tiers-wrong", tier_mapping=path) == "pass"
     # None of its codes is a status: nothing was compared, so nothing is right.
-    general = mapping_of({"Newcomer": "GENERAL"}, "membership_status_mapping")
-    (check,) = club.open(tier_mapping=written("m.yaml", general)).check(["tiers-wrong"]).findings
-    assert (check.status, "None of the codes" in check.reason) == ("not run", True)
+    general = written("g.yaml", mapping_of({"Newcomer": "GENERAL"}, "membership_status_mapping"))
+    assert status(club, "tiers-wrong", tier_mapping=general) == "not run"
+
+
+def test_the_importer_s_configuration_gives_tiers_where_there_are_no_statuses(
+    clubs: Clubs, written: Written
+) -> None:
+    path = written("m.yaml", mapping_of(RIGHT, "membership_status_mapping"))
+    for dialect, kind in (("guide", "tier"), ("application", "status")):
+        reviews = clubs.clone(dialect, 60).open(tier_mapping=path).tiers.review()
+        assert [review.kind for review in reviews.values() if review.mapping] == [kind]
 
 
 def test_where_no_club_was_made_that_is_said_and_not_that_its_mapping_is_missing(

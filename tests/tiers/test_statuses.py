@@ -11,11 +11,9 @@ import psycopg
 import pytest
 
 from tests.commands import shell as shell
-from tests.conftest import Clubs
 from tests.recorded import EXCERPTS, Recording
 from tests.recorded import recording as recording
 from tests.states import state
-from tests.tiers.conftest import RIGHT, mapping_of
 
 Open = Callable[..., Recording]
 
@@ -34,7 +32,7 @@ def change(place: Recording, statement: str, *values: object) -> None:
 
 
 def checks(place: Recording, *ids: str) -> dict[str, Any]:
-    return {each["check"]: each for each in place.json("check", *ids)["findings"]}
+    return {finding["check"]: finding for finding in place.json("check", *ids)["findings"]}
 
 
 def test_each_is_judged_by_its_own_configuration(recording: Open) -> None:
@@ -90,7 +88,7 @@ def test_tiers_are_not_planned_from_a_status_mapping(recording: Open) -> None:
             True,
         )
     found = checks(named, "tiers-wrong", "tiers-unmapped-level", "tiers-not-seeded")
-    assert "pass" not in {each["status"] for each in found.values()}
+    assert "pass" not in {finding["status"] for finding in found.values()}
     assert not list(Path().glob(".workbench/plans/*"))
     # Nor statuses from a policy, nor either where there is none.
     assert named.run("plan", "tiers", "--of", "statuses", "--mapping", POLICY).returncode == 3
@@ -135,7 +133,7 @@ def test_a_policy_that_switches_tiers_off(recording: Open, tmp_path: Path) -> No
     (tmp_path / "off.json").write_text(json.dumps(policies))
     club = recording("other_time_zone", 'tier_mapping = "off.json"')
     found = checks(club, "tiers-missing", "tiers-wrong", "tiers-not-seeded")
-    assert {(each["status"], each["configured"]) for each in found.values()} == {("not run", False)}
+    assert {(finding["status"], finding["configured"]) for finding in found.values()} == {("not run", False)}
     assert club.run("plan", "tiers").returncode == 3
     assert (
         checks(recording("other_time_zone", f'tier_mapping = "{POLICY}"'), "tiers-missing")["tiers-missing"][
@@ -206,14 +204,3 @@ def test_everybody_a_prospect_is_corrected_and_taken_back(
     assert club.run("undo", plan["id"], "--yes").returncode == 0
     with club.connect() as connection:
         assert state(connection, leave_out={"AuditLog"}) == before
-
-
-def test_the_guide_s_database_takes_its_tiers_from_the_importer_s_configuration(
-    clubs: Clubs, tmp_path: Path
-) -> None:
-    path = tmp_path / "membership.yaml"
-    path.write_text(mapping_of(RIGHT, "membership_status_mapping"))
-    for dialect, kind in (("guide", "tier"), ("application", "status")):
-        review = clubs.clone(dialect).open(tier_mapping=path).tiers.review()
-        assert review.kind == kind
-        assert (review.correctable, len(review.beside)) == (0, int(kind == "status"))

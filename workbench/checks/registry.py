@@ -117,7 +117,7 @@ class Look:
         return max(filter(None, ends), default=None)
 
     @cached_property
-    def tiers(self) -> tuple[TierReview, list[str]]:
+    def tiers(self) -> tuple[dict[str, TierReview], list[str]]:
         """The tiers as the configurations judge them; one that is wrong silences no other, and is told beside."""
         mappings: list[TierMapping] = []
         wrong = []

@@ -6,7 +6,7 @@ import pandas as pd
 
 from workbench.checks.registry import Asked, Look, NotConfiguredError, NotRunError, Rows
 from workbench.murmurant.canonical import ask
-from workbench.tiers.review import CORRECTABLE, KINDS, OF_ITS_OWN, RIGHT, WRONG, TierReview, members_of
+from workbench.tiers.review import KINDS, OFF, WRONG, TierReview, members_of
 
 TIER_CHECKS = (
     "tiers-all-the-same",
@@ -19,30 +19,30 @@ TIER_CHECKS = (
 
 
 def tiers_all_the_same(look: Look) -> Rows:
-    everybody = [(one.kind, *one.everybody) for one in look.tiers[0].both.values() if one.everybody]
+    everybody = [(review.kind, *review.everybody) for review in look.tiers[0].values() if review.everybody]
     return [
-        {"key": code, "kind": kind, "members": members, "of": of} for kind, code, members, of in everybody
+        {"key": code, "kind": kind, "members": members, "of": total}
+        for kind, code, members, total in everybody
     ]
 
 
 def tiers_wrong(look: Look) -> pd.DataFrame:
     reviews, gaps = _compared(look)
     wrong = []
-    for one in reviews:
-        known, name = one.count(RIGHT, *CORRECTABLE), one.mapping and one.mapping.name
-        if one.mapping and len(one.unknown_codes) == len(one.mapping.codes):
+    for review in reviews:
+        name, kind = review.mapping and review.mapping.name, review.kind
+        if review.mapping and len(review.unknown_codes) == len(review.mapping.codes):
             gaps.append(
-                f"None of the codes in {name} is a {one.kind} here, so nothing can be compared."
-                " Seed the tiers, or name the configuration of this club."
+                f"None of the codes in {name} is a {kind} here. Seed them, or name this club's configuration."
             )
-        elif one.members and (not known or one.count(OF_ITS_OWN) > known):
+        elif review.members and (review.too_few_judged or not review.judged):
             gaps.append(
-                f"Only {known:,} of {one.members:,} members can be compared with {name}: the others have no"
-                f" level, or a {one.kind} that it does not give. Name the configuration that the import had."
+                f"Only {review.judged:,} of {review.members:,} members can be compared with {name}:"
+                f" {review.not_judged or 'no line names their level'}. Name the configuration that the import had."
             )
-        elif one.count(WRONG):
-            rows = members_of(look.connection, look.schema, one, [WRONG])
-            wrong.append(rows.assign(kind=one.kind, wa_level=rows["level"], found=rows["actual"]))
+        elif review.count(WRONG):
+            rows = members_of(look.connection, look.schema, review, [WRONG])
+            wrong.append(rows.assign(kind=kind, wa_level=rows["level"], found=rows["actual"]))
     if not wrong:
         return pd.DataFrame(_unless(gaps, []))
     by_member = pd.concat(wrong).groupby(["key", "wa_level"])[["kind", "expected", "found"]]
@@ -51,34 +51,30 @@ def tiers_wrong(look: Look) -> pd.DataFrame:
 
 def tiers_unmapped_level(look: Look) -> Rows:
     reviews, gaps = _compared(look)
-    # What the default covers on purpose is no fault; a name that only looks like a known one is.
     rows = [
-        {"key": level, "members": members, "nearest": near, "mapping": one.mapping and one.mapping.name}
-        for one in reviews
-        for level, members, near, *_ in one.open_levels.itertuples(index=False)
+        {"key": level, "members": members, "nearest": near, "mapping": review.mapping and review.mapping.name}
+        for review in reviews
+        for level, members, near in review.unknown_levels.itertuples(index=False)
     ]
     return _unless(gaps, sorted(rows, key=lambda row: (row["key"], row["mapping"])))
 
 
 def tiers_not_seeded(look: Look) -> Rows:
     reviews, gaps = _compared(look)
-    return _unless(
-        gaps,
-        [
-            {"key": code, "levels": levels, "nearest": near, "kind": one.kind}
-            for one in reviews
-            for code, levels, near in one.unknown_codes.itertuples(index=False)
-        ],
-    )
+    rows = [
+        {"key": code, "levels": levels, "nearest": near, "kind": review.kind}
+        for review in reviews
+        for code, levels, near in review.unknown_codes.itertuples(index=False)
+    ]
+    return _unless(gaps, rows)
 
 
 def tiers_missing(look: Look) -> Asked:
-    review, _ = look.tiers
-    kind = review.kinds[0]
-    if kind == "tier" and review.off:
-        raise NotConfiguredError(
-            f"No tier is to be expected: membership.tiers.enabled is false in {review.off}."
-        )
+    reviews, _ = look.tiers
+    # Tiers, unless only statuses were ever made.
+    kind = next((kind for kind, review in reviews.items() if review.ids), [*reviews][-1])
+    if OFF in reviews[kind].not_compared:
+        raise NotConfiguredError(f"No {kind} is to be expected: {reviews[kind].not_compared}.")
     query = f"""SELECT m.id AS key, m.level, m.{kind}_id FROM members AS m
         WHERE NOT EXISTS (SELECT FROM {KINDS[kind]} AS c WHERE c.id = m.{kind}_id)"""
     return ask(look.connection, look.canonical, query, limit=look.sample, keyed=True)
@@ -86,20 +82,17 @@ def tiers_missing(look: Look) -> Asked:
 
 def _compared(look: Look) -> tuple[list[TierReview], list[str]]:
     """Return what has a configuration, tiers first, and why the first of what is used here has none, if so."""
-    review, wrong = look.tiers
-    both = [*review.both.values()]
-    if known := [one for one in both if one.mapping]:
-        return known, wrong or [_why_not(one) for one in both[:1] if not one.mapping]
+    found, wrong = look.tiers
+    reviews = [*found.values()]
+    first = reviews[0]
+    why_not = f"Nothing says which {first.kind} a level becomes: {first.not_compared}."
+    if judged := [review for review in reviews if review.mapping]:
+        return judged, wrong or [why_not] * (first.mapping is None)
     if wrong:
         raise NotRunError(" ".join(wrong))
-    kind = both[0].kind
     raise NotConfiguredError(
-        f"{_why_not(both[0])} Name the file that does as {kind}_mapping for this environment."
+        f"{why_not} Name the file that does as {first.kind}_mapping for this environment."
     )
-
-
-def _why_not(review: TierReview) -> str:
-    return f"Nothing says which {review.kind} a level becomes: {review.not_compared}."
 
 
 def _unless(gaps: list[str], rows: Rows) -> Rows:

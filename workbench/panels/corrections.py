@@ -15,7 +15,7 @@ from workbench.panels.plans import Planner
 from workbench.panels.table import MOST, Table
 from workbench.reporting.tables import listed, show
 from workbench.runs.questions import run_counts, run_summary
-from workbench.tiers.questions import configuration
+from workbench.tiers.questions import configuration, foremost
 from workbench.tiers.review import CORRECTABLE, TierReview
 
 _COLUMNS = ["run", "importer", "mode", "sync", "started", "status", "rolled_back"]
@@ -116,7 +116,7 @@ class TierCorrection(Planner):
 
     def __init__(self, wb: Workbench, mapping: str = "") -> None:
         self._mapping = line("Tier mapping", "", mapping)
-        self._review: TierReview | None = None
+        self._reviews: dict[str, TierReview] = {}
         super().__init__(wb)
         self.look()
 
@@ -126,7 +126,7 @@ class TierCorrection(Planner):
         self._mapping.placeholder = configured or "a tier policy, or the importer's configuration"
         self._mapping.observe(lambda _: self.look(), "value")
         self._of = ToggleButtons(options=[("Tiers", "tier"), ("Statuses", "status")])
-        self._of.observe(lambda _: self.lay_out_anew(self._review) if self._review else None, "value")
+        self._of.observe(lambda _: self.lay_out_anew(self._reviews) if self._reviews else None, "value")
         self._summary = Told()
         self._members = Table("key", "Members in another tier than their level's", wb=self.wb)
         self._conflict = tick("Also change what a person set by hand after the import")
@@ -137,7 +137,7 @@ class TierCorrection(Planner):
 
     @property
     def _found(self) -> TierReview | None:
-        return self._review.both.get(self._of.value) if self._review else None
+        return self._reviews.get(self._of.value)
 
     @property
     def _asked(self) -> dict[str, Any]:
@@ -147,15 +147,15 @@ class TierCorrection(Planner):
         """Compare every member with the configuration."""
         return self.wb.tiers.review(self._asked["mapping"])
 
-    def lay_out(self, review: TierReview) -> None:
+    def lay_out(self, reviews: dict[str, TierReview]) -> None:
         """Show the levels, of tiers or of statuses."""
-        self._review = review
-        several = len(review.both) > 1 and all(one.mapping for one in review.both.values())
+        self._reviews, kind = reviews, foremost(reviews).kind
+        several = len(reviews) > 1 and all(review.mapping for review in reviews.values())
         self._of.layout.display = "" if several else "none"
-        if not several and self._of.value != review.kind:
-            self._of.value = review.kind  # which lays it out
+        if not several and self._of.value != kind:
+            self._of.value = kind  # which lays it out
             return
-        found = review.both[self._of.value]
+        found = reviews[self._of.value]
         told = [lambda: listed(configuration(found))]
         if found.findings:
             rows = pd.DataFrame({"finding": found.findings})

@@ -1,48 +1,43 @@
 """Which tier or status each Wild Apricot level becomes: read from the importers' own files (guide §1.3).
 
-Three kinds of file say it. The application's policies have ``membership.tiers.waMapping`` and
-``membership.tiers.defaultCode`` (nested, as dotted keys, or as the ``policies`` of a captured bundle, each
-with ``key`` and ``value``): they give *tiers*. The CSV importer's configuration has
-``membership_status_mapping``, in which the key ``_default`` is no level but what every other level becomes;
-a captured ``membership_levels_mapping.json`` has ``levels``, each mapped or ignored. Both give *statuses*,
-although the latter calls its codes tiers. Where a database has no statuses, as the guide describes it, the
-importer's configuration gives tiers. No table holds any of this, so files are the only place to read it.
+Three kinds of file say it. The application's policies have ``membership.tiers.waMapping`` and ``.defaultCode`` (nested,
+as dotted keys, or as the ``policies`` of a captured bundle, each with ``key`` and ``value``): they give *tiers*. The CSV
+importer's configuration has ``membership_status_mapping``, in which ``_default`` is no level but what every other level
+becomes; a captured ``membership_levels_mapping.json`` has ``levels``, each mapped or ignored. Both give *statuses*,
+although the latter calls its codes tiers. No table holds any of this, so files are the only place to read it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import re
 import tomllib
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from difflib import get_close_matches
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from workbench.errors import UsageError
 
-IMPORTER_KEY, LEVELS_KEY = "membership_status_mapping", "levels"
-POLICY = "membership.tiers."
-POLICY_KEY, ENABLED = POLICY + "waMapping", POLICY + "enabled"
-_DEFAULTS = (POLICY + "defaultCode", POLICY + "default")
-_NEEDS = (
-    f"It needs {IMPORTER_KEY} (the importer's configuration), {POLICY_KEY} (a tier policy) or the"
-    f" {LEVELS_KEY} of a membership_levels_mapping.json: what gives Wild Apricot levels their codes."
-)
-_CORRECT = "Correct the file, or name another with --mapping."
+IMPORTER_KEY, POLICY = "membership_status_mapping", "membership.tiers."
+_NEEDS = f"{IMPORTER_KEY}, {POLICY}waMapping, or levels with waName"
 
 Mappings = str | Path | Sequence[str | Path] | None
 """One file, or one for tiers and one for statuses."""
 
 
-@dataclass(frozen=True)
-class TierMapping:
+def _with_a_name(text: str) -> str:
+    if not text.strip() or b"\0" in text.encode():  # half a character is no UTF-8
+        raise ValueError("a level or a code needs a name that a database can hold")
+    return text
+
+
+Name = Annotated[str, AfterValidator(_with_a_name)]
+
+
+class TierMapping(BaseModel):
     """What a configuration says.
 
     Attributes
@@ -61,12 +56,14 @@ class TierMapping:
         False for a policy that switches tiers off.
     """
 
+    model_config = ConfigDict(frozen=True, strict=True)
+
     name: str
     sha256: str
     kind: Literal["importer's configuration", "tier policy", "level mapping"]
-    levels: dict[str, str]
-    default: str | None = None
-    ignored: tuple[str, ...] = ()
+    levels: Annotated[dict[Name, Name], Field(min_length=1)]
+    default: Name | None = None
+    ignored: tuple[Name, ...] = ()
     enabled: bool = True
 
     @property
@@ -75,20 +72,14 @@ class TierMapping:
         return "tier" if self.kind == "tier policy" else "status"
 
     @property
-    def codes(self) -> tuple[str, ...]:
-        """Every code it gives, sorted."""
-        return tuple(sorted({*self.levels.values(), *([self.default] if self.default else [])}))
-
-    @property
-    def remarks(self) -> tuple[str, ...]:
-        """What whoever uses it should know."""
-        off = f"{ENABLED} is false in {self.name}: an importer that obeys it sets no tier at all."
-        return () if self.enabled else (off,)
-
-    def levels_of(self, code: str) -> list[str]:
-        """Return the levels that become a code; the default's are said as such."""
-        levels = sorted(level for level, given in self.levels.items() if given == code)
-        return [*levels, "every other level"] if code == self.default else levels
+    def codes(self) -> dict[str, list[str]]:
+        """Every code it gives, sorted, with the levels that become it."""
+        pairs = [(code, level) for level, code in sorted(self.levels.items())]
+        pairs += [(self.default, "every other level")] if self.default else []
+        codes: dict[str, list[str]] = {code: [] for code, _ in sorted(pairs)}
+        for code, level in pairs:
+            codes[code].append(level)
+        return codes
 
 
 def mappings_for(named: Mappings, configured: Sequence[Path]) -> tuple[TierMapping, ...]:
@@ -111,93 +102,44 @@ def mappings_for(named: Mappings, configured: Sequence[Path]) -> tuple[TierMappi
 def distinct(mappings: Sequence[TierMapping]) -> tuple[TierMapping, ...]:
     """Return mappings as they are; `UsageError` when two say which tier, or which status, a level becomes."""
     giving: dict[str, TierMapping] = {}
-    for one in mappings:
-        if other := giving.get(one.gives):
+    for mapping in mappings:
+        first = giving.setdefault(mapping.gives, mapping)
+        if first is not mapping:
             raise UsageError(
-                f"{other.name} ({other.kind}) and {one.name} ({one.kind}) both say which {one.gives} a level becomes.",
+                f"{first.name} ({first.kind}) and {mapping.name} ({mapping.kind}) both say which {mapping.gives} a"
+                " level becomes.",
                 "Name the one that counts.",
             )
-        giving[one.gives] = one
     return tuple(mappings)
 
 
-class _WrongError(Exception):
-    """What is wrong with a file, in words that follow its name, and what to do."""
-
-
-@contextmanager
-def _about(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except UnicodeDecodeError as error:
-        raise UsageError(
-            f"The tier mapping {path} is not UTF-8 (byte {error.start + 1}).", _CORRECT
-        ) from None
-    except OSError as error:
-        raise UsageError(f"The tier mapping {path} cannot be read: {error.strerror}.", _CORRECT) from None
-    except _WrongError as error:
-        what, *remedy = error.args
-        raise UsageError(f"The tier mapping {path} {what}.", *remedy or [_CORRECT]) from None
-
-
-class _StrictLoader(yaml.BaseLoader):
-    """YAML in which every scalar is text and no key stands twice; nothing is executed."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        return _unique([(self.construct_object(key, deep=True), value) for key, value in node.value]) and (
-            super().construct_mapping(node, deep=True)
-        )
-
-
-_StrictLoader.add_implicit_resolver("null", re.compile(r"^(~|null|Null|NULL|)$"), ["~", "n", "N", ""])
-_StrictLoader.add_constructor("null", lambda loader, node: None)
-
-
-def _unique(pairs: Sequence[tuple[Any, Any]]) -> dict[str, Any]:
-    counts = Counter(str(key) for key, _ in pairs)
-    if twice := [key for key, count in counts.items() if count > 1]:
-        raise _WrongError(f"has the key {twice[0]!r} twice")
-    if not all(isinstance(key, str) for key, _ in pairs):
-        raise _WrongError("has a key that is not text")
-    return dict(pairs)
-
-
-_FORMATS: dict[str, Callable[[str], Any]] = {
-    "JSON": lambda text: json.loads(text, object_pairs_hook=_unique),
-    "TOML": tomllib.loads,
-    "YAML": lambda text: yaml.load(text, _StrictLoader),
-}
-"""The strictest first: every JSON document is YAML too, and a TOML one can be."""
-
-
 def read_document(path: Path) -> tuple[dict[str, Any], bytes]:
-    """Read a configuration file as plain values: YAML, JSON or TOML, by its ending or the first that fits.
+    """Read a configuration file as plain values, and its bytes: JSON or TOML by its ending, else YAML.
 
     Raises
     ------
     UsageError
-        When it cannot be read, is empty or no mapping, or has a key twice.
+        When it cannot be read, is no mapping, or has a key twice.
     """
-    with _about(path):
+    try:
         content = path.read_bytes()
         text = content.decode("utf-8-sig")
-        if not text.strip():
-            raise _WrongError("is empty")
-        ending = path.suffix.upper().removeprefix(".").replace("YML", "YAML")
-        wrong = []
-        for name in [ending] if ending in _FORMATS else _FORMATS:
-            try:
-                document = _FORMATS[name](text)
-                break
-            except RecursionError:
-                wrong.append(f"{name}: nested too deeply")
-            except (ValueError, yaml.YAMLError) as error:
-                wrong.append(f"{name}: {' '.join(str(error).split())}")
-        else:
-            raise _WrongError(f"cannot be read as {'; '.join(wrong)}")
+        match path.suffix.lower():
+            case ".json":
+                document = json.loads(text, object_pairs_hook=_unique)
+            case ".toml":
+                document = tomllib.loads(text)
+            case _:
+                document = yaml.load(text, _TextLoader)
         if not isinstance(document, dict):
-            raise _WrongError("is no mapping of keys to values")
-        return document, content
+            raise ValueError("it is no mapping of keys to values")
+    except OSError as error:
+        raise _unreadable(path, str(error.strerror)) from None
+    except RecursionError:
+        raise _unreadable(path, "it is nested too deeply") from None
+    except (ValueError, yaml.YAMLError) as error:
+        raise _unreadable(path, " ".join(str(error).split())) from None
+    return document, content
 
 
 def read_tier_mapping(path: Path) -> TierMapping:
@@ -210,47 +152,56 @@ def read_tier_mapping(path: Path) -> TierMapping:
         code is not plain text.
     """
     document, content = read_document(path)
-    digest = hashlib.sha256(content).hexdigest()
-    with _about(path):
-        policies, levels = _policies(document), document.get(LEVELS_KEY)
-        says = {
-            IMPORTER_KEY: IMPORTER_KEY in document,
-            POLICY_KEY: POLICY_KEY in policies,
-            LEVELS_KEY: isinstance(levels, list)
-            and any(isinstance(row, dict) and "waName" in row for row in levels),
+    try:
+        return TierMapping(
+            name=path.name, sha256=hashlib.sha256(content).hexdigest(), **_mapping_in(document)
+        )
+    except ValidationError as error:
+        problems = (f"{'.'.join(map(str, row['loc']))}: {row['msg']}" for row in error.errors())
+        raise _unreadable(path, "; ".join(problems)) from None
+    except ValueError as error:
+        raise _unreadable(path, str(error)) from None
+
+
+def _mapping_in(document: dict[str, Any]) -> dict[str, Any]:
+    bundle, levels = document.get("policies"), document.get("levels")
+    captured = bundle if isinstance(bundle, list) else []
+    values = {str(row.get("key")): row.get("value") for row in captured if isinstance(row, dict)}
+    policies = _unique([*_dotted(values), *_dotted(document)])
+    rows = [row for row in levels if isinstance(row, dict)] if isinstance(levels, list) else []
+    present = (
+        IMPORTER_KEY in document,
+        f"{POLICY}waMapping" in policies,
+        any("waName" in row for row in rows),
+    )
+    if sum(present) != 1:
+        says = "says it in more than one way" if any(present) else "says nothing of tiers"
+        raise ValueError(f"it {says}; it needs one of {_NEEDS}")
+    if present[0]:
+        table = document[IMPORTER_KEY]
+        default = table.get("_default") if isinstance(table, dict) else None
+        rest = (
+            {key: code for key, code in table.items() if key != "_default"}
+            if isinstance(table, dict)
+            else table
+        )
+        return {"kind": "importer's configuration", "levels": rest, "default": default}
+    if present[1]:
+        return {
+            "kind": "tier policy",
+            "levels": policies[f"{POLICY}waMapping"],
+            "default": policies.get(f"{POLICY}defaultCode"),
+            "enabled": str(policies.get(f"{POLICY}enabled")).lower() != "false",
         }
-        present = [key for key, there in says.items() if there]
-        if len(present) > 1:
-            raise _WrongError(f"has both {present[0]} and {present[1]}", "Leave the one that counts.")
-        if says[LEVELS_KEY]:
-            mapped, ignored = _level_list(list(levels or ()))
-            return TierMapping(path.name, digest, "level mapping", _levels(mapped), ignored=ignored)
-        if says[IMPORTER_KEY]:
-            table = _table(document[IMPORTER_KEY])
-            default = _default({"_default": table.pop("_default", None)})
-            return TierMapping(path.name, digest, "importer's configuration", _levels(table), default)
-        known = (IMPORTER_KEY, POLICY_KEY, *_DEFAULTS, ENABLED)
-        for key in {*policies, *(() if says[POLICY_KEY] else document)} - {*known}:
-            if not POLICY.startswith(f"{key}.") and (close := get_close_matches(key, known, 1, 0.8)):
-                raise _WrongError(f"has a key {key!r} that is not known", f"Nearest: {close[0]}.")
-        if not says[POLICY_KEY]:
-            raise _WrongError("says nothing of tiers", _NEEDS)
-        default = _default({key: policies.get(key) for key in _DEFAULTS})
-        on = str(policies.get(ENABLED, "true")).lower() != "false"
-        table = _table(policies[POLICY_KEY])
-        return TierMapping(path.name, digest, "tier policy", _levels(table), default, enabled=on)
-
-
-def _policies(document: dict[str, Any]) -> dict[str, Any]:
-    """Return the policies on tiers by their full names, whichever way they are written down."""
-    bundle = document.get("policies")
-    rows = [row for row in bundle if isinstance(row, dict)] if isinstance(bundle, list) else []
-    captured = {str(row.get("key", "")): row.get("value") for row in rows}
-    named = [*_dotted(captured), *_dotted(bundle if isinstance(bundle, dict) else {}), *_dotted(document)]
-    return _unique(named)
+    named = _unique([(row.get("waName"), row) for row in rows])
+    ignored = tuple(name for name, row in named.items() if str(row.get("ignore")).lower() == "true")
+    codes = {name: row.get("murmurantTier", row.get("clubosTier")) for name, row in named.items()}
+    mapped = {name: code for name, code in codes.items() if name not in ignored}
+    return {"kind": "level mapping", "levels": mapped, "ignored": ignored}
 
 
 def _dotted(value: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the policies on tiers by their full names, however deep they are nested."""
     for key, inner in value.items():
         name = f"{above}{key}"
         if name.startswith(POLICY):
@@ -259,54 +210,25 @@ def _dotted(value: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]
             yield from _dotted(inner, f"{name}.")
 
 
-def _level_list(rows: list[Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Return the levels of a captured ``membership_levels_mapping.json``, and those it ignores."""
-    if not all(isinstance(row, dict) and isinstance(row.get("waName"), str) for row in rows):
-        raise _WrongError("has a level without waName")
-    named = _unique([(row["waName"], row) for row in rows])
-    ignored = [name for name, row in named.items() if str(row.get("ignore", "false")).lower() == "true"]
-    codes = {
-        name: row["murmurantTier"] if row.get("murmurantTier") is not None else row.get("clubosTier")
-        for name, row in named.items()
-        if name not in ignored
-    }
-    return codes, tuple(map(_text, ignored))
+def _unique(pairs: Sequence[tuple[Any, Any]]) -> dict[str, Any]:
+    unique: dict[str, Any] = {}
+    for key, value in pairs:
+        if not isinstance(key, str) or key in unique:
+            raise ValueError(f"the key {key!r} stands twice, or is no text")
+        unique[key] = value
+    return unique
 
 
-def _table(value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise _WrongError("has what should be a mapping of levels to codes, and is none", _NEEDS)
-    return dict(value)
+class _TextLoader(yaml.BaseLoader):
+    """YAML in which every scalar is text and no key stands twice; nothing is executed."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        pairs = [[self.construct_object(child, deep=True) for child in pair] for pair in node.value]
+        return _unique([(key, value) for key, value in pairs])
 
 
-def _levels(table: dict[str, Any]) -> dict[str, str]:
-    if not table:
-        raise _WrongError("names its levels, but it is empty", _NEEDS)
-    return {_text(level): _code(f"level {level!r}", code) for level, code in table.items()}
-
-
-def _default(given: dict[str, Any]) -> str | None:
-    named = [key for key, code in given.items() if code is not None]
-    if len(named) > 1:
-        raise _WrongError(f"gives its default twice, as {named[0]} and {named[1]}", "Leave one.")
-    return _code(named[0], given[named[0]]) if named else None
-
-
-def _code(what: str, code: Any) -> str:
-    if not isinstance(code, str):
-        what = (
-            f"gives no tier code for {what}"
-            if code is None
-            else f"gives {what} a tier that is not text: {code!r}"
-        )
-        raise _WrongError(what, "A tier code is text: NEWCOMER.")
-    return _text(code)
-
-
-def _text(text: str) -> str:
-    """Return a name that a database can hold: a zero byte or half a character is in none."""
-    if not text.strip():
-        raise _WrongError("has a level or a tier code without a name", "Name it, or take the line out.")
-    if "\0" in text or any("\ud800" <= sign <= "\udfff" for sign in text):
-        raise _WrongError(f"has the name {text!r} with a character no database holds")
-    return text
+def _unreadable(path: Path, why: str) -> UsageError:
+    return UsageError(
+        f"The tier mapping {path} cannot be read: {why.rstrip('.')}.",
+        "Correct the file, or name another with --mapping.",
+    )

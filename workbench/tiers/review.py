@@ -6,12 +6,12 @@ matrix, the checks and the planner alike. Members are read one by one only where
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 from sqlalchemy import Connection
 
@@ -20,7 +20,7 @@ from workbench.murmurant.canonical import Canonical, ask, listed
 from workbench.murmurant.importers import IMPORT_SOURCE
 from workbench.murmurant.schema import Schema
 from workbench.murmurant.spellings import MEMBER
-from workbench.normalise import lookalike, nearest_name
+from workbench.normalise import nearest_name
 from workbench.tiers.configuration import TierMapping
 
 Of = Literal["tiers", "statuses"]
@@ -36,11 +36,17 @@ NO_LEVEL, UNKNOWN_LEVEL, IGNORED, OF_ITS_OWN = "no level", "unknown level", "ign
 that the configuration leaves out; `OF_ITS_OWN` a status that no line of the configuration gives, which an
 importer has set by other rules."""
 
+OFF = "membership.tiers.enabled is false"
+"""Why tiers are not compared where a policy switches them off."""
+
 CORRECTABLE = (WRONG, NONE, GONE)
 """Where the configuration says which tier it should be, and it is another one."""
 
-_HELD = """
-SELECT m.level, m.{kind}_id::text AS held, c.code AS actual, {said} AS said, count(*) AS members
+# A sync sets the status by what Wild Apricot says of the contact: not_a_member for NotAMember.
+_COUNTED = """
+SELECT m.level, m.{kind}_id::text AS held, c.code AS actual,
+       coalesce(c.code = lower(regexp_replace({in_wa}, '(?<=.)([A-Z])', '_\\1', 'g')), false) AS in_wa,
+       count(*) AS members
 FROM members AS m LEFT JOIN {of} AS c ON c.id = m.{kind}_id GROUP BY 1, 2, 3, 4
 """
 
@@ -50,7 +56,7 @@ _MEMBERS = """
 WITH last AS (
   SELECT DISTINCT ON (resource_id) resource_id AS key, member_id AS by, created_at AS at, before ->> '{column}' AS was,
          coalesce(after ->> '{column}', metadata -> 'changes' ->> '{column}') AS became,
-         coalesce(after ? '{column}' OR metadata -> 'changes' ? '{column}', false) AS told,
+         coalesce(after ? '{column}' OR metadata -> 'changes' ? '{column}', false) AS says_what,
          run_id IS NULL AND coalesce(metadata ->> 'source', '') <> '{imported}'
          AND coalesce(metadata ->> 'source', '') NOT LIKE 'workbench%' AS person
   FROM audit
@@ -58,9 +64,9 @@ WITH last AS (
     AND (before ? '{column}' OR after ? '{column}' OR metadata -> 'changes' ? '{column}')
   ORDER BY resource_id, created_at DESC, id::text DESC
 )
-SELECT m.id::text AS key, j.level, j.expected, j.actual, j.finding, m.{kind}_id::text AS held, m.updated_at AS written,
-       last.by, last.at, last.was,
-       coalesce(last.person AND (NOT last.told OR last.became IS NOT DISTINCT FROM m.{kind}_id::text), false) AS by_a_person
+SELECT m.id::text AS key, j.level, j.expected, j.actual, j.finding, m.{kind}_id::text AS held, last.by, last.at, last.was,
+       coalesce(last.person AND (NOT says_what OR last.became IS NOT DISTINCT FROM m.{kind}_id::text), false)
+         AS by_a_person
 FROM members AS m
 JOIN judged AS j ON coalesce(m.level, '') = coalesce(j.level, '') AND m.level IS NOT DISTINCT FROM j.level
                 AND m.{kind}_id::text IS NOT DISTINCT FROM j.held
@@ -71,68 +77,57 @@ ORDER BY m.id::text COLLATE "C"
 
 @dataclass(frozen=True)
 class TierReview:
-    """What was found of the tiers of a club, or of its statuses.
+    """The tiers of a club, or its statuses, beside what a configuration says.
 
     Attributes
     ----------
     kind : {"tier", "status"}
-        What is reviewed; statuses stand in where no tier was ever made.
+        What is reviewed.
     ids : mapping of str to list of str
         Each code there is, with the ids of its rows.
     held : pandas.DataFrame
         ``level``, ``held`` (the reference), ``actual`` (its code), ``in_wa`` (whether it is the status that Wild Apricot
-        gave the contact), ``members``, and with a mapping ``expected`` and ``finding``.
+        gave the contact), ``members``, ``expected`` and ``finding`` (None for all without a mapping).
     mapping : TierMapping or None
         What they were compared with.
-    kinds : tuple of str
-        What was ever made here: tiers, statuses or both.
     not_compared : str
         Why there is no mapping; empty where there is one.
-    off : str
-        The policy that switches tiers off; empty where none does.
-    beside : tuple of TierReview
-        The other of tiers and statuses, where the database has both.
     """
 
     kind: str
     ids: Mapping[str, Sequence[str]]
     held: pd.DataFrame
-    mapping: TierMapping | None
-    kinds: tuple[str, ...]
+    mapping: TierMapping | None = None
     not_compared: str = ""
-    off: str = ""
-    beside: tuple[TierReview, ...] = ()
-
-    @property
-    def both(self) -> dict[str, TierReview]:
-        """Each review by its kind, tiers first."""
-        return {
-            one.kind: one for one in sorted((self, *self.beside), key=lambda one: [*KINDS].index(one.kind))
-        }
-
-    @cached_property
-    def counts(self) -> dict[str | None, int]:
-        """How many members have each code, most first; None for those who have none that exists."""
-        counts = Counter[str | None]()
-        for code, members in zip(self.held["actual"], self.held["members"], strict=True):
-            counts[code] += members
-        return dict(sorted(counts.items(), key=lambda row: (-row[1], row[0] is None, row[0])))
 
     @property
     def distribution(self) -> pd.DataFrame:
-        """``kind``, ``code`` (None for none), ``members``, most first."""
-        rows = [(self.kind, code, members) for code, members in self.counts.items()]
-        return pd.DataFrame(rows, columns=["kind", "code", "members"], dtype=object).astype({"members": int})
+        """``kind``, ``code`` (None for none that exists), ``members``, most first."""
+        counts = self.held.groupby("actual", dropna=False)["members"].sum()
+        counts = counts.sort_values(ascending=False, kind="stable")
+        codes = [None if pd.isna(code) else code for code in counts.index]
+        return pd.DataFrame(
+            {"kind": self.kind, "code": pd.Series(codes, dtype=object), "members": counts.array}
+        )
 
     @property
     def members(self) -> int:
         """How many members there are."""
-        return sum(self.counts.values())
+        return int(self.held["members"].sum())
 
     @property
     def none(self) -> int:
         """How many have none that exists."""
-        return self.counts.get(None, 0)
+        return int(self.held.loc[self.held["actual"].isna(), "members"].sum())
+
+    def count(self, *findings: str) -> int:
+        """Count the members of whom one of these is said."""
+        return int(self.held.loc[self.held["finding"].isin(findings), "members"].sum())
+
+    @property
+    def correctable(self) -> int:
+        """How many have another than the configuration gives their level."""
+        return self.count(*CORRECTABLE)
 
     @cached_property
     def everybody(self) -> tuple[str, int, int] | None:
@@ -141,142 +136,105 @@ class TierReview:
         There is a reason where a line of the configuration gives it to nearly all of them (a default does not: it is
         what a configuration without its lines gives), or Wild Apricot's own status of the contact does.
         """
-        held = [(code, count) for code, count in self.counts.items() if code is not None]
-        of = sum(count for _, count in held)
-        code, most = held[0] if held else ("", 0)
-        if of < FEW or most < EVERYBODY * of:
+        counts = self.distribution.dropna(subset="code")
+        total = int(counts["members"].sum())
+        if total < FEW or counts["members"].iloc[0] < EVERYBODY * total:
             return None
-        lines = (
-            [level for level, given in self.mapping.levels.items() if given == code] if self.mapping else []
-        )
+        code, most = str(counts["code"].iloc[0]), int(counts["members"].iloc[0])
         mine = self.held[self.held["actual"] == code]
-        reasoned = mine.loc[mine["level"].isin(lines) | mine["in_wa"], "members"].sum()
-        return None if reasoned >= EVERYBODY * most else (code, most, of)
+        by_line = mine["level"].map(self.mapping.levels if self.mapping else {}) == code
+        reasoned = int(mine.loc[by_line | mine["in_wa"], "members"].sum())
+        return None if reasoned >= EVERYBODY * most else (code, most, total)
 
     @property
     def matrix(self) -> pd.DataFrame:
         """``level``, ``expected``, ``actual`` (codes; gaps for none), ``members``, ``finding``; empty without a mapping."""
-        columns = ["level", "expected", "actual", "members", "finding"]
-        if self.mapping is None:
-            return pd.DataFrame(columns=columns)
-        by = self.held.groupby(["level", "expected", "actual", "finding"], dropna=False)["members"]
-        return by.sum().reset_index()[columns]
-
-    def count(self, *findings: str) -> int:
-        """Count the members of whom one of these is said."""
-        if self.mapping is None:
-            return 0
-        return int(self.held.loc[self.held["finding"].isin(findings), "members"].sum())
+        columns = ["level", "expected", "actual", "finding"]
+        rows = self.held[self.held["finding"].notna()]
+        counts = rows.groupby(columns, dropna=False)["members"].sum().reset_index()
+        return counts[["level", "expected", "actual", "members", "finding"]]
 
     @property
-    def correctable(self) -> int:
-        """How many have another than the configuration gives their level."""
-        return self.count(*CORRECTABLE)
+    def judged(self) -> int:
+        """How many the configuration says something of."""
+        return self.count(RIGHT, *CORRECTABLE)
 
     @property
-    def as_in_wa(self) -> int:
-        """How many of these have the status that Wild Apricot itself gave the contact."""
-        return replace(self, held=self.held[self.held["in_wa"]]).correctable
-
-    @property
-    def not_judged(self) -> dict[str, int]:
-        """How many members the configuration says nothing of, by the reason."""
+    def not_judged(self) -> str:
+        """How many members the configuration says nothing of, by the reason; empty where it speaks of all."""
         reasons = {
-            OF_ITS_OWN: f"whose {self.kind} it does not give",
-            IGNORED: "whose level it ignores",
-            NO_LEVEL: "whose level is not known",
+            OF_ITS_OWN: "have a status that it does not give",
+            IGNORED: "have a level that it ignores",
+            NO_LEVEL: "have no known level",
         }
-        return {why: members for finding, why in reasons.items() if (members := self.count(finding))}
+        counts = {reason: self.count(finding) for finding, reason in reasons.items()}
+        return ", ".join(f"{members:,} {reason}" for reason, members in counts.items() if members)
+
+    @property
+    def too_few_judged(self) -> bool:
+        """Whether hardly anybody could be compared, so that the answer says little of the others."""
+        return bool(self.not_judged) and (not self.judged or self.count(OF_ITS_OWN) > self.judged)
 
     @cached_property
     def unknown_levels(self) -> pd.DataFrame:
-        """The levels no line names: ``level``, ``members``, ``nearest``, ``covered_by`` (the default), ``lookalike``.
-
-        The last is whether it differs from a named one only in case, accents or spaces.
-        """
-        counts, mapping = Counter[str](), self.mapping
-        named = [*mapping.levels, *mapping.ignored] if mapping else []
-        for level, members in zip(self.held["level"], self.held["members"], strict=True):
-            if mapping and has_name(level) and level not in named:
-                counts[level] += members
-        rows = [
-            (level, n, nearest_name(level, named), mapping and mapping.default, bool(lookalike(level, named)))
-            for level, n in sorted(counts.items())
-        ]
-        columns = ["level", "members", "nearest", "covered_by", "lookalike"]
-        return pd.DataFrame(rows, columns=columns, dtype=object).astype({"members": int, "lookalike": bool})
-
-    @property
-    def open_levels(self) -> pd.DataFrame:
-        """Unknown levels that need a line: no default covers them, or they look like one that is named."""
-        levels = self.unknown_levels
-        return levels[levels["covered_by"].isna() | levels["lookalike"]]
+        """The levels that no line names and no default covers: ``level``, ``members``, ``nearest``."""
+        levels = self.held[self.held["finding"] == UNKNOWN_LEVEL].groupby("level")["members"].sum()
+        named = [*self.mapping.levels, *self.mapping.ignored] if self.mapping else []
+        rows = [(level, members, nearest_name(str(level), named)) for level, members in levels.items()]
+        return pd.DataFrame(rows, columns=["level", "members", "nearest"], dtype=object)
 
     @cached_property
     def unknown_codes(self) -> pd.DataFrame:
         """The codes of the configuration that are not here: ``code``, ``levels`` (that would get it), ``nearest``."""
-        mapping = self.mapping
+        codes = self.mapping.codes if self.mapping else {}
         rows = [
-            (code, ", ".join(mapping.levels_of(code)), nearest_name(code, self.ids))
-            for code in (mapping.codes if mapping else ())
-            if mapping and code not in self.ids
+            (code, ", ".join(levels), nearest_name(code, self.ids))
+            for code, levels in codes.items()
+            if code not in self.ids
         ]
         return pd.DataFrame(rows, columns=["code", "levels", "nearest"], dtype=object)
 
-    def told_codes(self) -> list[str]:
-        """Tell which codes of the configuration are not here."""
+    @property
+    def codes_not_here(self) -> list[str]:
+        """A sentence for each unknown code."""
         return [
-            f"The {self.kind} {code!r} (for {levels}) does not exist here; "
-            + (f"nearest: {near}." if near else "nothing here is near it; it may never have been seeded.")
+            f"The {self.kind} {code!r} (for {levels}) does not exist here; nearest: {near or 'none'}."
             for code, levels, near in self.unknown_codes.itertuples(index=False)
         ]
 
-    def told_levels(self, levels: Sequence[str] = ()) -> list[str]:
-        """Tell which levels need a line; of some that are asked for, or of all."""
-        return [
-            f"No line maps the level {level!r} of {members:,} members"
-            + (f", so it would become {default}" if default else "")
-            + (f"; nearest: {near!r}" if near else "; no line is near it")
-            + (" (they differ only in case, accents or spaces)." if alike else ".")
-            for level, members, near, default, alike in self.open_levels.itertuples(index=False)
-            if not levels or level in levels
-        ]
+    @property
+    def levels_without_a_line(self) -> dict[str, str]:
+        """A sentence for each unknown level."""
+        return {
+            level: f"No line maps the level {level!r} of {members:,} members; nearest: {near!r}."
+            for level, members, near in self.unknown_levels.itertuples(index=False)
+        }
 
     @property
     def findings(self) -> list[str]:
         """What is wrong, a sentence each; nothing when all is well."""
-        return list(_findings(self))
-
-    @property
-    def remarks(self) -> list[str]:
-        """What whoever compares or corrects should know."""
-        told = [*self.mapping.remarks] if self.mapping else []
-        if self.kinds == ("status",):
-            told.append("No tier was ever made here, so the membership status stands in.")
-        if own := self.count(OF_ITS_OWN):
-            told.append(
-                f"{own:,} members have a status that the configuration does not give, which an importer set by other"
-                " rules; they are left alone."
+        kind, sentences = self.kind, []
+        if self.everybody:
+            sentences.append(
+                "Nearly everybody has the same {}: {:,} of {:,} have {}.".format(
+                    kind, *self.everybody[1:], self.everybody[0]
+                )
             )
-        if self.as_in_wa:
-            told.append(
-                f"{self.as_in_wa:,} members have the status that Wild Apricot itself gave their contact, and"
-                " the configuration gives their level another: be sure that it is meant so."
+        if self.none:
+            sentences.append(f"{self.none:,} members have no {kind}, or one that does not exist.")
+        sentences += [*self.codes_not_here, *self.levels_without_a_line.values()]
+        if self.too_few_judged:
+            sentences.append(
+                f"Only {self.judged:,} of {self.members:,} members could be compared: {self.not_judged}."
             )
-        if self.mapping and self.mapping.ignored:
-            ignored = ", ".join(self.mapping.ignored)
-            told.append(
-                f"{self.count(IGNORED):,} members of levels that it ignores ({ignored}) are left alone."
-            )
-        return told
+        if self.correctable:
+            sentences.append(f"{self.correctable:,} members have another {kind} than their level's, or none.")
+        return sentences
 
 
-def has_name(level: str | None) -> bool:
-    """Whether a member's Wild Apricot level is known."""
-    return bool(level and level.strip(" "))
-
-
-def review_tiers(connection: Connection, schema: Schema, mappings: Sequence[TierMapping] = ()) -> TierReview:
+def review_tiers(
+    connection: Connection, schema: Schema, mappings: Sequence[TierMapping] = ()
+) -> dict[str, TierReview]:
     """Look at tiers and statuses, each beside what its own configuration says where there is one.
 
     A tier policy speaks of tiers, also where none was seeded yet; the other two kinds of file speak of statuses, and
@@ -284,8 +242,8 @@ def review_tiers(connection: Connection, schema: Schema, mappings: Sequence[Tier
 
     Returns
     -------
-    TierReview
-        Of what a configuration speaks of, tiers before statuses; the other one is ``beside`` it.
+    dict of str to TierReview
+        By kind, tiers first; statuses alone where no tier was ever made.
 
     Raises
     ------
@@ -297,85 +255,78 @@ def review_tiers(connection: Connection, schema: Schema, mappings: Sequence[Tier
     ids: dict[str, dict[str, list[str]]] = {}
     for kind, of in KINDS.items():
         if schema.has(f"{of}.code", f"members.{kind}_id"):
-            codes = f"SELECT code, array_agg(id::text ORDER BY id) AS ids FROM {of} WHERE code IS NOT NULL GROUP BY code"
-            ids[kind] = dict(_asked(connection, canonical, codes).itertuples(index=False))
+            codes = (
+                f"SELECT code, array_agg(id::text ORDER BY id) FROM {of} WHERE code IS NOT NULL GROUP BY code"
+            )
+            ids[kind] = dict(ask(connection, canonical, codes)[1].itertuples(index=False))
     if not ids:
         raise SchemaGap(
             "Members have neither a tier nor a status here, so nothing can be compared.",
             "A migration of the application that creates them would supply it.",
         )
-    in_use = tuple(kind for kind in ids if ids[kind]) or (*ids,)[-1:]
+    used = [kind for kind in ids if ids[kind]] or [*ids][-1:]
     giving: dict[str, TierMapping] = {mapping.gives: mapping for mapping in mappings if mapping.enabled}
-    unseeded = in_use == ("status",) and "tier" in giving and "tier" in ids
-    if in_use == ("tier",) and "status" in giving:
+    if used == ["tier"] and "status" in giving:
         giving.setdefault("tier", giving["status"])
-    off = next((mapping.name for mapping in mappings if not mapping.enabled), "")
-    reviews = []
-    for kind in (*["tier"] * unseeded, *in_use):
-        mapping, said = giving.get(kind), "m.wa_raw ->> 'status'" if kind == "status" else "NULL::text"
-        if mapping is not None:
+    if used == ["status"] and "tier" in giving and "tier" in ids:
+        used = ["tier", "status"]
+    reviews = {}
+    for kind in used:
+        mapping = giving.get(kind)
+        if mapping:
             schema.require("members.level")
-        held = _asked(connection, canonical, _HELD.format(kind=kind, of=KINDS[kind], said=said))
-        pairs = zip(held["actual"], held["said"], strict=True)
-        held["in_wa"] = [code is not None and code == _status_of(status) for code, status in pairs]
-        held = held.astype({"in_wa": bool, "members": int})
+        in_wa = "m.wa_raw ->> 'status'" if kind == "status" else "NULL"
+        query = _COUNTED.format(kind=kind, of=KINDS[kind], in_wa=in_wa)
+        held = _as_objects(ask(connection, canonical, query)[1]).astype({"members": int, "in_wa": bool})
+        held = held.assign(expected=None, finding=None)
         why = "" if mapping else _why_not_compared(kind, mappings)
-        review = TierReview(kind, ids[kind], held.drop(columns="said"), mapping, in_use, why, off)
-        reviews.append(_judged(review, mapping) if mapping else review)
-    first, *rest = sorted(reviews, key=lambda review: review.mapping is None)
-    return replace(first, beside=tuple(rest))
+        reviews[kind] = TierReview(kind, ids[kind], held, mapping, why)
+        if mapping:
+            _judge(reviews[kind], mapping)
+    return reviews
 
 
-def _judged(review: TierReview, mapping: TierMapping) -> TierReview:
+def _judge(review: TierReview, mapping: TierMapping) -> None:
+    """Fill in what each row should be, and what is to be said of it."""
+    held = review.held
+    level, actual = held["level"], held["actual"]
+    named = level.fillna("").str.strip(" ") != ""
+    codes = [mapping.levels.get(name, mapping.default) for name in level]
+    held["expected"] = pd.Series(codes, held.index, dtype=object).where(named, None)
     # What nearly everybody has without a reason is no rule of its own.
-    given = {*mapping.codes, *(review.everybody or ())[:1]}
-
-    def judge(level: str | None, held: str | None, actual: str | None) -> tuple[str | None, str]:
-        if not has_name(level):
-            return None, NO_LEVEL
-        expected = mapping.levels.get(str(level), mapping.default)
-        if level in mapping.ignored:
-            return expected, IGNORED
-        if expected is None:
-            return None, UNKNOWN_LEVEL
-        if review.kind == "status" and actual is not None and actual not in given:
-            return expected, OF_ITS_OWN
-        if actual == expected:
-            return expected, RIGHT
-        return expected, WRONG if actual is not None else NONE if held is None else GONE
-
-    rows = [judge(*row) for row in review.held[["level", "held", "actual"]].itertuples(index=False)]
-    judged = pd.DataFrame(rows, columns=["expected", "finding"], dtype=object, index=review.held.index)
-    return replace(review, held=review.held.join(judged))
+    given = [*mapping.codes, *(review.everybody or ())[:1]]
+    findings = {
+        NO_LEVEL: ~named,
+        IGNORED: level.isin(mapping.ignored),
+        UNKNOWN_LEVEL: held["expected"].isna(),
+        RIGHT: actual == held["expected"],
+        OF_ITS_OWN: (review.kind == "status") & actual.notna() & ~actual.isin(given),
+        WRONG: actual.notna(),
+        NONE: held["held"].isna(),
+    }
+    held["finding"] = np.select([*findings.values()], [*findings], GONE)
 
 
-def _status_of(said: str | None) -> str | None:
-    """Return the status that a sync gives a member by what Wild Apricot said of the contact: not_a_member for NotAMember."""
-    if said is None:
-        return None
-    return "".join(f"_{sign}" if at and "A" <= sign <= "Z" else sign for at, sign in enumerate(said)).lower()
-
-
-def compared(review: TierReview, of: Of | None = None) -> TierReview:
-    """Return the review of tiers or of statuses; without a word what a configuration speaks of, tiers first.
+def compared(reviews: Mapping[str, TierReview], of: Of | None = None) -> TierReview:
+    """Return the review of tiers or of statuses; without a word that of tiers, where there are any.
 
     Raises
     ------
     Refused
         When no configuration speaks of it, or it is not there.
     """
-    kind = next(kind for kind in KINDS if KINDS[kind] == of) if of else review.kind
-    found = review.both.get(kind)
-    if found is None:
+    kind = next(iter(reviews)) if of is None else "tier" if of == "tiers" else "status"
+    review = reviews.get(kind)
+    if review is None:
         raise Refused(f"No membership {kind} was ever made here.", "See `workbench tiers`.")
-    if found.mapping is None:
+    if review.mapping is None:
         raise Refused(
-            f"Nothing says which {kind} a level becomes: {found.not_compared}.",
+            f"Nothing says which {kind} a level becomes: {review.not_compared}.",
             "Name a tier policy (membership.tiers.waMapping); --of statuses corrects statuses."
             if kind == "tier"
             else "Name the importer's configuration (membership_status_mapping) or a membership_levels_mapping.json.",
         )
-    return found
+    return review
 
 
 def members_of(
@@ -396,59 +347,31 @@ def members_of(
     Returns
     -------
     pandas.DataFrame
-        ``key``, ``level``, ``expected``, ``actual``, ``finding``, ``held``, ``written`` (when the row was), and of the audit
-        log's last word on it ``by``, ``at``, ``was``, ``by_a_person``: whether it is as a person set it.
+        ``key``, ``level``, ``expected``, ``actual``, ``finding``, ``held``, and of the audit log's last word on it ``by``,
+        ``at``, ``was``, ``by_a_person``: whether it is as a person set it.
     """
-    rows = review.held[review.held["finding"].isin(findings)]
+    rows = review.held[review.held["finding"].isin(findings)].drop_duplicates(["level", "held"])
     rows = rows[rows["level"].isin(levels)] if levels else rows
-    names = ["level", "held", "expected", "actual", "finding"]
-    judged = rows[names].drop_duplicates(["level", "held"])
-    cells = {name: ("text", judged[name].tolist()) for name in names}
+    cells = {
+        name: ("text", rows[name].tolist()) for name in ("level", "held", "expected", "actual", "finding")
+    }
     canonical = Canonical(schema, {"judged": lambda: listed("judged", cells)})
     column = schema.resolved["members"].spelling[f"{review.kind}_id"]
     query = _MEMBERS.format(kind=review.kind, column=column, imported=IMPORT_SOURCE, member=MEMBER)
-    return _asked(connection, canonical, query, limit)
+    return _as_objects(ask(connection, canonical, query, limit=limit)[1])
 
 
-def _asked(
-    connection: Connection, canonical: Canonical, query: str, limit: int | None = None
-) -> pd.DataFrame:
-    rows = ask(connection, canonical, query, limit=limit)[1].astype(object)
+def _as_objects(rows: pd.DataFrame) -> pd.DataFrame:
+    rows = rows.astype(object)
     return rows.where(rows.notna(), None)
-
-
-def tells_of_members(schema: Schema) -> bool:
-    """Whether the audit log names the record of an entry; the guide's own does not."""
-    needed = ("audit.resource_type", "audit.resource_id", "audit.metadata", "audit.created_at")
-    return schema.has(*needed, "audit.before") or schema.has(*needed, "audit.after")
 
 
 def _why_not_compared(kind: str, mappings: Sequence[TierMapping]) -> str:
     reasons = [
-        f"{mapping.name} ({mapping.kind}) gives statuses, and members have a status besides their tier here"
-        if mapping.gives == "status"
-        else f"{mapping.name} ({mapping.kind}) gives tiers"
-        if kind == "status"
-        else f"membership.tiers.enabled is false in {mapping.name}"
+        f"{OFF} in {mapping.name}"
+        if mapping.gives == kind
+        else f"{mapping.name} ({mapping.kind}) gives {KINDS[mapping.gives]}"
         for mapping in mappings
         if mapping.gives != kind or not mapping.enabled
     ]
     return "; ".join(reasons) or f"no {kind} mapping is configured"
-
-
-def _findings(review: TierReview) -> Iterator[str]:
-    kind = review.kind
-    if review.everybody:
-        code, members, of = review.everybody
-        yield f"Nearly everybody has the same {kind}: {members:,} of {of:,} have {code}."
-    if review.none:
-        gone = review.count(GONE)
-        yield f"{review.none:,} members have no {kind}{f' ({gone:,} of them one that is not there)' if gone else ''}."
-    yield from (*review.told_codes(), *review.told_levels())
-    others = ", ".join(f"{members:,} {why}" for why, members in review.not_judged.items())
-    known = review.count(RIGHT, *CORRECTABLE)
-    if others and (not known or review.count(OF_ITS_OWN) > known):
-        yield f"Only {known:,} of {review.members:,} members could be compared: there are {others}."
-    if wrong := review.correctable:
-        has = "member has" if wrong == 1 else "members have"
-        yield f"{wrong:,} {has} another {kind} than their level says, or none."
