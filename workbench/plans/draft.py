@@ -25,7 +25,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
-from itertools import chain, groupby, pairwise
+from itertools import chain, pairwise, zip_longest
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
 from types import TracebackType
@@ -178,9 +178,9 @@ class Draft:
 
     def delete(self, table: str, keys: Iterable[str]) -> None:
         """Delete rows of a table with a key of one column; one that is gone already is left out."""
-        given = [key for key, _ in groupby(sorted(chain(self._doomed.get(table, ()), keys)))]
-        if given:
-            self._doomed[table] = given
+        going = sorted(chain(self._doomed.get(table, ()), keys))
+        if going:
+            self._doomed[table] = [key for key, after in zip_longest(going, going[1:]) if key != after]
 
     def update(
         self, table: str, wanted: Mapping[str, Mapping[str, str | None]], *, together: Collection[str] = ()

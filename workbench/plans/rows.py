@@ -10,6 +10,7 @@ import numpy as np
 import psycopg
 from numpy.typing import NDArray
 from psycopg import sql
+from psycopg.types.string import BytesBinaryDumper
 
 from workbench.errors import Refused, SchemaGap
 from workbench.murmurant.catalogue import Catalogue, CatalogueTable
@@ -110,6 +111,32 @@ def as_array(keys: Sequence[str]) -> str:
     return "{" + ",".join(f'"{key}"' for key in quoted) + "}"
 
 
+class _Uuids(bytes):
+    """An array of UUIDs as the server's binary protocol has it."""
+
+
+class _UuidsDumper(BytesBinaryDumper):
+    oid = psycopg.adapters.types["uuid"].array_oid
+
+
+psycopg.adapters.register_dumper(_Uuids, _UuidsDumper)
+
+
+def sent(keys: Sequence[str], type: str) -> str | bytes:
+    """Return keys as the value of a placeholder that is cast to an array of their type; UUIDs take half the room as bytes."""
+    if type != "uuid" or set(map(len, keys)) - {36}:
+        return as_array(keys)
+    head = np.array([1, 0, psycopg.adapters.types["uuid"].oid, len(keys), 1], ">i4")
+    cells = np.empty(len(keys), [("length", ">i4"), ("key", "S16")])
+    cells["length"], cells["key"] = 16, _as_bytes(keys)
+    return _Uuids(head.tobytes() + cells.tobytes())
+
+
+def _as_bytes(keys: Sequence[str]) -> NDArray[np.bytes_]:
+    """Return UUIDs as bytes of a fixed length: that numpy ignores NUL bytes at their end cannot make two of them equal."""
+    return np.frombuffer(bytes.fromhex("".join(keys).replace("-", "")), "S16")
+
+
 def is_uuid(key: str) -> bool:
     """Whether a text can be compared with a UUID of the database."""
     return _UUID.fullmatch(key) is not None
@@ -187,10 +214,9 @@ def _digests_of(
     ):
         query = sql.SQL("SELECT string_agg(uuid_send({key}) || int8send({digest}), '') FROM {table} t")
         row = connection.execute(query.format(**cells), binary=True).fetchone()
-        # Bytes of a fixed length: that numpy ignores NUL bytes at their end cannot make two of them equal.
         every = np.frombuffer((row and row[0]) or b"", [("key", "S16"), ("digest", ">i8")])
         every = every[np.argsort(every["key"])]
-        wanted = np.frombuffer(bytes.fromhex("".join(keys).replace("-", "")), "S16")
+        wanted = _as_bytes(keys)
         at = np.searchsorted(every["key"], wanted)
         places = np.flatnonzero(at < len(every))
         places = places[every["key"][at[places]] == wanted[places]]
@@ -199,7 +225,9 @@ def _digests_of(
         "SELECT string_agg(int8send(k.place) || int8send({digest}), '') FROM {table} t"
         " JOIN unnest(%s::{type}[]) WITH ORDINALITY k(key, place) ON {key} = k.key"
     )
-    row = connection.execute(query.format(**cells), [as_array(keys)], binary=True).fetchone()
+    row = connection.execute(
+        query.format(**cells), [sent(keys, described.columns[key].type)], binary=True
+    ).fetchone()
     pairs = np.frombuffer((row and row[0]) or b"", ">i8").astype(np.int64).reshape(-1, 2)
     pairs = pairs[np.argsort(pairs[:, 0])]
     return pairs[:, 0] - 1, pairs[:, 1]

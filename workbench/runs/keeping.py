@@ -6,7 +6,6 @@ No foreign key of the database is left to decide: a row is deleted by name or it
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cached_property
 from typing import Any
 
 import psycopg
@@ -48,8 +47,7 @@ def spare_what_is_needed(
     # Children first, as far as that goes: who stays among them is settled when their parents are asked.
     tables = sorted(doomed, key=lambda table: sum(each.child in doomed for each in binding[table]))
     asking = [each for table in tables for each in binding[table]]
-    going = {table: _Keys(keys) for table, keys in left.items()}
-    free = {table: _Keys([*left.get(table, ()), *turned.get(table, ())]) for table in {*left, *turned}}
+    free = {table: [*left.get(table, ()), *turned.get(table, ())] for table in {*left, *turned}}
     while asking:
         grown = set()
         for each in asking:
@@ -57,7 +55,7 @@ def spare_what_is_needed(
             if each.child not in sizes or not left[table]:
                 continue
             few = 0 <= sizes[each.child] < len(left[table])
-            needed = _needed(connection, graph, each, going[table], free.get(each.child, _Keys(())), few)
+            needed = _needed(connection, graph, each, left[table], free.get(each.child, ()), few)
             for parent_key, child_key in needed:
                 stays = child_key in spared.get(each.child, {}) or (each.child, child_key) in own
                 who = "which is kept" if stays else "which is not part of the run"
@@ -68,34 +66,18 @@ def spare_what_is_needed(
             if needed:
                 grown.add(table)
                 left[table] = [key for key in left[table] if key not in spared[table]]
-                going[table] = _Keys(left[table])
-                free[table] = _Keys([*left[table], *turned.get(table, ())])
+                free[table] = [*left[table], *turned.get(table, ())]
         asking = [each for table in tables for each in binding[table] if each.child in grown]
     stay = [(table, key, reason) for table in sorted(spared) for key, reason in sorted(spared[table].items())]
     return {table: keys for table, keys in left.items() if keys}, stay
-
-
-class _Keys:
-    """Some keys, as they are sent and as they are looked up: a million of them are made into either once."""
-
-    def __init__(self, keys: Sequence[str]) -> None:
-        self._keys = keys
-
-    @cached_property
-    def sent(self) -> str:
-        return rows.as_array(self._keys)
-
-    @cached_property
-    def known(self) -> set[str]:
-        return set(self._keys)
 
 
 def _needed(
     connection: psycopg.Connection[Any],
     graph: References,
     each: Reference,
-    keys: _Keys,
-    free: _Keys,
+    keys: Sequence[str],
+    free: Sequence[str],
     few: bool,
 ) -> list[tuple[str, str]]:
     """Return to which of some rows a row refers that is not free to go, and the first that does.
@@ -105,15 +87,17 @@ def _needed(
     catalogue = graph.schema.catalogue
     parent, child = catalogue.tables[each.parent], catalogue.tables[each.child]
     named = child.primary_key or (each.column,)
+    parent_type, child_type = parent.columns[rows.key_of(parent)].type, child.columns[named[0]].type
     same = child.columns[each.column].type == parent.columns[each.parent_column].type
+    # The planner must not estimate the array's keys one by one, hence CASE.
     among = sql.SQL(
         """JOIN unnest(%(keys)s::{parent_type}[]) AS d(id) ON {column}{cast} = d.id{cast}
-           WHERE NOT EXISTS (SELECT FROM unnest(%(free)s::{child_type}[]) AS g(id) WHERE g.id = {own})"""
+           WHERE CASE WHEN {own} = ANY (%(free)s::{child_type}[]) THEN false ELSE true END"""
     ).format(
         column=sql.Identifier("c", each.column),
-        parent_type=sql.SQL(parent.columns[rows.key_of(parent)].type),
+        parent_type=sql.SQL(parent_type),
         cast=sql.SQL("" if same else "::text"),
-        child_type=sql.SQL(child.columns[named[0]].type),
+        child_type=sql.SQL(child_type),
         own=sql.Identifier("c", named[0]),
     )
     query = sql.SQL(
@@ -131,8 +115,11 @@ def _needed(
         child=rows.qualified(catalogue, each.child),
         kind=sql.Identifier("c", each.kind_column or each.column),
     )
-    values = {"kinds": list(each.kinds) if each.kind_column else None}
+    values: dict[str, Any] = {"kinds": list(each.kinds) if each.kind_column else None}
     if not few:
-        return connection.execute(query, {**values, "keys": keys.sent, "free": free.sent}).fetchall()
+        values |= {"keys": rows.sent(keys, parent_type), "free": rows.sent(free, child_type)}
+        return connection.execute(query, values).fetchall()
     pairs = connection.execute(query, values).fetchall()
-    return [pair for pair in pairs if pair[0] in keys.known and pair[1] not in free.known]
+    parents = {parent_key for parent_key, _ in pairs}.intersection(keys)
+    going = {child_key for _, child_key in pairs}.intersection(free)
+    return [pair for pair in pairs if pair[0] in parents and pair[1] not in going]
