@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pandas as pd
-from sqlalchemy.dialects import postgresql
 
 from workbench.checks.registry import NO_RUNS, Look, NotRunError, Rows
 from workbench.database.connection import raw
@@ -185,13 +184,9 @@ WHERE NOT EXISTS (SELECT FROM {relation} AS record WHERE record.id::text = named
 def _ask(look: Look, entity: str, query: str, **values: Any) -> list[Any]:
     """Ask of an entity's records, with ``taken``: those that plans which stand took away."""
     try:
-        rows = removed(look.schema, entity, standing(look.connection))
+        taken = removed(look.schema, entity, standing(look.connection))
     except WorkbenchError as error:
         raise NotRunError(str(error)) from None
-    taken = "SELECT NULL::text AS record_id, NULL::text AS run WHERE false"
-    if rows is not None:
-        dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
-        taken = str(rows.element.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
     question = query.format(relation=CONCEPT_OF[entity])
     return ask(
         look.connection, look.schema, question, {"entity": entity, **values}, {"taken": taken}

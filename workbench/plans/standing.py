@@ -5,22 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    String,
-    Subquery,
-    cast,
-    column,
-    exists,
-    func,
-    literal,
-    null,
-    select,
-    table,
-    true,
-    union_all,
-)
+from psycopg import sql
+from sqlalchemy import ColumnElement, Connection, exists, func, select, true
 from sqlalchemy.dialects.postgresql import distinct_on
 
 from workbench.audit.entries import has_action
@@ -29,7 +15,7 @@ from workbench.errors import WorkbenchError
 from workbench.murmurant.importers import MERGED, REDONE, UNDONE
 from workbench.murmurant.schema import Schema
 from workbench.murmurant.spellings import CONCEPT_OF
-from workbench.plans.journal import SCHEMA, Entry, entries
+from workbench.plans.journal import Entry, entries, image
 
 
 def standing(connection: Connection) -> list[Entry]:
@@ -55,38 +41,31 @@ def merges_of(entry: Entry) -> dict[str, str]:
     return {str(key): str(each["canonical"]) for each in merges for key in each["duplicates"]}
 
 
-def removed(schema: Schema, entity: str, plans: Sequence[Entry], rolled_back: str = "") -> Subquery | None:
-    """Select an entity's records that these deleted: ``record_id``, ``run`` (which it bears), ``entry``, ``plan``, ``kind``.
+def removed(schema: Schema, entity: str, plans: Sequence[Entry], rolled_back: str = "") -> str:
+    """Return as SQL an entity's records that plans deleted: ``record_id``, ``run`` (which it bears), ``entry``, ``plan``, ``kind``.
 
     With the id of a run in `rolled_back`, also those that its rollback changed.
     """
     found = schema.resolved.get(CONCEPT_OF[entity])
-    parts = []
+    parts = [
+        "SELECT NULL::text AS record_id, NULL::text AS run, NULL::bigint AS entry,"
+        " NULL::text AS plan, NULL::text AS kind WHERE false"
+    ]
     for plan in plans if found else ():
         assert found is not None
-        bears = found.spelling.get("run_id")
+        bears = found.spelling.get("run_id", "")
+        undoes = plan.kind == "rollback" and plan.parameters.get("run") == rolled_back
         for number, section in enumerate(plan.sections, 1):
-            undoes = section.name == "update" and plan.kind == "rollback"
-            wanted = section.name == "delete" or (undoes and plan.parameters.get("run") == rolled_back)
-            if section.table != found.table or not wanted:
-                continue
-            key = section.key[0]
-            rows = table(
-                f"j{plan.id}_{number}_before",
-                *(column(name) for name in {key, bears} if name),
-                schema=SCHEMA,
-            )
-            run = rows.c[bears] if bears and bears in section.seen else null()
-            parts.append(
-                select(
-                    cast(rows.c[key], String).label("record_id"),
-                    cast(run, String).label("run"),
-                    literal(plan.id).label("entry"),
-                    literal(plan.plan).label("plan"),
-                    literal(plan.kind).label("kind"),
+            if section.table == found.table and (
+                section.name == "delete" or (undoes and section.name == "update")
+            ):
+                part = sql.SQL("SELECT {}::text, {}::text, {}, {}, {} FROM {}").format(
+                    sql.Identifier(section.key[0]),
+                    sql.Identifier(bears) if bears in section.seen else sql.NULL,
+                    *(plan.id, plan.plan, plan.kind, image(plan.id, number, "before")),
                 )
-            )
-    return union_all(*parts).subquery(f"removed_{CONCEPT_OF[entity]}") if parts else None
+                parts.append(part.as_string().replace("%", "%%"))
+    return " UNION ALL ".join(parts)
 
 
 def merged(connection: Connection, schema: Schema) -> dict[tuple[str, str], tuple[str, str]]:

@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 
 import psycopg
 from sqlalchemy import Connection, text
-from sqlalchemy.dialects import postgresql
 
 from workbench.database.connection import raw
 from workbench.murmurant.canonical import Canonical
@@ -156,17 +155,14 @@ def ask_of_records(
 def _taken(schema: Schema, plans: Sequence[Entry], run: str) -> str:
     """Select what plans took away: ``entity``, ``record_id``, ``entry``, ``fate``."""
     parts = [
-        "SELECT NULL::text AS entity, NULL::text AS record_id, NULL::int AS entry, NULL::text AS fate WHERE false"
+        "SELECT NULL::text AS entity, NULL::text AS record_id, NULL::bigint AS entry, NULL::text AS fate WHERE false"
     ]
+    words = " ".join(f"WHEN '{kind}' THEN '{fate}'" for kind, fate in _FATES.items())
     for entity in ENTITIES if run else ():
-        if (rows := removed(schema, entity, plans, run)) is not None:
-            dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
-            statement = rows.element.compile(dialect=dialect, compile_kwargs={"literal_binds": True})
-            words = " ".join(f"WHEN '{kind}' THEN '{fate}'" for kind, fate in _FATES.items())
-            parts.append(
-                f"SELECT '{entity}', record_id, entry, CASE kind {words} ELSE 'removed' END || ' by plan ' || plan"
-                f" FROM ({statement}) AS {CONCEPT_OF[entity]}_taken"
-            )
+        parts.append(
+            f"SELECT '{entity}', record_id, entry, CASE kind {words} ELSE 'removed' END || ' by plan ' || plan"
+            f" FROM ({removed(schema, entity, plans, run)}) AS {CONCEPT_OF[entity]}_taken"
+        )
     return " UNION ALL ".join(parts)
 
 
