@@ -10,7 +10,9 @@ import pytest
 from tests.conftest import DIALECTS, database_at
 from tests.recorded import STATES, load
 from workbench.errors import UsageError
+from workbench.murmurant.importers import Run
 from workbench.murmurant.reports import read_reports
+from workbench.runs.telling import options, worth_knowing
 from workbench.session import Session
 from workbench.settings import EnvironmentSettings, Settings
 from workbench.workbench import Workbench
@@ -286,3 +288,11 @@ def test_metadata_of_any_form_is_survived(clubs):
     with club.workbench() as wb:
         assert "odd" in {each.run for each in wb.session.find_runs()}
         assert wb.check().findings
+
+
+def test_a_plan_does_not_offer_itself_as_the_other_option() -> None:
+    run = Run(INTERRUPTED, "api", status="interrupted", why="its report file has no end")
+    assert any("plan rollback" in option for option in options(run))
+    notes = worth_knowing(run, 0)
+    assert any("Option A" in note for note in notes)
+    assert not any("plan rollback" in note for note in notes)

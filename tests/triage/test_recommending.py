@@ -3,33 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import combinations
 
 import pandas as pd
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workbench.checks import REGISTRY, Finding
 from workbench.murmurant.importers import Run
-from workbench.triage import _ways
-from workbench.triage.modes import failure_modes
-from workbench.triage.recommending import Suspect, in_question, recommend
-from workbench.triage.ways import TITLES, Way, level_0, rerun, together
+from workbench.triage.modes import MODES, failure_modes
+from workbench.triage.recommending import SUSPECTS, recommend, run_in_question
+from workbench.triage.ways import TITLES, Way, level_0, rerun, together, ways_frame
 
 LIVE = Run("sync_1779532200000_msfvmd", "api", status="completed", why="its report file is complete")
-ALL = {name: Way(name, True) for name in TITLES}
+LATER = replace(LIVE, run="sync_1779532299999_msfvmd")
 PLANTED = {
-    "partial": "runs-interrupted",
-    "mappings": "members-wrong-person",
-    "tiers": "tiers-wrong",
-    "duplicates": "events-duplicate",
-    "policies": "events-overbooked",
-    "environment": "environment-wrong",
-    "dangling": "mappings-orphaned",
+    "§1.1": "runs-interrupted",
+    "§1.2": "members-wrong-person",
+    "§1.3": "tiers-wrong",
+    "§1.4": "events-duplicate",
+    "§1.5": "events-overbooked",
+    "§1.6": "environment-wrong",
+    "§7.1": "mappings-orphaned",
 }
 
 
-def found(*bad: str, status: str = "fail") -> list[Finding]:
+def findings(*bad: str, status: str = "fail") -> list[Finding]:
     rows = pd.DataFrame({"key": ["x"]})
     return [
         check.finding(status, 1, rows=rows) if check.id in bad else check.finding("pass", 0)
@@ -37,80 +36,94 @@ def found(*bad: str, status: str = "fail") -> list[Finding]:
     ]
 
 
-def advised(*bad: str, run: Run | None = LIVE, suspects: tuple[Suspect, ...] = (), **ways: bool):
-    closed = {name.replace("_", " "): possible for name, possible in ways.items()}
-    offered = {name: way._replace(possible=closed.get(name, True)) for name, way in ALL.items()}
-    return recommend(failure_modes(found(*bad)), offered, run, suspects)
+def blamed(*suspects: tuple[Run, float, str]) -> pd.DataFrame:
+    rows = [
+        (run.run, run.importer, run.status, int(10 * share), 10, share, named, share >= 0.5 or bool(named))
+        for run, share, named in suspects
+    ]
+    return pd.DataFrame(rows, columns=SUSPECTS)
+
+
+def ways(*closed: str) -> dict[str, Way]:
+    return {name: Way(name, name not in closed) for name in TITLES}
+
+
+def advised(*bad: str, suspects: pd.DataFrame | None = None, closed: tuple[str, ...] = ()) -> str | None:
+    return recommend(
+        failure_modes(findings(*bad)), ways(*closed), LIVE, blamed() if suspects is None else suspects
+    )[0]
 
 
 def test_what_leaves_everything_as_it_is() -> None:
     dry = replace(LIVE, mode="dry")
-    assert advised(*PLANTED.values(), run=dry).way == "level 0"
+    assert recommend(failure_modes(findings(*PLANTED.values())), ways(), dry, blamed())[0] == "level 0"
     assert "DRY_RUN=1" in level_0(dry).commands[0]
-    assert advised().way == "level 0"
-    assert "no failure was found" in advised().why.lower()
+    assert advised() == "level 0"
     # What could not be asked is said with it, and warnings alone take nothing back.
-    asked = [
+    unasked = [
         REGISTRY[each.check].finding("not run", reason="no table") if each.guide == "§1.4" else each
-        for each in found()
+        for each in findings()
     ]
-    modes = failure_modes(asked)
-    assert {each.guide: each.state for each in modes}["§1.4"] == "not known"
-    assert REGISTRY["events-duplicate"].title in recommend(modes, ALL, LIVE, ()).why
-    modes = failure_modes(found("mappings-shared-target", status="warn"))
-    assert [each.state for each in modes if each.here] == ["suspected"]
-    assert recommend(modes, ALL, LIVE, ()).way == "level 0"
+    modes = failure_modes(unasked)
+    assert {mode.guide: mode.state for mode in modes}["§1.4"] == "not known"
+    assert REGISTRY["events-duplicate"].title in recommend(modes, ways(), LIVE, blamed())[1]
+    modes = failure_modes(findings("mappings-shared-target", status="warn"))
+    assert "suspected" in [mode.state for mode in modes]
+    assert recommend(modes, ways(), LIVE, blamed())[0] == "level 0"
 
 
-def test_what_lies_in_records_or_is_missing() -> None:
-    assert advised("runs-interrupted").way == "re-run"
-    for mode in ("mappings", "tiers", "duplicates", "policies"):
-        assert advised(PLANTED[mode]).way == "targeted"
-        assert advised(PLANTED[mode], targeted=False).way is None
+@pytest.mark.parametrize(
+    ("bad", "suspects", "closed", "way"),
+    [
+        ("runs-interrupted", (), (), "re-run"),
+        *((PLANTED[section], (), (), "targeted") for section in ("§1.2", "§1.3", "§1.4", "§1.5")),
+        ("tiers-wrong", (), ("targeted",), None),
+        ("members-wrong-person", ((LIVE, 0.5, ""),), (), "level 1"),
+        ("members-wrong-person", ((LIVE, 0.4, ""),), (), "targeted"),
+        ("members-wrong-person", ((LIVE, 0.5, ""),), ("level 1",), "level 2"),
+        ("config-differs", ((LIVE, 0, "config-differs"),), (), "level 1"),
+        ("members-wrong-person", ((LIVE, 0.9, ""), (LATER, 0.9, "")), (), "level 2"),
+        ("members-wrong-person", ((LIVE, 0.9, ""), (LATER, 0.9, "")), ("level 2",), "level 1"),
+        ("members-wrong-person", ((LIVE, 0.9, ""), (LATER, 0.9, "")), ("level 1", "level 2"), None),
+        # None is rolled back for another one's faults; the wrong database needs the whole of it.
+        ("members-wrong-person", ((LATER, 0.9, ""),), (), None),
+        ("environment-wrong", ((LATER, 0.9, ""),), (), "level 2"),
+    ],
+)
+def test_each_branch(bad: str, suspects: tuple, closed: tuple[str, ...], way: str | None) -> None:
+    assert advised(bad, suspects=blamed(*suspects), closed=closed) == way
 
 
-def test_runs_that_are_bad_as_a_whole() -> None:
-    half = Suspect(LIVE, 5, 10)
-    assert advised("members-wrong-person", suspects=(half,)).way == "level 1"
-    assert advised("members-wrong-person", suspects=(Suspect(LIVE, 4, 10),)).way == "targeted"
-    assert advised("members-wrong-person", suspects=(half,), level_1=False).way == "level 2"
-    condemned = Suspect(LIVE, 0, 10, ("config-differs",))
-    assert advised("config-differs", suspects=(condemned,)).way == "level 1"
-    later = replace(LIVE, run="sync_1779532299999_msfvmd")
-    two = (Suspect(LIVE, 9, 10), Suspect(later, 9, 10))
-    assert in_question([LIVE, later], two) == later  # the latest first, in whatever order they are blamed
-    assert advised("members-wrong-person", suspects=two).way == "level 2"
-    assert advised("members-wrong-person", suspects=two, level_2=False).way == "level 1"
-    assert advised("members-wrong-person", suspects=two, level_2=False, level_1=False).way is None
-    # None is rolled back for another one's faults; the wrong database needs the whole of it.
-    other = (Suspect(replace(LIVE, run="other"), 9, 10),)
-    assert advised("members-wrong-person", suspects=other).way is None
-    assert advised("environment-wrong", suspects=other).way == "level 2"
-    assert advised("environment-wrong", "tiers-wrong").way == "level 2"
+def test_of_several_bad_runs_the_latest_is_in_question() -> None:
+    both = blamed((LIVE, 0.9, ""), (LATER, 0.9, ""))
+    assert run_in_question([LIVE, LATER], both) == LATER
+    assert run_in_question([LIVE, LATER], blamed((LIVE, 0, "environment-wrong"), (LATER, 0.9, ""))) == LIVE
+    stopped = replace(LIVE, status="interrupted")
+    assert run_in_question([stopped, LATER], blamed()) == stopped
 
 
 @settings(max_examples=50, deadline=None)
 @given(
     bad=st.sets(st.sampled_from(sorted(PLANTED.values()))),
     closed=st.sets(st.sampled_from(sorted(TITLES))),
-    culprits=st.lists(st.integers(0, 10), max_size=3),
+    shares=st.lists(st.floats(0, 1), max_size=3),
     status=st.sampled_from(["completed", "interrupted", "failed", "unknown"]),
 )
-def test_no_way_is_recommended_that_is_closed(bad, closed, culprits, status) -> None:
-    suspects = tuple(Suspect(replace(LIVE, run=str(n)), each, 10) for n, each in enumerate(culprits))
-    open_ = {
-        name: way._replace(possible=name not in closed or name == "level 0") for name, way in ALL.items()
-    }
-    run = next((each.run for each in suspects if each.bad), LIVE)
-    advice = recommend(failure_modes(found(*bad)), open_, replace(run, status=status), suspects)
-    assert advice.why
-    assert advice.way is None or open_[advice.way].possible
+def test_no_way_is_recommended_that_is_closed(bad, closed, shares, status) -> None:
+    runs = [replace(LIVE, run=str(number)) for number in range(len(shares))]
+    suspects = blamed(*((run, share, "") for run, share in zip(runs, shares, strict=True)))
+    offered = ways(*closed - {"level 0"})
+    run = next((run for run, share in zip(runs, shares, strict=True) if share >= 0.5), LIVE)
+    way, why = recommend(failure_modes(findings(*bad)), offered, replace(run, status=status), suspects)
+    assert why
+    assert way is None or offered[way].possible
 
 
-def test_every_planted_mode_is_named_and_no_other() -> None:
-    for bad in [*combinations(PLANTED.values(), 1), *combinations(PLANTED.values(), 2)]:
-        sections = {REGISTRY[each].guide for each in bad}
-        assert {each.guide for each in failure_modes(found(*bad)) if each.state == "present"} == sections
+@pytest.mark.parametrize("section", MODES)
+def test_every_planted_mode_is_named_and_no_other(section: str) -> None:
+    also = "§1.2"
+    modes = failure_modes(findings(PLANTED[section], PLANTED[also]))
+    assert {mode.guide for mode in modes if mode.state == "present"} == {section, also}
 
 
 def test_what_is_not_known_is_no_zero() -> None:
@@ -123,7 +136,7 @@ def test_what_is_not_known_is_no_zero() -> None:
     both = together({"tiers": tiers, "policies": policies})
     assert both[:6] == tiers[:6]
     assert not together({"policies": policies}).possible
-    frame = _ways([both, policies], None, None)
+    frame = ways_frame([both, policies], None, None)
     assert frame["references_at_risk"].isna().all()
     assert [*frame["minutes"].fillna(-1)] == [2, -1]
-    assert _ways([both], None, 4)["references_at_risk"][0] == 9
+    assert ways_frame([both], None, 4)["references_at_risk"][0] == 9

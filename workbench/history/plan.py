@@ -22,8 +22,7 @@ from workbench.plans.rows import in_chunks
 from workbench.runs.evidence import record_fates, writers
 from workbench.runs.restoring import refuse_a_later_snapshot
 from workbench.runs.rollback import leave_too_weak
-from workbench.runs.three_way import UNKNOWN, OnConflict, Outcome, Testimony, judge
-from workbench.runs.witnesses import testimonies
+from workbench.runs.three_way import UNKNOWN, OnConflict, Outcome, Testimony, judge, testimonies
 from workbench.runs.written import sync_states, written_mappings
 
 _ROWS = 5_000  # whole rows of two databases at a time

@@ -126,7 +126,7 @@ class Corrected(NamedTuple):
     record: str
 
 
-def corrections_made(connection: Connection, schema: Schema) -> list[Corrected]:
+def corrections_made(connection: Connection, schema: Schema, since: Any = "-infinity") -> list[Corrected]:
     """List the corrections by guide §4.2's audit entries, oldest first; none that was taken back."""
     if not schema.has("audit.metadata", "audit.action"):
         return []
@@ -137,5 +137,5 @@ def corrections_made(connection: Connection, schema: Schema) -> list[Corrected]:
         facts["waId"].astext.is_not(None), facts["newMurmurantId"].astext.is_not(None), not_taken_back(schema)
     )
     if schema.has("audit.created_at"):
-        query = query.order_by(schema.audit.c.created_at)
+        query = query.where(schema.audit.c.created_at > since).order_by(schema.audit.c.created_at)
     return [Corrected._make(row) for row in connection.execute(query)]

@@ -41,41 +41,39 @@ def spare_what_is_needed(
         What may still go; and for every row that stays its table, key and the reason.
     """
     sizes = rows.sizes(connection, graph.schema.catalogue)
-    left = {table: list(keys) for table, keys in doomed.items()}
+    going = {table: list(keys) for table, keys in doomed.items()}
     spared: dict[str, dict[str, str]] = {table: {} for table in doomed}
-    own, binding = set(kept), {table: graph.binding(table) for table in doomed}
+    own = set(kept)
+    binding = {table: graph.binding(table) for table in doomed}
     # Children first, as far as that goes: who stays among them is settled when their parents are asked.
-    tables = sorted(doomed, key=lambda table: sum(each.child in doomed for each in binding[table]))
-    asking = [each for table in tables for each in binding[table]]
-    free = {table: [*left.get(table, ()), *turned.get(table, ())] for table in {*left, *turned}}
+    tables = sorted(doomed, key=lambda table: sum(way.child in doomed for way in binding[table]))
+    asking = [reference for table in tables for reference in binding[table]]
     while asking:
         grown = set()
-        for each in asking:
-            table = each.parent
-            if each.child not in sizes or not left[table]:
+        for reference in asking:
+            table, child = reference.parent, reference.child
+            if child not in sizes or not going[table]:
                 continue
-            few = 0 <= sizes[each.child] < len(left[table])
-            needed = _needed(connection, graph, each, left[table], free.get(each.child, ()), few)
-            for parent_key, child_key in needed:
-                stays = child_key in spared.get(each.child, {}) or (each.child, child_key) in own
-                who = "which is kept" if stays else "which is not part of the run"
-                reason = (
-                    f"created by the run, but {each.child} {child_key}, {who}, refers to it ({each.column})"
-                )
-                spared[table].setdefault(parent_key, reason)
+            free = [*going.get(child, ()), *turned.get(child, ())]
+            few = 0 <= sizes[child] < len(going[table])
+            needed = _needed(connection, graph, reference, going[table], free, few)
+            for key, by in needed:
+                stays = by in spared.get(child, {}) or (child, by) in own
+                which = "which is kept" if stays else "which is not part of the run"
+                reason = f"created by the run, but {child} {by}, {which}, refers to it ({reference.column})"
+                spared[table].setdefault(key, reason)
             if needed:
                 grown.add(table)
-                left[table] = [key for key in left[table] if key not in spared[table]]
-                free[table] = [*left[table], *turned.get(table, ())]
-        asking = [each for table in tables for each in binding[table] if each.child in grown]
+                going[table] = [key for key in going[table] if key not in spared[table]]
+        asking = [way for table in tables for way in binding[table] if way.child in grown]
     stay = [(table, key, reason) for table in sorted(spared) for key, reason in sorted(spared[table].items())]
-    return {table: keys for table, keys in left.items() if keys}, stay
+    return {table: keys for table, keys in going.items() if keys}, stay
 
 
 def _needed(
     connection: psycopg.Connection[Any],
     graph: References,
-    each: Reference,
+    reference: Reference,
     keys: Sequence[str],
     free: Sequence[str],
     few: bool,
@@ -85,41 +83,40 @@ def _needed(
     Where `few` rows refer, they come here, rather than that all the keys go there.
     """
     catalogue = graph.schema.catalogue
-    parent, child = catalogue.tables[each.parent], catalogue.tables[each.child]
-    named = child.primary_key or (each.column,)
-    parent_type, child_type = parent.columns[rows.key_of(parent)].type, child.columns[named[0]].type
-    same = child.columns[each.column].type == parent.columns[each.parent_column].type
-    # The planner must not estimate the array's keys one by one, hence CASE.
-    among = sql.SQL(
-        """JOIN unnest(%(keys)s::{parent_type}[]) AS d(id) ON {column}{cast} = d.id{cast}
-           WHERE CASE WHEN {own} = ANY (%(free)s::{child_type}[]) THEN false ELSE true END"""
-    ).format(
-        column=sql.Identifier("c", each.column),
-        parent_type=sql.SQL(parent_type),
-        cast=sql.SQL("" if same else "::text"),
-        child_type=sql.SQL(child_type),
-        own=sql.Identifier("c", named[0]),
-    )
-    query = sql.SQL(
-        """SELECT DISTINCT ON ({column}) {column}::text, {key} FROM {child} c {among}
-             AND (%(kinds)s::text[] IS NULL OR {kind}::text = ANY(%(kinds)s::text[]))
-           ORDER BY {column}, 2"""
-        if not few
-        else """SELECT {column}::text, {key} FROM {child} c WHERE {column} IS NOT NULL
-                  AND (%(kinds)s::text[] IS NULL OR {kind}::text = ANY(%(kinds)s::text[]))
-                ORDER BY {column}, 2"""
-    ).format(
-        among=among,
-        column=sql.Identifier("c", each.column),
-        key=rows.key_text(named, "c"),
-        child=rows.qualified(catalogue, each.child),
-        kind=sql.Identifier("c", each.kind_column or each.column),
-    )
-    values: dict[str, Any] = {"kinds": list(each.kinds) if each.kind_column else None}
+    parent, child = catalogue.tables[reference.parent], catalogue.tables[reference.child]
+    named = child.primary_key or (reference.column,)
+    column = sql.Identifier("c", reference.column)
+    values: dict[str, Any] = {"kinds": list(reference.kinds) if reference.kind_column else None}
+    among = sql.SQL("WHERE {} IS NOT NULL").format(column)
     if not few:
+        parent_type, child_type = parent.columns[rows.key_of(parent)].type, child.columns[named[0]].type
+        same = child.columns[reference.column].type == parent.columns[reference.parent_column].type
         values |= {"keys": rows.sent(keys, parent_type), "free": rows.sent(free, child_type)}
-        return connection.execute(query, values).fetchall()
+        # The planner must not estimate the array's keys one by one, hence CASE.
+        among = sql.SQL(
+            """JOIN unnest(%(keys)s::{parent_type}[]) AS d(id) ON {column}{cast} = d.id{cast}
+               WHERE CASE WHEN {own} = ANY (%(free)s::{child_type}[]) THEN false ELSE true END"""
+        ).format(
+            column=column,
+            parent_type=sql.SQL(parent_type),
+            cast=sql.SQL("" if same else "::text"),
+            child_type=sql.SQL(child_type),
+            own=sql.Identifier("c", named[0]),
+        )
+    query = sql.SQL(
+        """SELECT {distinct} {column}::text, {key} FROM {child} c {among}
+             AND (%(kinds)s::text[] IS NULL OR {kind}::text = ANY(%(kinds)s::text[])) ORDER BY {column}, 2"""
+    ).format(
+        distinct=sql.SQL("" if few else "DISTINCT ON ({})").format(column),
+        column=column,
+        key=rows.key_text(named, "c"),
+        child=rows.qualified(catalogue, reference.child),
+        among=among,
+        kind=sql.Identifier("c", reference.kind_column or reference.column),
+    )
     pairs = connection.execute(query, values).fetchall()
-    parents = {parent_key for parent_key, _ in pairs}.intersection(keys)
-    going = {child_key for _, child_key in pairs}.intersection(free)
-    return [pair for pair in pairs if pair[0] in parents and pair[1] not in going]
+    if not few:
+        return pairs
+    parents = {key for key, _ in pairs}.intersection(keys)
+    going = {by for _, by in pairs}.intersection(free)
+    return [(key, by) for key, by in pairs if key in parents and by not in going]

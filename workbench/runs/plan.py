@@ -29,9 +29,10 @@ from workbench.plans.plan import Plan
 from workbench.runs.discovery import pick_run
 from workbench.runs.restoring import Restoration
 from workbench.runs.rollback import Rollback
-from workbench.runs.telling import LevelZero, bundle_of, level_zero, told_by, worth_knowing
-from workbench.runs.three_way import way_with_conflicts
+from workbench.runs.telling import LevelZero, bundle_of, evidence_of, level_zero, worth_knowing
+from workbench.runs.three_way import OnConflict, way_with_conflicts
 from workbench.runs.written import is_ahead
+from workbench.settings import Settings
 from workbench.snapshots.compare import Snapshot, opened, state_before
 from workbench.snapshots.restore.settling import moments_of
 
@@ -100,7 +101,6 @@ def plan_rollback(
             reasons=[f"Rolls back run {run.run} ({run.importer} import, {run.status}: {run.why})."],
             nothing=f"Nothing of run {run.run} can be rolled back",
         ) as draft:
-            schema = context.schema
             rollback = Rollback(draft, run, others, least)
             if not rollback.records:
                 raise Refused(
@@ -108,36 +108,49 @@ def plan_rollback(
                     "Its report file may name them: --import-report FILE.",
                 )
             draft.notes += worth_knowing(run, rollback.gone)
-            archive: Snapshot | None = None
+            archive = None
             if was is None:
                 rollback.leave_updates_open()
             else:
-                # No table is needed of a snapshot but those that an importer writes to.
-                concepts = [*(CONCEPT_OF[entity] for entity in ENTITIES), "mappings", "sync_state"]
-                tables = [schema.resolved[each].table for each in concepts if each in schema.resolved]
-                held = opened(was, tables, settings=wb.settings, schema=schema.catalogue.schema)
-                with held as archive, archive.readable.look() as there:
-                    Restoration(rollback, archive, there, way).bring_back(sync_state=not sync_state)
+                archive = _bring_back(rollback, was, wb.settings, way, sync_state=not sync_state)
             states = rollback.own_sync_states()
             rollback.delete(states)
             touched = bool(states) or any(state.written for state in rollback.states)
             if sync_state:
                 reset_sync_state(draft, without=states)
                 draft.note(EMPTIED)
-            elif not states and not (archive and touched) and is_ahead(context.connection, schema, run):
+            elif (
+                not states and not (archive and touched) and is_ahead(context.connection, context.schema, run)
+            ):
                 draft.note(
                     "The sync state still says that this run's data are here. Add --sync-state, and run a full sync next:"
                     " an incremental one does not fetch them again."
                 )
             bundles = list_bundles(wb.settings.backups, run.run)
-            told: dict[str, Any] = {"run_id": run.run, "records_affected": draft.total}
-            if (touched or sync_state) and (moments := moments_of(context.raw, schema)):
-                told[SYNC_STATE_WAS] = moments
+            facts: dict[str, Any] = {"run_id": run.run, "records_affected": draft.total}
+            if (touched or sync_state) and (moments := moments_of(context.raw, context.schema)):
+                facts[SYNC_STATE_WAS] = moments
             if sealed := bundle_of(run, bundles):
-                told["bundle_sha256"] = sealed
-            draft.evidence += told_by(run, archive, bundles)
-            draft.log(ROLLED_BACK, **told)
+                facts["bundle_sha256"] = sealed
+            draft.evidence += evidence_of(run, archive, bundles)
+            draft.log(ROLLED_BACK, **facts)
     return draft.plan
+
+
+def _bring_back(
+    rollback: Rollback, was: Snapshot, settings: Settings, way: OnConflict, *, sync_state: bool
+) -> Snapshot:
+    """Draft what goes back to what a snapshot has; return the snapshot as it was opened."""
+    schema = rollback.schema
+    # No table is needed of a snapshot but those that an importer writes to.
+    concepts = [*(CONCEPT_OF[entity] for entity in ENTITIES), "mappings", "sync_state"]
+    tables = [schema.resolved[concept].table for concept in concepts if concept in schema.resolved]
+    with (
+        opened(was, tables, settings=settings, schema=schema.catalogue.schema) as archive,
+        archive.readable.look() as there,
+    ):
+        Restoration(rollback, archive, there, way).bring_back(sync_state=sync_state)
+    return archive
 
 
 def plan_sync_state(runs: Runs) -> Plan:

@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import psycopg
-from psycopg import sql
 
 from workbench.errors import Refused
-from workbench.murmurant.catalogue import CatalogueTable, read_catalogue
+from workbench.murmurant.catalogue import CatalogueTable, Column, read_catalogue
 from workbench.murmurant.importers import Run, Strength
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES
 from workbench.plans import rows
-from workbench.plans.rows import Current, rows_by_key
+from workbench.plans.rows import rows_by_key
 from workbench.runs.evidence import ask
-from workbench.runs.rollback import LEADS_TO_KEPT, Rollback, only_mapped
-from workbench.runs.three_way import OnConflict, Outcome, Verdict, judge
-from workbench.runs.witnesses import testimonies
+from workbench.runs.rollback import Rollback
+from workbench.runs.three_way import OnConflict, Outcome, Verdict, judge, testimonies
 from workbench.snapshots.compare import Snapshot
 
 _CHUNK = 5_000  # whole rows of two databases, so fewer at a time than keys
 
-_ENOUGH = 100
-"""Records looked for to tell a snapshot of this database from another's."""
-
-_OWN_TYPES = "SELECT format_type(oid, NULL) FROM pg_type WHERE typtype IN ('d', 'e')"
-"""Domains and enums, which may take other values today than they did."""
+_LABELS = "SELECT format_type(enumtypid, NULL), array_agg(enumlabel::text) FROM pg_enum GROUP BY 1"
 
 Side = tuple[psycopg.Connection[Any], str]
 """A session that reads one of the two databases, and the schema of its tables."""
@@ -52,11 +47,11 @@ class Restoration:
     ) -> None:
         self.rollback, self.run, self.draft = rollback, rollback.run, rollback.draft
         self.schema, self.on_conflict, self.snapshot = rollback.schema, on_conflict, snapshot
-        self.named = f"The snapshot {snapshot.file_name}"
-        self.here: Side = self.draft.context.raw, self.schema.catalogue.schema
+        self.name = f"The snapshot {snapshot.file_name}"
+        self.now: Side = self.draft.context.raw, self.schema.catalogue.schema
         self.before: Side = there, snapshot.readable.address.schema
         self.then = read_catalogue(*self.before).tables
-        self.own_types = {name for (name,) in self.here[0].execute(_OWN_TYPES)}
+        self.labels = dict(self.now[0].execute(_LABELS).fetchall())
 
     def bring_back(self, *, sync_state: bool) -> None:
         """Compare what the run wrote with the snapshot, draft what goes back, and say which mappings go.
@@ -73,210 +68,155 @@ class Restoration:
         """
         rollback = self.rollback
         for entity, (keys, _) in rollback.created.items():
-            there = self._present(self.before, self.schema.table_of(entity), keys)
-            refuse_a_later_snapshot(self.named, self.run, entity, there)
+            present = self._present(self.before, self.schema.table_of(entity), keys)
+            refuse_a_later_snapshot(self.name, self.run, entity, present)
         self._refuse_another_database()
         updated = {entity: dict(touched) for entity, touched in rollback.updated.items()}
-        if self.run.importer == "guide":
+        for entity, key, _, touched_since in rollback.mapped:
             # Where only a row's own time told that the run changed it, a later change hides that it did.
-            for entity, key, _, touched_since in rollback.mapped:
-                if touched_since:
-                    updated.setdefault(entity, {})[key] = touched_since
+            if touched_since and self.run.importer == "guide":
+                updated.setdefault(entity, {})[key] = touched_since
         for entity, touched in sorted(updated.items()):
             self._restore(CONCEPT_OF[entity], touched, entity)
-        self._mappings()
+        self._restore_mappings()
         states = {state.key: state.by for state in rollback.states if state.written and not state.made}
         if sync_state and states:
             self._restore("sync_state", states)
 
-    def _restore(self, concept: str, touched: dict[str, str], entity: str = "") -> None:
+    def _restore(self, concept: str, touched: Mapping[str, str], entity: str = "") -> None:
         """Decide, for rows that the run updated, which columns go back; `touched` names who wrote to them after it."""
         resolved, connection = self.schema.resolved[concept], self.rollback.connection
-        table, bookkeeping = resolved.table, resolved.spelling.get("updated_at")
+        table, bookkeeping = resolved.table, resolved.spelling.get("updated_at", "")
         described = rows.table_of(self.schema.catalogue, table)
-        seen = rows.digest(described, tuple(described.columns), "t")
-        names = [
-            name
-            for name, column in described.columns.items()
-            if name in self.then[table].columns and not column.generated
-        ]
+        names = self._columns_of_both(described)
         for chunk in rows.in_chunks(sorted(touched), _CHUNK):
-            now = rows_by_key(*self.here, described, chunk, names, seen)
+            now = rows_by_key(*self.now, described, chunk, names)
             before = rows_by_key(*self.before, described, chunk, names)
-            self._translate(described, now, before)
             known = testimonies(connection, self.schema, self.run, entity, chunk) if entity else {}
             for key in now.keys() - before.keys():
                 what = "updated by the run, and not in the snapshot"
                 self.draft.unresolved(table, key, what, "an older snapshot, or the run that made it")
             going: dict[str, dict[str, str | None]] = {}
-            for key in chunk:
-                if key not in now or key not in before:
-                    continue
-                was, has, by = before[key].values, now[key].values, touched[key]
+            for key in now.keys() & before.keys():
+                was, values, by = before[key].values, now[key].values, touched[key]
+                evidence = [known[key]] if key in known else []
                 going[key] = {
-                    each.column: was[each.column]
-                    for each in judge(was, has, [known[key]] if key in known else [], by, bookkeeping)
-                    if self._goes_back(table, key, each, was[each.column], has[each.column], by)
+                    verdict.column: was[verdict.column]
+                    for verdict in judge(was, values, evidence, by, bookkeeping)
+                    if self._goes_back(described, key, verdict, was, values, by)
                 }
-                if bookkeeping and bookkeeping in was and not by:
+                if bookkeeping in was and not by:
                     # When it was written goes back with a row that nobody touched.
                     going[key][bookkeeping] = was[bookkeeping]
             self.draft.update(table, going)
 
     def _goes_back(
-        self, table: str, key: str, verdict: Verdict, was: str | None, now: str | None, by: str
+        self,
+        described: CatalogueTable,
+        key: str,
+        verdict: Verdict,
+        was: Mapping[str, str | None],
+        now: Mapping[str, str | None],
+        by: str,
     ) -> bool:
         """Whether a column goes back to what it was; list it where it does not, or somebody else wrote it too."""
-        name = verdict.column
-        if verdict.outcome is Outcome.KEPT:
+        table, name, outcome = described.name, verdict.column, verdict.outcome
+        if outcome is Outcome.KEPT:
             self.draft.keep(table, key, f"{name} was changed by {by or 'somebody'}, not by the run")
-        elif verdict.outcome is Outcome.CONFLICT:
+            return False
+        if outcome is Outcome.CONFLICT:
             left, why = verdict.conflict(by)
-            self.draft.conflict(table, key, name, was, left, now, f"{why}; {self.on_conflict}")
-        restore = self.on_conflict == "restore" and verdict.outcome is Outcome.CONFLICT
-        return restore or verdict.outcome is Outcome.RESTORE
+            self.draft.conflict(table, key, name, was[name], left, now[name], f"{why}; {self.on_conflict}")
+            if self.on_conflict == "keep":
+                return False
+        if not self._takes(described.columns[name], was[name]):
+            what = f"{name} was {was[name] or 'empty'} before the run, which today's {name} does not take"
+            self.draft.unresolved(
+                table, key, what, "a migration that lets it, or a value by hand", in_part=True
+            )
+            return False
+        return True
 
-    def _translate(
-        self, described: CatalogueTable, now: Mapping[str, Current], before: Mapping[str, Current]
-    ) -> None:
-        """Write the snapshot's values as the columns of today hold them; what none can hold is unresolved, and left out."""
-        table, then = described.name, self.then[described.name].columns
-        if gone := [name for name in then if name not in described.columns]:
-            note = f"{table} has no column {' and no '.join(map(repr, gone))} any more, as in the snapshot: it was dropped or"
-            note += " renamed since. What the run did to it is not taken back."
-            self.draft.notes[:] = dict.fromkeys([*self.draft.notes, note])
-        for name, kind in described.columns.items():
-            was = then.get(name)
-            if was is None or kind.generated:
-                continue
-            if (was.type, was.nullable) == (kind.type, kind.nullable) and kind.type not in self.own_types:
-                continue
-            held_then = {value for row in before.values() if (value := row.values[name]) is not None}
-            known: dict[str | None, str | None] = {None: None} if kind.nullable else {}
-            known.update(self._read(kind.type, held_then).items())
-            for key, row in before.items():
-                held = row.values.pop(name)
-                if held in known:
-                    row.values[name] = known[held]
-                elif key in now and now[key].values[name] != held:
-                    shown = "empty" if held is None else repr(held) if kind.is_enum else "something"
-                    what = f"{name} was {shown} before the run, and today's {name} ({kind.type}) does not take that"
-                    how = "a migration that lets it, or a value by hand"
-                    self.draft.unresolved(table, key, what, how, in_part=True)
+    def _takes(self, column: Column, value: str | None) -> bool:
+        """Whether a column of today can hold what was in it."""
+        return column.nullable if value is None else value in self.labels.get(column.type, (value,))
 
-    def _read(self, type: str, values: Iterable[str]) -> dict[str, str]:
-        """Return values as a type of today spells them, without those that it cannot hold."""
-        wanted = sorted(values)
-        query = sql.SQL("SELECT v, v::{}::text FROM unnest(%s::text[]) v").format(sql.SQL(type))
-        try:
-            with self.here[0].transaction():
-                read = dict(self.here[0].execute(query, [wanted]).fetchall())
-        except (psycopg.DataError, psycopg.IntegrityError, psycopg.ProgrammingError):
-            if len(wanted) == 1:
-                return {}
-            half = len(wanted) // 2
-            return self._read(type, wanted[:half]) | self._read(type, wanted[half:])
-        # A cast cuts text off where an assignment would refuse it.
-        cut = type.startswith("character")
-        return {old: new for old, new in read.items() if not cut or old.rstrip() == new.rstrip()}
+    def _columns_of_both(self, described: CatalogueTable) -> list[str]:
+        """Return the columns that the snapshot has alike, and say which it has otherwise."""
+        then = self.then[described.name].columns
+        now = {name: column for name, column in described.columns.items() if not column.generated}
+        alike = [name for name, column in now.items() if name in then and then[name].type == column.type]
+        gone = [name for name in then if name not in described.columns or (name in now and name not in alike)]
+        if gone:
+            note = f"{described.name} has no column {' and no '.join(map(repr, gone))} any more, as in the snapshot: it was"
+            note += " dropped, renamed or given another type since. What the run did to it is not taken back."
+            self.draft.note(note)
+        return alike
 
-    def _mappings(self) -> None:
+    def _restore_mappings(self) -> None:
         """Bring back the mappings that were there; those that were not go with the run, onto whatever record they lead."""
-        rollback, own = self.rollback, set(self.rollback.own)
-        if not rollback.written:
+        rollback, written = self.rollback, self.rollback.written
+        if not written:
             return
         table = self.schema.resolved["mappings"].table
-        here = self._present(self.before, table, sorted(own.union(rollback.written)))
-        self._restore("mappings", {key: each.by for key, each in rollback.written.items() if key in here})
-        rollback.turned = {
-            key for key in own & here if key in rollback.written and not rollback.written[key].by
-        }
-        mapped: dict[tuple[str, str], set[str]] = {}
-        for key in rollback.written.keys() - here - own:
-            each = rollback.written[key]
+        present = self._present(self.before, table, sorted(rollback.own.union(written)))
+        self._restore("mappings", {key: row.by for key, row in written.items() if key in present})
+        rollback.turned = {key for key in rollback.own & present if key in written and not written[key].by}
+        new = written.keys() - present - rollback.own
+        rollback.own -= present
+        mapped = defaultdict[tuple[str, str], set[str]](set)
+        for key in new:
+            row = written[key]
             # Its time alone is weak; that it was not there before the run either makes it likely.
-            strength = max(each.strength, Strength.likely)
-            if each.by:
-                self.draft.keep(table, key, f"made by the run, but {each.by} changed it since")
-            elif (self.schema.table_of(each.entity), each.target) in rollback.kept:
-                self.draft.keep(table, key, LEADS_TO_KEPT)
-            elif strength >= rollback.min_evidence:
-                own.add(key)
-                mapped.setdefault((each.entity, each.target), set()).add(each.wa_id)
-            else:
-                what = f"mapping of {each.entity} {each.wa_id}, new since the snapshot; only its time ties it to the run"
+            strength = max(row.strength, Strength.likely)
+            if row.by:
+                self.draft.keep(table, key, f"made by the run, but {row.by} changed it since")
+            elif rollback.leads_to_kept(key):
+                continue
+            elif strength < rollback.min_evidence:
+                what = f"mapping of {row.entity} {row.wa_id}, new since the snapshot; only its time ties it to the run"
                 self.draft.unresolved(table, key, what, f"--min-evidence {strength.name}")
-        rollback.own = sorted(own - here)
-        theirs = {(entity, key) for entity, (keys, _) in rollback.created.items() for key in keys if mapped}
-        theirs |= {(entity, key) for entity, touched in rollback.updated.items() for key in touched}
-        for entity, key in mapped.keys() - theirs:
-            wa_ids = ", ".join(sorted(mapped[entity, key]))
-            self.draft.keep(self.schema.table_of(entity), key, only_mapped(wa_ids))
+            else:
+                rollback.own.add(key)
+                mapped[row.entity, row.target].add(row.wa_id)
+        own = {(entity, key) for entity, (keys, _) in rollback.created.items() for key in keys if mapped}
+        own |= {(entity, key) for entity, touched in rollback.updated.items() for key in touched}
+        for entity, key in mapped.keys() - own:
+            rollback.keep_mapped(entity, key, ", ".join(sorted(mapped[entity, key])))
 
     def _refuse_another_database(self) -> None:
-        """Refuse one that shares no record with this database, unless it was taken here or neither had any."""
-        strangers = False
-        for entity in ENTITIES:
-            if self.schema.has(CONCEPT_OF[entity]):
-                table = self.schema.table_of(entity)
-                ours = sorted(self.rollback.updated.get(entity, ()))[:_ENOUGH] or self._older(entity, table)
-                theirs = self._some(self.before, table, sql.SQL("true"))
-                if self._present(self.before, table, ours) or self._present(self.here, table, theirs):
-                    return
-                strangers = strangers or bool(ours or theirs)
-        taken_here = self._was_taken_here()
-        if taken_here is False or (strangers and not taken_here):
+        """Refuse one that knows nothing of what was here before the run: it is of another database, or far too old."""
+        rollback, manifest = self.rollback, self.snapshot.manifest
+        before = [(entity, key) for entity, touched in rollback.updated.items() for key in touched]
+        before += [(entity, key) for entity, key, *_ in rollback.mapped]
+        created = {(entity, key) for entity, (keys, _) in rollback.created.items() for key in keys}
+        before += {(row.entity, row.target) for row in rollback.written.values()} - created
+        known = False
+        for entity in [entity for entity in ENTITIES if self.schema.has(CONCEPT_OF[entity])]:
+            keys = [key for kind, key in before if kind == entity]
+            known = known or bool(self._present(self.before, self.schema.table_of(entity), keys))
+        taken = "SELECT 1 FROM audit WHERE metadata ->> 'sha256' = %(sha256)s LIMIT 1"
+        digest = {"sha256": self.snapshot.sha256}
+        if not known and digest["sha256"]:
+            known = ask(rollback.connection, self.schema, taken, digest).fetchone() is not None
+        server = self.draft.context.target.system_identifier
+        if (before and not known) or (manifest and manifest.target.system_identifier != server):
             raise Refused(
-                f"{self.named} (of database {self.snapshot.taken_from!r}) is of another database: it has none of the records that were"
-                " here before the run.",
-                "Give one of this database.",
+                f"{self.name} (of database {self.snapshot.taken_from!r}) is of another database: it has none of the records"
+                " that were here before the run.",
+                "Give one of this database, from just before the run.",
             )
 
-    def _was_taken_here(self) -> bool | None:
-        """Whether the audit log knows the archive, or its manifest names this database; None where neither says."""
-        known = "SELECT 1 FROM audit WHERE metadata ->> 'sha256' = %(sha256)s LIMIT 1"
-        digest = self.snapshot.sha256
-        if digest and ask(self.rollback.connection, self.schema, known, {"sha256": digest}).fetchone():
-            return True
-        if self.snapshot.manifest is None:
-            return None
-        theirs, ours = self.snapshot.manifest.target, self.draft.context.target
-        if theirs.system_identifier != ours.system_identifier:
-            return False
-        return True if theirs.database == ours.database else None
-
-    def _older(self, entity: str, table: str) -> list[str]:
-        """Return some keys of rows that the run did not make, and older than it where that is known."""
-        made = [*self.rollback.created.get(entity, ([], []))[0]]
-        made += [key for name, key in self.rollback.kept if name == table]
+    def _present(self, side: Side, table: str, keys: Collection[str]) -> set[str]:
         described = rows.table_of(self.schema.catalogue, table)
-        name = rows.key_of(described)
-        condition = sql.SQL("{} <> ALL({}::{}[])").format(
-            sql.Identifier(name), sql.Literal(rows.as_array(made)), sql.SQL(described.columns[name].type)
-        )
-        created = self.schema.resolved[CONCEPT_OF[entity]].spelling.get("created_at")
-        if created and self.run.started:
-            started = sql.Literal(self.run.started)
-            condition += sql.SQL(" AND {} < {}").format(sql.Identifier(created), started)
-        return self._some(self.here, table, condition)
-
-    def _some(self, side: Side, table: str, condition: sql.Composable) -> list[str]:
-        key = rows.key_of(rows.table_of(self.schema.catalogue, table))
-        query = sql.SQL("SELECT {}::text FROM {} WHERE {} ORDER BY 1 LIMIT {}").format(
-            sql.Identifier(key), sql.Identifier(side[1], table), condition, _ENOUGH
-        )
-        return [key for (key,) in side[0].execute(query)]
-
-    def _present(self, side: Side, table: str, keys: Sequence[str]) -> set[str]:
-        described = rows.table_of(self.schema.catalogue, table)
-        return {key for chunk in rows.in_chunks(keys) for key in rows_by_key(*side, described, chunk, ())}
+        return {key for chunk in rows.in_chunks([*keys]) for key in rows_by_key(*side, described, chunk, ())}
 
 
-def refuse_a_later_snapshot(named: str, run: Run, entity: str, made: set[str]) -> None:
+def refuse_a_later_snapshot(named: str, run: Run, entity: str, present: set[str]) -> None:
     """Refuse a snapshot that has what the run created: it was taken when the run had begun."""
-    if made:
+    if present:
         raise Refused(
-            f"{named} is not from before run {run.run}: it has {len(made):,} of the {entity} records that the run created,"
-            f" {min(made)} for one.",
+            f"{named} is not from before run {run.run}: it has {len(present):,} of the {entity} records that the run created,"
+            f" {min(present)} for one.",
             "Give one that was taken before it began.",
         )

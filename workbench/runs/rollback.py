@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 
 from workbench.mappings.queries import mapping_rows
 from workbench.murmurant.importers import STRENGTH, Run, Strength, Trace
-from workbench.murmurant.spellings import ENTITIES
 from workbench.plans.draft import Draft
 from workbench.runs.evidence import overlaps, record_fates
 from workbench.runs.keeping import spare_what_is_needed
 from workbench.runs.written import has_mappings, own_mappings, sync_states, written_mappings
 
-LEADS_TO_KEPT = "leads to a record that is kept"
-_FROM_BEFORE = "the state before the run: --snapshot FILE (or its name), or --before ENVIRONMENT"
+_LEADS_TO_KEPT = "leads to a record that is kept"
+_STATE_BEFORE = "the state before the run: --snapshot FILE (or its name), or --before ENVIRONMENT"
 
 
 class Rollback:
@@ -40,10 +40,8 @@ class Rollback:
         How many that it made or changed are not there any more; how many it dealt with.
     written : dict of str to Pointer
         The mappings that bear a mark of it.
-    own : list of str
-        Mappings that go with it: those that lead to records it created.
-    turned : set of str
-        Mappings of these that go back to leading elsewhere instead.
+    own, turned : set of str
+        Mappings that go with it; and those that go back to leading elsewhere instead.
     states : list of SyncRow
         The rows of the sync state that it made or wrote.
     """
@@ -51,8 +49,8 @@ class Rollback:
     def __init__(self, draft: Draft, run: Run, others: Sequence[Run], min_evidence: Strength) -> None:
         self.draft, self.run, self.others, self.min_evidence = draft, run, others, min_evidence
         self.connection, self.schema = draft.context.connection, draft.context.schema
-        self.created: dict[str, tuple[list[str], list[str | None]]] = {}
-        self.updated: dict[str, dict[str, str]] = {}
+        self.created = defaultdict[str, tuple[list[str], list[str | None]]](lambda: ([], []))
+        self.updated = defaultdict[str, dict[str, str]](dict)
         self.mapped: list[tuple[str, str, str, str]] = []
         self.kept: set[tuple[str, str]] = set()
         self.gone = self.records = 0
@@ -65,105 +63,103 @@ class Rollback:
 
     def _sort_records(self) -> None:
         undone = {run.run for run in self.others if run.rolled_back}
-        for fates in record_fates(self.connection, self.schema, self.run, self.others):
-            self.records += len(fates.record_ids)
-            weak = fates.strength < self.min_evidence
-            if fates.action in ("existing", "skipped") or (fates.action == "mapped" and weak):
+        for group in record_fates(self.connection, self.schema, self.run, self.others):
+            entity, action, table = group.entity, group.action, self.schema.table_of(group.entity)
+            self.records += len(group.record_ids)
+            weak = group.strength < self.min_evidence
+            if action in ("existing", "skipped") or (action == "mapped" and weak):
                 continue  # whether a mapping is the run's is asked of the mapping itself
-            table, pairs = (
-                self.schema.table_of(fates.entity),
-                zip(fates.record_ids, fates.wa_ids, strict=True),
-            )
-            touched = "" if fates.touched_since in undone else fates.touched_since
-            keys = [key for key in fates.record_ids if key is not None]
+            touched = "" if group.touched_since in undone else group.touched_since
+            keys = [key for key in group.record_ids if key is not None]
             if weak:
-                for key, wa_id in pairs:
-                    leave_too_weak(self.draft, table, key or f"WA id {wa_id}", fates.action, fates.strength)
-            elif not fates.exists:
-                self.gone += len(fates.record_ids) if fates.action != "mapped" else 0
-            elif fates.action == "mapped":
-                self.mapped += [(fates.entity, str(key), str(wa_ids), touched) for key, wa_ids in pairs]
-            elif fates.action == "updated":
-                self.updated.setdefault(fates.entity, {}).update(dict.fromkeys(keys, touched))
+                for key, wa_id in zip(group.record_ids, group.wa_ids, strict=True):
+                    leave_too_weak(self.draft, table, key or f"WA id {wa_id}", action, group.strength)
+            elif not group.exists:
+                self.gone += len(group.record_ids) if action != "mapped" else 0
+            elif action == "mapped":
+                pairs = zip(group.record_ids, group.wa_ids, strict=True)
+                self.mapped += [(entity, str(key), str(wa_ids), touched) for key, wa_ids in pairs]
+            elif action == "updated":
+                self.updated[entity] |= dict.fromkeys(keys, touched)
             elif touched:
-                person = touched in ("a person", "somebody")
-                by = touched if person else f"run {touched}"
-                since = "it since the run" if person else "it since; roll that run back first"
+                by = touched if touched in ("a person", "somebody") else f"run {touched}"
+                first = "" if by == touched else "; roll that run back first"
                 for key in keys:
-                    self.draft.keep(table, key, f"created by the run, but {by} changed {since}")
-                    self.kept.add((table, key))
+                    self.draft.keep(table, key, f"created by the run, but {by} changed it since{first}")
+                self.kept.update((table, key) for key in keys)
             else:
-                created = self.created.setdefault(fates.entity, ([], []))
-                created[0].extend(keys)
-                created[1].extend(fates.wa_ids)
+                self.created[entity][0].extend(keys)
+                self.created[entity][1].extend(group.wa_ids)
+
+    def keep_mapped(self, entity: str, key: str, wa_ids: str) -> None:
+        """List a record that the run did not make."""
+        reason = f"was there before; the run only mapped WA id {wa_ids} onto it"
+        self.draft.keep(self.schema.table_of(entity), key, reason)
+
+    def leads_to_kept(self, key: str) -> bool:
+        """Whether a mapping that the run wrote leads to a record that it made and that is kept; if so, list it."""
+        mapping = self.written[key]
+        if (self.schema.table_of(mapping.entity), mapping.target) not in self.kept:
+            return False
+        self.draft.keep(self.schema.resolved["mappings"].table, key, _LEADS_TO_KEPT)
+        return True
 
     def leave_updates_open(self) -> None:
         """List what cannot go back without a snapshot, since nothing else knows what was there."""
         for entity, key, wa_ids, _ in self.mapped:
-            self.draft.keep(self.schema.table_of(entity), key, only_mapped(wa_ids))
+            self.keep_mapped(entity, key, wa_ids)
+        what = "updated by the run; what it was before is not written anywhere"
         for entity, touched in self.updated.items():
             for key in touched:
-                what = "updated by the run; what it was before is not written anywhere"
-                self.draft.unresolved(self.schema.table_of(entity), key, what, _FROM_BEFORE)
-        for key in self.written.keys() - set(self.own):
-            entity, table = self.written[key].entity, self.schema.resolved["mappings"].table
-            if (self.schema.table_of(entity), self.written[key].target) in self.kept:
-                self.draft.keep(table, key, LEADS_TO_KEPT)
-            else:
+                self.draft.unresolved(self.schema.table_of(entity), key, what, _STATE_BEFORE)
+        for key in self.written.keys() - self.own:
+            if not self.leads_to_kept(key):
+                entity, table = self.written[key].entity, self.schema.resolved["mappings"].table
                 what = f"mapping of {entity} records: the run made, refreshed or re-pointed it; nothing tells which"
-                self.draft.unresolved(table, key, what, _FROM_BEFORE)
+                self.draft.unresolved(table, key, what, _STATE_BEFORE)
 
     def delete(self, states: list[str]) -> None:
         """Delete what the run made, rows of the sync state among it, less what something that stays needs."""
         draft, schema = self.draft, self.schema
         doomed = {schema.table_of(entity): sorted(keys) for entity, (keys, _) in self.created.items()}
-        table = schema.resolved["mappings"].table if has_mappings(schema) else ""
+        mappings = schema.resolved["mappings"].table if has_mappings(schema) else ""
         if self.own:
-            doomed[table] = self.own
+            doomed[mappings] = sorted(self.own)
         if states:
             doomed[schema.resolved["sync_state"].table] = states
-        kept = [(row[0], row[1]) for row in draft.listed["kept"]]
-        doomed, spared = spare_what_is_needed(
-            draft.context.raw, draft.context.references, doomed, {table: self.turned}, kept
+        kept = [(table, key) for table, key, *_ in draft.listed["kept"]]
+        going, spared = spare_what_is_needed(
+            draft.context.raw, draft.context.references, doomed, {mappings: self.turned}, kept
         )
-        for name, key, reason in spared:
-            draft.keep(name, key, reason)
+        for table, key, reason in spared:
+            draft.keep(table, key, reason)
         stay: set[str] = set()
-        for entity in ENTITIES if self.own and spared else ():
-            keys = [key for name, key, _ in spared if name == schema.table_of(entity)]
-            stay |= {row.id for row in mapping_rows(self.connection, schema, records=keys, entity=entity)}
-        for key in stay.intersection(self.own):
-            draft.keep(table, key, LEADS_TO_KEPT)
-        for name, going in doomed.items():
-            draft.delete(name, [key for key in going if name != table or key not in stay])
+        for entity in self.created if self.own and spared else ():
+            keys = [key for table, key, _ in spared if table == schema.table_of(entity)]
+            leading = mapping_rows(self.connection, schema, records=keys, entity=entity)
+            stay |= self.own.intersection(row.id for row in leading)
+        for key in stay:
+            draft.keep(mappings, key, _LEADS_TO_KEPT)
+        for table, keys in going.items():
+            draft.delete(table, [key for key in keys if table != mappings or key not in stay])
 
     def own_sync_states(self) -> list[str]:
         """Return the rows of the sync state that go with the run, for it made them."""
         going = []
+        by_time = STRENGTH[Trace.WINDOW]
         for state in self.states:
             table = self.schema.resolved["sync_state"].table
-            if not state.made:
-                continue
-            if state.by:
+            if state.made and state.by:
                 self.draft.keep(table, state.key, f"made by the run, but {state.by} wrote to it since")
-            elif self.min_evidence > STRENGTH[Trace.WINDOW]:
+            elif state.made and self.min_evidence > by_time:
                 what = "made while the run was under way; only its time ties it to the run"
-                self.draft.unresolved(table, state.key, what, f"--min-evidence {STRENGTH[Trace.WINDOW].name}")
-            else:
+                self.draft.unresolved(table, state.key, what, f"--min-evidence {by_time.name}")
+            elif state.made:
                 going.append(state.key)
         return going
 
 
 def leave_too_weak(draft: Draft, table: str, key: str, action: str, strength: Strength) -> None:
     """List a record that is tied to a run on weaker evidence than was asked for."""
-    draft.unresolved(
-        table,
-        key,
-        f"{action} by the run on {strength.name} evidence only",
-        f"--min-evidence {strength.name}, or a report file that names it",
-    )
-
-
-def only_mapped(wa_ids: str) -> str:
-    """Say why a record stays that the run did not make."""
-    return f"was there before; the run only mapped WA id {wa_ids} onto it"
+    what = f"{action} by the run on {strength.name} evidence only"
+    draft.unresolved(table, key, what, f"--min-evidence {strength.name}, or a report file that names it")

@@ -41,60 +41,65 @@ class LevelZero:
 
 def level_zero(run: Run) -> LevelZero:
     """Say what a dry run found that has to be put right."""
-    found = [f"It ended as {run.status}: {run.why}." if run.status != "completed" else ""]
-    found += [f"{each.code or 'Warning'}: {each.message}" for each in run.warnings]
-    found += [
-        f"{each.name}: {each.reason}{f' ({each.records:,} times)' if (each.records or 0) > 1 else ''}."
-        for each in left_out_by(run)
-    ]
-    wrong = [each for each in found if each]
-    again = f"Then the dry run again: {REDO_DRY.get(run.importer, 'with the same export files.')}"
-    return LevelZero(
-        run.run,
-        (*(wrong or ["Its report names no problem of its own; compare its counts with the source."]), again),
-    )
+    wrong = [f"It ended as {run.status}: {run.why}."] if run.status != "completed" else []
+    wrong += [f"{warning.code or 'Warning'}: {warning.message}" for warning in run.warnings]
+    for row in left_out_by(run):
+        times = f" ({row.records:,} times)" if row.records and row.records > 1 else ""
+        wrong.append(f"{row.name}: {row.reason}{times}.")
+    wrong = wrong or ["Its report names no problem of its own; compare its counts with the source."]
+    again = REDO_DRY.get(run.importer, "with the same export files.")
+    return LevelZero(run.run, (*wrong, f"Then the dry run again: {again}"))
 
 
-def told_by(run: Run, archive: Snapshot | None, bundles: Sequence[Bundle] = ()) -> tuple[str, ...]:
+def evidence_of(run: Run, archive: Snapshot | None, bundles: Sequence[Bundle]) -> list[str]:
     """List the evidence that a plan rests on; a report file with the bundle that holds it just as it was read."""
-    found = [
+    evidence = [
         f"{trace}: {count:,}" if count else str(trace)
         for trace, count in sorted(run.traces.items())
         if trace != Trace.REPORT
     ]
-    files = {each.path.name: each.path for each in run.reports}
-    found += [f"report file {name}{_sealed(bundles, files[name])}" for name in sorted(files)]
+    files = {report.path.name: report.path for report in run.reports}
+    evidence += [f"report file {name}{_sealed(bundles, files[name])}" for name in sorted(files)]
     if archive is not None:
         proof = f", SHA-256 {archive.sha256}" if archive.sha256 else ""
-        found.append(f"snapshot {archive.file_name} of database {archive.taken_from}{proof}")
-    return tuple(found)
+        evidence.append(f"snapshot {archive.file_name} of database {archive.taken_from}{proof}")
+    return evidence
 
 
 def bundle_of(run: Run, bundles: Sequence[Bundle]) -> str | None:
     """Return the digest of the newest bundle that holds all of a run's report files, just as they were read."""
-    paths = [each.path for each in run.reports]
-    held = (each.digest for each in bundles if paths and all(sealed_in([each], path) for path in paths))
-    return next(held, None)
+    paths = [report.path for report in run.reports]
+    complete = (
+        bundle.digest for bundle in bundles if paths and all(sealed_in([bundle], path) for path in paths)
+    )
+    return next(complete, None)
 
 
 def _sealed(bundles: Sequence[Bundle], path: Path) -> str:
-    found = sealed_in(bundles, path)
-    if found is not None:
-        return f", sealed in {found[0].folder.name}, SHA-256 {found[0].digest}"
-    other = [each for each in bundles if any(PurePath(one.path).name == path.name for one in each.files)]
-    return f", which is not as {other[0].folder.name} holds it (SHA-256 {other[0].digest})" if other else ""
+    sealed = sealed_in(bundles, path)
+    if sealed is not None:
+        return f", sealed in {sealed[0].folder.name}, SHA-256 {sealed[0].digest}"
+    for bundle in bundles:
+        if any(PurePath(file.path).name == path.name for file in bundle.files):
+            return f", which is not as {bundle.folder.name} holds it (SHA-256 {bundle.digest})"
+    return ""
 
 
-def worth_knowing(run: Run, gone: int) -> tuple[str, ...]:
-    """Say what whoever approves the plan should know besides."""
-    found = []
+def worth_knowing(run: Run, gone: int) -> list[str]:
+    """Say what whoever approves a rollback should know besides."""
+    notes = []
     if run.rolled_back:
-        found.append("The audit log says that this run was rolled back before.")
+        notes.append("The audit log says that this run was rolled back before.")
     if run.status in {"incomplete", "interrupted"}:
-        found += [f"The import was {run.status}: {run.why}.", *options(run)]
+        *instead, _rollback = options(run)
+        notes += [
+            f"The import was {run.status}: {run.why}.",
+            *instead,
+            "Option B, to roll it back: this plan.",
+        ]
     if gone:
-        found.append(f"{gone:,} records of the run are gone already.")
-    return tuple(found)
+        notes.append(f"{gone:,} records of the run are gone already.")
+    return notes
 
 
 def options(run: Run) -> tuple[str, ...]:

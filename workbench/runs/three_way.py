@@ -1,4 +1,7 @@
-"""A row three ways, column by column: as a snapshot had it, as a run left it, and as it is now."""
+"""A row three ways, column by column: as a snapshot had it, as a run left it, and as it is now.
+
+What the run left in a column, and what people changed after it, the audit log and the run's own reports tell.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,13 @@ from datetime import datetime
 from enum import Enum
 from typing import Any, Literal, NamedTuple
 
+from sqlalchemy import Connection
+
 from workbench.errors import unknown
-from workbench.runs.evidence import TOLERANCE
+from workbench.murmurant.importers import Run
+from workbench.murmurant.schema import Schema
+from workbench.murmurant.spellings import REGISTRATION
+from workbench.runs.evidence import TOLERANCE, ask
 
 OnConflict = Literal["keep", "restore"]
 """What becomes of a column that both a run and somebody after it changed."""
@@ -18,6 +26,18 @@ OnConflict = Literal["keep", "restore"]
 
 UNKNOWN: Any = object()
 """What stands for a value that nobody wrote down; None is a value, the database's NULL."""
+
+# What the CSV importer's report calls a column, where that is not the column's own name.
+_REPORTED = {"waMembershipLevel": "waMembershipLevelRaw"}
+_STATUS_CODE = "membershipStatusCode"
+
+_LOGGED = """
+    SELECT resource_id::text, run_id, metadata, created_at, before FROM audit
+    WHERE resource_type = %(entity)s AND resource_id::text = ANY(%(keys)s)
+      AND (run_id = %(run)s OR (run_id IS NULL AND created_at > %(started)s::timestamp))
+    ORDER BY created_at
+"""
+_ISO = re.compile(r"^(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.(\d{1,6}))?(?:Z|\+00:00)?$")
 
 
 class Outcome(Enum):
@@ -41,32 +61,29 @@ class Testimony:
         Whether the run listed every column that it changed.
     before_edits : dict of str to value
         Column that a person changed after the run to what it held before that.
-    documented_until : datetime or None
+    last_edit : datetime or None
         When the last change by a person was logged.
-    told_in_full : bool
+    edits_in_full : bool
         Whether each such entry says what it changed.
     """
 
     written: dict[str, Any] = field(default_factory=dict)
     complete: bool = False
     before_edits: dict[str, Any] = field(default_factory=dict)
-    documented_until: Any = None
-    told_in_full: bool = True
+    last_edit: datetime | None = None
+    edits_in_full: bool = True
 
-    def explains(self, updated_at: datetime | None) -> bool:
-        """Whether the log tells of the last change to the row: nobody wrote to it after the last logged one."""
-        return (
-            self.told_in_full
-            and self.documented_until is not None
-            and updated_at is not None
-            and bool(updated_at <= self.documented_until + TOLERANCE)
-        )
-
-    def left_by_run(self, column: str, now: str | None, *, explained: bool) -> Any:
+    def left(self, column: str, now: str | None, updated_at: datetime | None) -> Any:
         """Return a column's value as the run left it, or `UNKNOWN`."""
-        told = self.before_edits.get(column, now if explained else UNKNOWN)
         written = self.written.get(column, UNKNOWN)
-        return told if written is UNKNOWN else written
+        if written is not UNKNOWN:
+            return written
+        explained = (
+            False  # nobody wrote to the row after the last logged edit: the log tells all that changed
+        )
+        if self.edits_in_full and self.last_edit and updated_at:
+            explained = updated_at <= self.last_edit + TOLERANCE
+        return self.before_edits.get(column, now if explained else UNKNOWN)
 
 
 class Verdict(NamedTuple):
@@ -86,7 +103,7 @@ class Verdict(NamedTuple):
 def judge(
     before: Mapping[str, str | None],
     now: Mapping[str, str | None],
-    known: Sequence[Testimony],
+    testimonies: Sequence[Testimony],
     by: str,
     bookkeeping: str | None,
 ) -> Iterator[Verdict]:
@@ -96,29 +113,28 @@ def judge(
     ----------
     before, now : mapping of str to str or None
         The row's columns as text; those that both have are compared.
-    known : sequence of Testimony
+    testimonies : sequence of Testimony
         What each of the runs in question says of the row, in the order of the runs.
     by : str
         Who wrote to the row after the run; empty for nobody.
     bookkeeping : str or None
         The column that says when the row was last written, which is not compared.
     """
-    changed_at = now.get(bookkeeping or "")
-    moment = datetime.fromisoformat(changed_at) if changed_at else None
-    told = [(each, each.explains(moment)) for each in known or [Testimony()]]
+    written = now.get(bookkeeping or "")
+    updated_at = datetime.fromisoformat(written) if written else None
     for column in sorted(before.keys() & now.keys() - {bookkeeping}):
-        if before[column] == now[column]:
+        value = now[column]
+        if before[column] == value:
             continue
-        left = [(each.left_by_run(column, now[column], explained=how), each) for each, how in told]
+        left = [(row.left(column, value, updated_at), row) for row in testimonies or [Testimony()]]
         # Of several runs, the one that wrote what is there, or else the last that is known.
-        run, testimony = next(
-            (pair for pair in left if pair[0] == now[column]),
+        by_run, testimony = next(
+            (pair for pair in left if pair[0] == value),
             next((pair for pair in reversed(left) if pair[0] is not UNKNOWN), left[-1]),
         )
-        outcome = decide(
-            before[column], run, now[column], touched=bool(by), run_wrote_all_it_says=testimony.complete
-        )
-        yield Verdict(column, outcome, run)
+        complete = testimony.complete
+        outcome = decide(before[column], by_run, value, touched=bool(by), run_wrote_all_it_says=complete)
+        yield Verdict(column, outcome, by_run)
 
 
 def decide(
@@ -156,7 +172,47 @@ def way_with_conflicts(word: str) -> OnConflict:
     return ways[word]
 
 
-_ISO = re.compile(r"^(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.(\d{1,6}))?(?:Z|\+00:00)?$")
+def testimonies(
+    connection: Connection, schema: Schema, run: Run, entity: str, keys: Sequence[str]
+) -> dict[str, Testimony]:
+    """Ask the audit log and a run's report files about rows of one entity; return what is known of each, by its id."""
+    known = {key: Testimony() for key in keys}
+    columns = schema.catalogue.tables[schema.table_of(entity)].columns
+    statuses: dict[str, str] = {}
+    if run.reports and schema.has("members.status_id", "statuses.code"):
+        statuses = dict(ask(connection, schema, "SELECT code, id::text FROM statuses").fetchall())
+
+    def stored(values: Mapping[str, Any]) -> dict[str, Any]:
+        named = {_REPORTED.get(name, name): value for name, value in values.items()}
+        return {
+            name: as_stored(value, columns[name].type) for name, value in named.items() if name in columns
+        }
+
+    for report in run.reports:
+        for record in report.records:
+            if record.entity != entity or record.record_id not in known:
+                continue
+            written = stored(record.fields)
+            if statuses and (code := record.fields.get(_STATUS_CODE)) is not None:
+                written[schema.resolved["members"].spelling["status_id"]] = statuses.get(str(code), UNKNOWN)
+            known[record.record_id].written |= written
+    values = {"entity": entity, "keys": list(keys), "run": run.run, "started": run.started}
+    for key, by, metadata, at, before in ask(connection, schema, _LOGGED, values):
+        row, facts = known[key], metadata if isinstance(metadata, dict) else {}
+        if by is None and isinstance(before, dict):
+            row.last_edit = at
+            # The first change after the run tells what the run had left.
+            row.before_edits = stored(before) | row.before_edits
+        elif by is None:
+            row.edits_in_full = False  # somebody did something, and the log does not say to which column
+        elif isinstance(facts.get("changes"), dict):
+            row.complete = True
+            row.written |= stored(facts["changes"])
+        if by is not None and entity == REGISTRATION and "newStatus" in facts:
+            # Of a registration the sync logs the status alone, and may move its place on the waiting list too.
+            status = schema.resolved["registrations"].spelling.get("status", "status")
+            row.written[status] = as_stored(facts["newStatus"], "text")
+    return known
 
 
 def as_stored(value: Any, column_type: str) -> Any:

@@ -5,21 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
-from workbench.audit.entries import has_action
-from workbench.mappings.queries import NEEDS
-from workbench.murmurant.importers import MAPPING_CORRECTED, STRENGTH, Run, Strength, Trace
+from workbench.mappings.queries import NEEDS, corrections_made
+from workbench.murmurant.importers import STRENGTH, Run, Strength, Trace
 from workbench.murmurant.schema import Schema
 from workbench.murmurant.spellings import SYNC_MOMENTS
-from workbench.plans.standing import not_taken_back
 from workbench.runs.evidence import ask, window
 
 _MAPPINGS = """
     SELECT id::text, entity_type, wa_id::text, target::text,
            CASE WHEN wa_id::text = ANY(%(corrected)s) THEN 'a person'
                 WHEN updated_at > %(ended)s THEN 'somebody' ELSE '' END,
-           run_id IS NOT NULL
+           CASE WHEN run_id IS NULL THEN %(by_time)s ELSE %(by_name)s END
     FROM mappings
     WHERE run_id = %(run)s OR (%(timed)s AND run_id IS NULL AND synced_at BETWEEN %(begun)s AND %(ended)s)
 """
@@ -29,6 +27,16 @@ _OF_RECORDS = """
     FROM mappings JOIN unnest(%(entities)s::text[], %(keys)s::text[], %(wa_ids)s::text[]) AS made(entity, key, wa_ids)
          ON entity_type = entity AND target::text = key
     WHERE run_id IS NULL AND wa_id::text = ANY(string_to_array(wa_ids, ', '))
+"""
+
+_STATES = f"""
+    SELECT id::text, coalesce(created_at BETWEEN %(begun)s AND %(ended)s, false), within, CASE
+               WHEN later THEN 'a later sync' WHEN updated_at > %(ended)s THEN 'somebody' ELSE '' END
+    FROM sync_state, LATERAL (
+        SELECT coalesce(bool_or(moment BETWEEN %(begun)s AND %(ended)s), false), bool_or(moment > %(ended)s)
+        FROM unnest(ARRAY[{", ".join(SYNC_MOMENTS)}]) AS moment
+    ) AS m(within, later)
+    ORDER BY 1
 """
 
 
@@ -62,11 +70,19 @@ def written_mappings(connection: Connection, schema: Schema, run: Run) -> dict[s
     if not has_mappings(schema):
         return {}
     begun, ended = window(run)
-    values = {"run": run.run, "timed": run.importer == "api", "begun": begun, "ended": ended}
-    values["corrected"] = _corrected(connection, schema, run)
+    corrections = corrections_made(connection, schema, since=run.started) if run.started else []
+    values = {
+        "run": run.run,
+        "timed": run.importer == "api",
+        "begun": begun,
+        "ended": ended,
+        "corrected": [correction.wa_id for correction in corrections],
+        "by_time": int(Strength.weak),
+        "by_name": int(STRENGTH[Trace.MAPPING]),
+    }
     return {
-        key: Pointer(entity, wa_id, target, by, STRENGTH[Trace.MAPPING] if named else Strength.weak)
-        for key, entity, wa_id, target, by, named in ask(connection, schema, _MAPPINGS, values)
+        key: Pointer(entity, wa_id, target, by, Strength(strength))
+        for key, entity, wa_id, target, by, strength in ask(connection, schema, _MAPPINGS, values)
     }
 
 
@@ -77,8 +93,8 @@ def own_mappings(
     created: Mapping[str, tuple[list[str], list[str | None]]],
     written: Mapping[str, Pointer],
     by_time: bool,
-) -> list[str]:
-    """Return the mappings, by id and sorted, that lead to a record which the run made and are its own.
+) -> set[str]:
+    """Return the mappings, by id, that lead to a record which the run made and are its own.
 
     The run's id on the mapping says so; where mappings bear none, the run's own word that this
     record came from this WA id, or that it was written while the run was under way.
@@ -92,12 +108,12 @@ def own_mappings(
     by_time : bool
         Whether its time is enough to tie a mapping to the run.
     """
-    made = {entity: set(keys) for entity, (keys, _) in created.items()} if written else {}
+    records = {entity: set(keys) for entity, (keys, _) in created.items()} if written else {}
     own = {
         key
-        for key, each in written.items()
-        if each.target in made.get(each.entity, ())
-        and (each.strength is STRENGTH[Trace.MAPPING] or (by_time and not each.by))
+        for key, mapping in written.items()
+        if mapping.target in records.get(mapping.entity, ())
+        and (mapping.strength is STRENGTH[Trace.MAPPING] or (by_time and not mapping.by))
     }
     if run.importer == "api" and has_mappings(schema):
         values = {
@@ -106,18 +122,7 @@ def own_mappings(
             "wa_ids": [wa_id for _, wa_ids in created.values() for wa_id in wa_ids],
         }
         own |= {key for (key,) in ask(connection, schema, _OF_RECORDS, values)}
-    return sorted(own)
-
-
-def _corrected(connection: Connection, schema: Schema, run: Run) -> list[str]:
-    """Return the WA ids whose mapping was corrected after the run, as guide §4.2 logs it, and is so still."""
-    if run.started is None or not schema.has("audit.action", "audit.metadata", "audit.created_at"):
-        return []
-    audit = schema.audit
-    corrections = select(audit.c.metadata["waId"].astext).where(
-        has_action(schema, MAPPING_CORRECTED), audit.c.created_at > run.started, not_taken_back(schema)
-    )
-    return [wa_id for wa_id in connection.scalars(corrections) if wa_id]
+    return own
 
 
 class SyncRow(NamedTuple):
@@ -138,20 +143,12 @@ class SyncRow(NamedTuple):
 
 
 def sync_states(connection: Connection, schema: Schema, run: Run) -> list[SyncRow]:
-    """Return the rows of the sync state that the run made or wrote last."""
+    """Return the rows of the sync state that the run made or wrote last, by their keys."""
     begun, ended = window(run)
     if run.importer == "csv" or ended is None or not schema.has("sync_state.id"):
         return []
-    query = f"""
-        SELECT id::text, coalesce(created_at BETWEEN %(begun)s AND %(ended)s, false), within, CASE
-                   WHEN later THEN 'a later sync' WHEN updated_at > %(ended)s THEN 'somebody' ELSE '' END
-        FROM sync_state, LATERAL (
-            SELECT coalesce(bool_or(moment BETWEEN %(begun)s AND %(ended)s), false), bool_or(moment > %(ended)s)
-            FROM unnest(ARRAY[{", ".join(SYNC_MOMENTS)}]) AS moment
-        ) AS m(within, later)
-    """
-    rows = map(SyncRow._make, ask(connection, schema, query, {"begun": begun, "ended": ended}))
-    return sorted(row for row in rows if row.made or row.written)
+    rows = map(SyncRow._make, ask(connection, schema, _STATES, {"begun": begun, "ended": ended}))
+    return [row for row in rows if row.made or row.written]
 
 
 def is_ahead(connection: Connection, schema: Schema, run: Run) -> bool:

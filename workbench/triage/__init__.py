@@ -2,67 +2,43 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Protocol
+from typing import Any
 
 import pandas as pd
 
 from workbench.answer import Answer, Step, Table
 from workbench.covering import answering
-from workbench.duplicates.questions import Duplicates
 from workbench.errors import Refused, WorkbenchError
 from workbench.hints import on_environment
-from workbench.history.questions import History
-from workbench.mappings.questions import Mappings
 from workbench.murmurant.importers import Run
 from workbench.murmurant.spellings import ENTITIES
 from workbench.plans.plan import Plan
-from workbench.policies.questions import Policies
 from workbench.reporting.charts import ways_chart
 from workbench.reporting.masking import mask_text
 from workbench.runs.discovery import pick_run
-from workbench.runs.questions import Runs
 from workbench.runs.telling import LevelZero
-from workbench.session import Session
-from workbench.snapshots.namespace import Snapshots
-from workbench.tiers.questions import Tiers
 from workbench.triage.modes import Mode, failure_modes
-from workbench.triage.recommending import Suspect, find_suspects, in_question, recommend
-from workbench.triage.ways import TITLES, Name, Way, attempt, level_0, rerun, together
+from workbench.triage.recommending import find_suspects, recommend, run_in_question
+from workbench.triage.ways import TITLES, Way, attempt, level_0, rerun, together, ways_frame
 
 Advance = Callable[[str, int, int], None]
 
 CULPRITS = 20_000
 """How many rows of a finding are traced to the run that wrote them."""
 
-
-class Subjects(Protocol):
-    """What a triage asks: every other subject of a workbench."""
-
-    session: Session
-    runs: Runs
-    mappings: Mappings
-    tiers: Tiers
-    duplicates: Duplicates
-    policies: Policies
-    history: History
-    snapshots: Snapshots
-
-    @property
-    def check(self) -> Callable[..., Answer]:
-        """Asks the checks: see `workbench.workbench.Workbench.check`."""
+_MINUTES = "Minutes are the machine's, measured here; what is not known is left empty. Nothing was written."
 
 
 class Triage:
-    """The first look on a bad night: ``wb.triage()``."""
+    """The first look on a bad night: ``wb.triage()``; it asks every other subject of a workbench."""
 
-    def __init__(self, wb: Subjects) -> None:
+    def __init__(self, wb: Any) -> None:
         self.wb = wb
         self._on = on_environment(wb.session.environment.name)
 
@@ -94,75 +70,71 @@ class Triage:
         modes = failure_modes(findings)
         with session.reading() as connection:
             suspects = find_suspects(connection, session.schema, runs, modes)
-        run = asked or in_question(runs, suspects)
-        here = {each.guide for each in modes if each.here}
-        lost = any(each.check == "mappings-missing" and each.status == "fail" for each in findings)
+        run = asked or run_in_question(runs, suspects)
+        present = {mode.guide for mode in modes if mode.state in {"present", "suspected"}}
+        unmapped = any(
+            finding.check == "mappings-missing" and finding.status == "fail" for finding in findings
+        )
         with self._plans_thrown_away():
-            ways = [level_0(run), rerun(runs, asked, "§1.1" in here, lost)]
+            ways = [level_0(run), rerun(runs, asked, "§1.1" in present, unmapped)]
             advance("trying a rollback", 2, 4)
             ways.append(self._rollback(run))
             advance("trying the corrections", 3, 4)
-            ways += [together(dict(self._corrections(here, lost))), self._level_2(run)]
-        advice = recommend(modes, {each.way: each for each in ways}, run, suspects)
-        chosen = next((each for each in ways if each.way == advice.way), None)
-        title = (
-            f"{chosen.way}, {TITLES[chosen.way].lower()}"
-            if chosen
-            else "none of the ways out as things stand"
+            ways += [together(dict(self._corrections(present, unmapped))), self._level_2(run)]
+        recommended, why = recommend(modes, {way.way: way for way in ways}, run, suspects)
+        offered = ways_frame(ways, recommended, _dangling(modes))
+        title, commands = "none of the ways out as things stand", list[str]()
+        for way in ways:
+            if way.way == recommended:
+                title = f"{way.way}, {TITLES[way.way].lower()}"
+                commands = "; ".join(way.commands).split("; ") if way.commands else []
+        steps = [Step("", line.removeprefix("workbench ").removesuffix(self._on)) for line in commands]
+        steps.append(
+            Step("To read and to show", f"report triage{f' -p run_id {run.run}' if asked and run else ''}")
         )
-        references = next(each for each in modes if each.guide == "§7.1")
-        dangling = None if references.state == "not known" else references.rows or 0
-        shown, blamed, offered = _modes(modes), _suspects(suspects), _ways(ways, advice.way, dangling)
-        steps = [
-            Step("", command.removeprefix("workbench ").removesuffix(self._on))
-            for line in (chosen.commands if chosen else ())
-            for command in line.split("; ")
-        ]
-        page = f"report triage{f' -p run_id {run.run}' if asked and run else ''}"
-        facts = {
-            "The run in question": f"{run.run}, {'as asked' if asked else 'the most to blame'}: {run.status}, {run.why}"
-            if run
-            else "none",
-            "Runs that are bad as a whole": ", ".join(each.run.run for each in suspects if each.bad)
+        shown = pd.DataFrame(modes, columns=[*Mode._fields]).drop(columns=["findings", "unanswered"])
+        shown = shown.astype({"rows": "Int64"})
+        unknown = ", ".join(mode.mode for mode in modes if mode.state == "not known")
+        summary = {
+            "The run in question": "none",
+            "Runs that are bad as a whole": ", ".join(suspects.loc[suspects["bad"].astype(bool), "run"])
             or "none",
-            "Could not be told": ", ".join(each.mode for each in modes if each.state == "not known"),
+            **({"Could not be told": unknown} if unknown else {}),
         }
+        if run:
+            chosen = "as asked" if asked else "the most to blame"
+            summary["The run in question"] = f"{run.run}, {chosen}: {run.status}, {run.why}"
+        suspects = suspects.drop(columns="bad")
         return Answer(
-            f"Recommended: {title}. {advice.why}",
+            f"Recommended: {title}. {why}",
             {
-                "summary": {name: words for name, words in facts.items() if words},
+                "summary": summary,
                 "modes": Table(shown, "What is wrong", first=("guide", "mode", "state", "rows")),
-                "suspects": Table(
-                    blamed[(blamed["share"] > 0) | (blamed["named_by"] != "")],
-                    "Runs to blame",
-                    empty="",
-                    first=("run", "status", "at_fault"),
-                    limit=5,
-                ),
+                "suspects": Table(suspects, "Runs to blame", "", ("run", "status", "at_fault"), limit=5),
                 "drawn": partial(ways_chart, offered),
                 "ways": Table(
                     offered.drop(columns=["recommended", "notes", "commands"]),
                     "The ways out",
                     first=("way", "possible", "rows_reverted", "work_lost", "minutes"),
-                    note="Minutes are the machine's, measured here; what is not known is left empty. Nothing was written.",
+                    note=_MINUTES,
                 ),
                 "notes": {
-                    f"{each.way}{'' if each.possible else ' (not possible here)'}": " ".join(each.notes)
-                    for each in ways
+                    way.way + ("" if way.possible else " (not possible here)"): " ".join(way.notes)
+                    for way in ways
                 },
             },
             findings=findings,
             sample=0,
-            next_steps=[*steps, Step("To read and to show", page)],
+            next_steps=steps,
             facts={
                 "environment": vars(session.environment),
                 "run": run and run.run,
                 "asked": asked is not None,
                 "modes": shown.to_dict("records"),
-                "suspects": blamed.to_dict("records"),
+                "suspects": suspects.to_dict("records"),
                 "ways": offered.to_dict("records"),
-                "recommended": advice.way,
-                "why": mask_text(advice.why),
+                "recommended": recommended,
+                "why": mask_text(why),
             },
             code=int(any(mode.state != "absent" for mode in modes)),
         )
@@ -178,8 +150,9 @@ class Triage:
             finally:
                 session.plans_in = before
 
-    def _try(self, command: str, make: Callable[[], Plan | LevelZero], way: Name = "targeted") -> Way:
-        return attempt(way, "; ".join(f"workbench {each}{self._on}" for each in command.split("; ")), make)
+    def _try(self, command: str, make: Callable[[], Plan | LevelZero], way: str = "targeted") -> Way:
+        commands = [f"workbench {line}{self._on}" for line in command.split("; ")]
+        return attempt(way, "; ".join(commands), make)
 
     def _rollback(self, run: Run | None) -> Way:
         if run is None or run.mode == "dry":
@@ -187,25 +160,26 @@ class Triage:
         make = partial(self.wb.runs.plan_rollback, run.run)
         return self._try(f"plan rollback {run.run}", make, "level 1")
 
-    def _corrections(self, here: set[str], lost: bool) -> Iterator[tuple[str, Way]]:
-        """Plan what each failure that is here can be corrected by; `lost` where mappings are missing."""
+    def _corrections(self, present: set[str], unmapped: bool) -> Iterator[tuple[str, Way]]:
+        """Plan what each failure that is here can be corrected by; `unmapped` where mappings are missing."""
         wb = self.wb
-        if lost:
+        if unmapped:
             yield "lost mappings", self._try("plan mapping --rebuild", wb.mappings.plan_rebuild)
-        if "§1.2" in here:
+        if "§1.2" in present:
             command = "mappings --csv corrections.csv; plan mapping --from corrections.csv --move-records"
             yield "mappings", self._try(command, self._sure_mappings)
-        if "§1.3" in here:
+        if "§1.3" in present:
             yield "tiers", self._try("plan tiers", wb.tiers.plan)
-        for entity in ENTITIES if "§1.4" in here else ():
+        for entity in ENTITIES if "§1.4" in present else ():
             of, file = f" --entity {entity.lower()}", f"{entity.lower()}s.csv"
             command = f"duplicates{of} --to {file}; plan merge{of} --from {file}"
             yield f"duplicates of {entity.lower()}s", self._try(command, partial(self._merges, entity))
-        if "§1.5" in here:
+        if "§1.5" in present:
             yield "policies", self._try("plan policies", wb.policies.plan)
 
     def _sure_mappings(self) -> Plan:
-        return self.wb.mappings.plan(self.wb.mappings.sure(), move_records=True)
+        plan: Plan = self.wb.mappings.plan(self.wb.mappings.sure(), move_records=True)
+        return plan
 
     def _merges(self, entity: str) -> Plan:
         clusters = self.wb.duplicates.find(entity).clusters
@@ -213,10 +187,11 @@ class Triage:
         if sure.empty:
             raise Refused(f"No cluster is sure enough to be merged without a review, of {len(clusters)}.")
         pairs = [
-            (canonical, [each for each in members if each != canonical])
+            (canonical, [member for member in members if member != canonical])
             for canonical, members in zip(sure["canonical"], sure["members"], strict=True)
         ]
-        return self.wb.duplicates.plan_merges(pairs, entity=entity, skip_blocked=True)
+        plan: Plan = self.wb.duplicates.plan_merges(pairs, entity=entity, skip_blocked=True)
+        return plan
 
     def _level_2(self, run: Run | None) -> Way:
         """Measure a restore of the last proved snapshot from before the run, else of the last one (guide §3, level 2).
@@ -224,12 +199,12 @@ class Triage:
         Which references dangle in the snapshot itself is known only once it is restored and checked.
         """
         before = run.started.replace(tzinfo=UTC) if run is not None and run.started else None
-        usable = [each for each in self.wb.snapshots.here() if before is None or each.created_at < before]
+        usable = [taken for taken in self.wb.snapshots.here() if before is None or taken.created_at < before]
         if not usable:
             since = f" from before {run.run}" if run is not None and before else ""
             why = f"There is no snapshot of this database{since}."
             return Way("level 2", False, commands=(f"workbench snapshot list{self._on}",), notes=(why,))
-        chosen = ([each for each in usable if each.verified] or usable)[-1]
+        chosen = ([taken for taken in usable if taken.verified] or usable)[-1]
         name, reverts, loses = chosen.snapshot, None, None
         notes = [f"{name}, taken {chosen.created_at:%Y-%m-%d %H:%M} UTC."]
         if not chosen.verified:
@@ -244,40 +219,13 @@ class Triage:
         if loses:
             replay = f"plan replay --snapshot {name} --run RUN_ID{self._on}"
             notes.append(f"What it loses can be planned now and put back after it: `workbench {replay}`.")
-        took = [each.seconds for each in chosen.verifications if each.outcome == "pass"]
+        seconds = [proof.seconds for proof in chosen.verifications if proof.outcome == "pass"]
         commands = (f"workbench snapshot restore {name}{self._on}",)
-        seconds = took[-1] if took else None
-        return Way("level 2", chosen.verified, reverts, loses, None, seconds, commands, tuple(notes))
+        took = seconds[-1] if seconds else None
+        return Way("level 2", chosen.verified, reverts, loses, None, took, commands, tuple(notes))
 
 
-def _modes(modes: Sequence[Mode]) -> pd.DataFrame:
-    frame = pd.DataFrame(modes, columns=[*Mode._fields]).drop(columns=["findings", "unanswered"])
-    return frame.astype({"rows": "Int64"})
-
-
-def _suspects(suspects: Sequence[Suspect]) -> pd.DataFrame:
-    rows = [
-        (run.run, run.importer, run.status, culprits, written, round(each.share, 3), ", ".join(named))
-        for each in suspects
-        for run, culprits, written, named in [each]
-    ]
-    columns = ["run", "importer", "status", "at_fault", "written", "share", "named_by"]
-    return pd.DataFrame(rows, columns=columns)
-
-
-def _ways(ways: Sequence[Way], chosen: str | None, dangling: int | None) -> pd.DataFrame:
-    """Lay out the ways; a figure that is not known is missing, never zero.
-
-    Whether the references that dangle now are a run's own is not known: they count as staying, whatever is done.
-    """
-    frame = pd.DataFrame(ways, columns=[*Way._fields]).rename(columns={"seconds": "minutes"})
-    frame.insert(1, "what", frame["way"].map(TITLES))
-    frame["minutes"] = (frame["minutes"].astype(float) / 60).map(math.ceil, na_action="ignore")
-    figures = ["rows_reverted", "work_lost", "references_at_risk", "minutes"]
-    frame = frame.astype(dict.fromkeys(figures, "Int64"))
-    return frame.assign(
-        references_at_risk=frame["references_at_risk"] + (pd.NA if dangling is None else dangling),
-        recommended=frame["way"] == chosen,
-        notes=frame["notes"].map(" ".join),
-        commands=frame["commands"].map("\n".join),
-    )
+def _dangling(modes: list[Mode]) -> int | None:
+    """Return how many references dangle, None where that is not known."""
+    references = next(mode for mode in modes if mode.guide == "§7.1")
+    return None if references.state == "not known" else references.rows or 0

@@ -51,29 +51,25 @@ class Mode(NamedTuple):
     findings: tuple[Finding, ...] = ()
     unanswered: tuple[Finding, ...] = ()
 
-    @property
-    def here(self) -> bool:
-        """Whether it is present or suspected."""
-        return self.state in {"present", "suspected"}
-
 
 def failure_modes(findings: Sequence[Finding]) -> list[Mode]:
     """Sort findings into the guide's failure modes, in its order."""
     modes = []
     for section, (name, risk) in MODES.items():
-        own = [each for each in findings if _ALSO.get(each.guide, each.guide) == section]
-        shown = [each for each in own if each.status in {"fail", "warn"}]
-        shown.sort(key=lambda each: (each.status != "fail", -(each.count or 0), each.check))
-        unanswered = [each for each in own if each.status == "not run" and each.configured]
-        unasked = [each for each in own if each.status == "not run" and not each.configured]
-        state: State = "not known" if unanswered or len(unasked) == len(own) else "absent"
-        if shown:
-            state = "present" if shown[0].status == "fail" else "suspected"
-        told = [f"{each.title} ({each.count:,})" for each in shown]
-        told += [f"{each.title}: could not be asked" for each in unanswered]
-        if not told:
-            told = ["every other check passed" if unasked else "every check passed"]
-            told += [f"{each.title}: not configured" for each in unasked]
-        rows = max(each.count or 0 for each in shown) if shown else None
-        modes.append(Mode(section, name, risk, state, rows, "; ".join(told), (*shown,), (*unanswered,)))
+        own = [finding for finding in findings if _ALSO.get(finding.guide, finding.guide) == section]
+        bad = [finding for finding in own if finding.status in {"fail", "warn"}]
+        bad.sort(key=lambda finding: (finding.status != "fail", -(finding.count or 0), finding.check))
+        unanswered = [finding for finding in own if finding.status == "not run" and finding.configured]
+        unasked = [finding for finding in own if finding.status == "not run" and not finding.configured]
+        if bad:
+            state: State = "present" if bad[0].status == "fail" else "suspected"
+        else:
+            state = "not known" if unanswered or len(unasked) == len(own) else "absent"
+        words = [f"{finding.title} ({finding.count:,})" for finding in bad]
+        words += [f"{finding.title}: could not be asked" for finding in unanswered]
+        if not words:
+            words = ["every other check passed" if unasked else "every check passed"]
+            words += [f"{finding.title}: not configured" for finding in unasked]
+        rows = max((finding.count or 0 for finding in bad), default=None)
+        modes.append(Mode(section, name, risk, state, rows, "; ".join(words), (*bad,), (*unanswered,)))
     return modes

@@ -5,18 +5,19 @@ A figure is measured on this database, or it is not there: an unknown cost is ne
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
-from typing import Literal, NamedTuple
+from typing import NamedTuple
+
+import pandas as pd
 
 from workbench.errors import Refused, SchemaGap, UsageError
 from workbench.murmurant.importers import Run
 from workbench.plans.plan import Plan
 from workbench.runs.telling import REDO_DRY, RERUN, LevelZero
 
-Name = Literal["level 0", "re-run", "level 1", "targeted", "level 2"]
-
-TITLES: dict[Name, str] = {
+TITLES = {
     "level 0": "Stop, and change nothing",
     "re-run": "Run the import again",
     "level 1": "Roll one run back",
@@ -44,7 +45,7 @@ class Way(NamedTuple):
         How to go it; what to know before, or why it is not possible, and what would make it so.
     """
 
-    way: Name
+    way: str
     possible: bool
     rows_reverted: int | None = None
     work_lost: int | None = None
@@ -54,7 +55,7 @@ class Way(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def attempt(way: Name, command: str, make: Callable[[], Plan | LevelZero]) -> Way:
+def attempt(way: str, command: str, make: Callable[[], Plan | LevelZero]) -> Way:
     """Make a plan for its figures alone; applying one takes no longer than making it."""
     begun = perf_counter()
     try:
@@ -62,27 +63,24 @@ def attempt(way: Name, command: str, make: Callable[[], Plan | LevelZero]) -> Wa
     except (Refused, SchemaGap, UsageError) as error:
         return Way(way, False, commands=(command,), notes=(str(error),))
     seconds = perf_counter() - begun
-    if isinstance(plan, LevelZero):
-        return Way(way, False, commands=(command,), notes=(str(plan),))
+    assert isinstance(plan, Plan), "a dry run is not rolled back"
     words = {
         "kept": "rows are kept, for people's work or because a run did not make them.",
         "conflict": "columns were changed by the run and by somebody after it.",
         "unresolved": "rows cannot be told without more evidence, such as a snapshot.",
     }
-    rows = {name: sum(each.rows for each in plan.sections if each.name == name) for name in words}
+    rows = {name: sum(part.rows for part in plan.sections if part.name == name) for name in words}
     notes = tuple(f"{count:,} {words[name]}" for name, count in rows.items() if count)
-    left = rows["conflict"] + rows["unresolved"]
-    return Way(way, True, plan.total, 0, left, seconds, (command,), notes)
+    return Way(way, True, plan.total, 0, rows["conflict"] + rows["unresolved"], seconds, (command,), notes)
 
 
 def level_0(run: Run | None) -> Way:
     """Change nothing: right for a dry run, which wrote nothing; after a live one all stays as it is."""
-    if run is None or run.mode != "dry":
-        note = "What is wrong now stays wrong, and people go on working with it."
-        return Way("level 0", True, 0, 0, 0, 0, notes=(note,))
-    commands = (REDO_DRY[run.importer],) if run.importer in REDO_DRY else ()
-    note = "A dry run wrote nothing: put right what it found, then run it again."
-    return Way("level 0", True, 0, 0, 0, 0, commands, (note,))
+    note, commands = "What is wrong now stays wrong, and people go on working with it.", list[str]()
+    if run is not None and run.mode == "dry":
+        note = "A dry run wrote nothing: put right what it found, then run it again."
+        commands = [REDO_DRY[run.importer]] if run.importer in REDO_DRY else []
+    return Way("level 0", True, 0, 0, 0, 0, (*commands,), (note,))
 
 
 def rerun(runs: Sequence[Run], asked: Run | None, missing: bool, unmapped: bool) -> Way:
@@ -96,49 +94,69 @@ def rerun(runs: Sequence[Run], asked: Run | None, missing: bool, unmapped: bool)
         Whether something that an import should have brought is missing; whether mappings are, so that a sync would not
         know what is there.
     """
-    live = [each for each in runs if each.mode != "dry" and not each.rolled_back and not each.superseded_by]
-    run = asked or next(reversed([each for each in live if each.status != "completed"] or live), None)
+    live = [run for run in runs if run.mode != "dry" and not run.rolled_back and not run.superseded_by]
+    unfinished = [run for run in live if run.status != "completed"]
+    run = asked or next(reversed(unfinished or live), None)
+    why = ""
     if run is None or run.mode == "dry":
-        return Way("re-run", False, notes=("There is no live run to take up again.",))
-    if unmapped and run.importer != "csv":
-        why = "Mappings are missing: a sync would make every event, and all of its registrations, once more."
-        return Way("re-run", False, notes=(f"{why} Put the mappings back first.",))
-    stopped = run.status != "completed"
-    if not stopped and not missing:
+        why = "There is no live run to take up again."
+    elif unmapped and run.importer != "csv":
+        why = "Mappings are missing: a sync would make every event, and all of its registrations, once more. Put the mappings back first."
+    elif run.status == "completed" and not missing:
         why = "The run came to its end and nothing is missing: another would bring nothing that this one did not."
+    if why or run is None:
         return Way("re-run", False, notes=(why,))
+    stopped = run.status != "completed"
     notes = [f"{run.run} is {run.status}: {run.why}." if stopped else "It brings again what is missing."]
     if run.status == "incomplete":
         notes.append("Put right first what its report warns of, or it ends the same way.")
     notes.append("What is there and wrong is not put right by it.")
-    whole = (run.importer, "live", "completed")
-    took = [
-        each.duration
-        for each in runs
-        if (each.importer, each.mode, each.status) == whole and each.sync != "incremental" and each.duration
+    complete = [
+        other.duration
+        for other in runs
+        if (other.importer, other.mode, other.status) == (run.importer, "live", "completed")
+        and other.sync != "incremental"
+        and other.duration
     ]
-    if not took:
+    if not complete:
         notes.append("No complete run of this importer is known here, so its time is not.")
     if run.importer not in RERUN:
         notes.append("Run the CSV import once more, with the same export files.")
     commands = (RERUN[run.importer],) if run.importer in RERUN else ()
-    return Way("re-run", True, 0, 0, 0, max(took, default=None), commands, tuple(notes))
+    return Way("re-run", True, 0, 0, 0, max(complete, default=None), commands, tuple(notes))
 
 
 def together(ways: Mapping[str, Way]) -> Way:
     """Guide §4.2 to §4.4: mappings, tiers, duplicates and policies, each by its own plan, as one way."""
-    made = {name: each for name, each in ways.items() if each.possible}
+    possible = [way for way in ways.values() if way.possible]
     notes = [
-        f"{name}: {each.rows_reverted:,} rows to change. {' '.join(each.notes)}".strip()
-        if each.possible
-        else f"{name}: {each.notes[0]}"
-        for name, each in ways.items()
+        f"{name}: {way.rows_reverted:,} rows to change. {' '.join(way.notes)}".strip()
+        if way.possible
+        else f"{name}: {way.notes[0]}"
+        for name, way in ways.items()
     ]
-    if not made:
+    if not possible:
         return Way("targeted", False, notes=tuple(notes) or ("There is nothing to correct.",))
-    rows, left, seconds = (
-        sum(getattr(each, name) for each in made.values())
-        for name in ("rows_reverted", "references_at_risk", "seconds")
-    )
-    commands = tuple(command for each in made.values() for command in each.commands)
+    rows = sum(way.rows_reverted or 0 for way in possible)
+    left = sum(way.references_at_risk or 0 for way in possible)
+    seconds = sum(way.seconds or 0 for way in possible)
+    commands = tuple(command for way in possible for command in way.commands)
     return Way("targeted", True, rows, 0, left, seconds, commands, tuple(notes))
+
+
+def ways_frame(ways: Sequence[Way], recommended: str | None, dangling: int | None) -> pd.DataFrame:
+    """Lay out the ways; a figure that is not known is missing, never zero.
+
+    Whether the references that dangle now are a run's own is not known: they count as staying, whatever is done.
+    """
+    frame = pd.DataFrame(ways, columns=[*Way._fields]).rename(columns={"seconds": "minutes"})
+    frame.insert(1, "what", frame["way"].map(TITLES))
+    frame["minutes"] = (frame["minutes"].astype(float) / 60).map(math.ceil, na_action="ignore")
+    figures = ["rows_reverted", "work_lost", "references_at_risk", "minutes"]
+    frame = frame.astype(dict.fromkeys(figures, "Int64"))
+    return frame.assign(
+        references_at_risk=frame["references_at_risk"] + (pd.NA if dangling is None else dangling),
+        recommended=frame["way"] == recommended,
+        notes=frame["notes"].map(" ".join),
+        commands=frame["commands"].map("\n".join),
+    )
