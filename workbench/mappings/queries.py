@@ -126,16 +126,15 @@ class Corrected(NamedTuple):
     record: str
 
 
-def corrections_made(connection: Connection, schema: Schema, since: Any = "-infinity") -> list[Corrected]:
+def corrections_made(connection: Connection, schema: Schema, since: Any = None) -> list[Corrected]:
     """List the corrections by guide §4.2's audit entries, oldest first; none that was taken back."""
-    if not schema.has("audit.metadata", "audit.action"):
+    if not schema.has("audit.metadata", "audit.action", "audit.created_at"):
         return []
-    facts = schema.audit.c.metadata
+    facts, at = schema.audit.c.metadata, schema.audit.c.created_at
     names = ("entityType", "waId", "oldMurmurantId", "newMurmurantId")
     entity, *others = (func.coalesce(facts[name].astext, "") for name in names)
     query = select(entity_of(entity), *others).where(
         facts["waId"].astext.is_not(None), facts["newMurmurantId"].astext.is_not(None), not_taken_back(schema)
     )
-    if schema.has("audit.created_at"):
-        query = query.where(schema.audit.c.created_at > since).order_by(schema.audit.c.created_at)
-    return [Corrected._make(row) for row in connection.execute(query)]
+    query = query.where(at > since) if since else query
+    return [Corrected._make(row) for row in connection.execute(query.order_by(at))]
