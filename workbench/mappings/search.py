@@ -7,7 +7,7 @@ enough, since no index may be added for it. What is typed is text, whatever it c
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Collection
 from typing import Any
 
@@ -15,7 +15,7 @@ import pandas as pd
 from sqlalchemy import Connection
 
 from workbench.errors import UsageError, unknown
-from workbench.mappings.queries import NEEDS, Key, fetch, mapping_rows
+from workbench.mappings.queries import NEEDS, fetch, mapping_rows
 from workbench.murmurant.schema import Schema
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, EVENT, MEMBER, REGISTRATION
 
@@ -23,41 +23,36 @@ BY_ID, BY_WA_ID, BY_WORDS = "id", "WA id", "words"
 """What a record was found by, the surest first."""
 
 ENOUGH = 1_000
-"""Records with the words that are looked at; who finds more has to say more."""
+"""Records that are looked at; who finds more has to say more."""
 
-_SEARCHED = {MEMBER: "first_name, last_name, email", EVENT: "title, start::text", REGISTRATION: ""}
+_RECORDS = {
+    MEMBER: """
+SELECT record.id::text AS key, first_name, last_name, email, coalesce(tiers.code, statuses.code) AS tier
+FROM members AS record LEFT JOIN tiers ON tiers.id = tier_id LEFT JOIN statuses ON statuses.id = status_id""",
+    EVENT: "SELECT id::text AS key, title, start, status FROM events AS record",
+    REGISTRATION: """
+SELECT record.id::text AS key, first_name, last_name, email, title, start, record.status
+FROM registrations AS record LEFT JOIN members ON members.id = member_id LEFT JOIN events ON events.id = event_id""",
+}
+_SEARCHED = {MEMBER: "first_name, last_name, email", EVENT: "title, start::text"}
+_SEARCHED[REGISTRATION] = _SEARCHED[MEMBER]
+"""Where words are looked for: of a registration, in who comes to it."""
+
 _SHOWN = {
     MEMBER: ("first_name", "last_name", "email", "tier"),
     EVENT: ("title", "start"),
     REGISTRATION: ("first_name", "last_name", "title", "status"),
 }
 _LEADS_TO = ("first_name", "last_name", "email", "title", "start")
-_IN_WORDS = {
-    MEMBER: """
-SELECT members.id::text AS key, first_name, last_name, email, coalesce(tiers.code, statuses.code) AS tier
-FROM members LEFT JOIN tiers ON tiers.id = tier_id LEFT JOIN statuses ON statuses.id = status_id
-WHERE members.id = ANY (%(keys)s::ids)""",
-    EVENT: "SELECT id::text AS key, title, start, status FROM events WHERE id = ANY (%(keys)s::ids)",
-    REGISTRATION: """
-SELECT registrations.id::text AS key, first_name, last_name, email, title, start, registrations.status
-FROM registrations LEFT JOIN members ON members.id = member_id LEFT JOIN events ON events.id = event_id
-WHERE registrations.id = ANY (%(keys)s::ids)""",
-}
-_OF_PEOPLE = """
-SELECT id::text FROM registrations WHERE member_id = ANY (%(people)s::ids) ORDER BY id LIMIT %(enough)s
-"""
-
 _LITERAL = str.maketrans({sign: f"\\{sign}" for sign in "\\%_"})
-_LEAST_PREFIX = 8  # characters of an id: less is as likely a word or a number
-_NAUGHT, _LAST = "00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff"
+_LEAST, _LAST = "00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff"
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 # The quickest collation that knows the case of every alphabet: the database's own may be C, to which only English has two.
 _COLLATION = """
-SELECT collname FROM pg_collation
+SELECT coalesce(min(collname), 'default') FROM pg_collation
 WHERE collname IN ('pg_c_utf8', 'und-x-icu') AND collnamespace = 'pg_catalog'::regnamespace
   AND collencoding IN (-1, pg_char_to_encoding(getdatabaseencoding()))
-ORDER BY collname LIMIT 1
 """
 
 
@@ -71,8 +66,7 @@ def find_records(
     entity : {"Member", "Event", "Registration"}
         Words are looked for in names and e-mail address, or title and start; a registration's are those of who comes to it.
     typed : str
-        What was typed; words in any order and case, accents as they are, each literally. One with an ``@`` is
-        looked for in the e-mail address alone.
+        What was typed; words in any order and case, accents as they are, each literally.
     limit : int
         The most to return.
 
@@ -89,26 +83,20 @@ def find_records(
     ------
     UsageError
         When nothing was typed, the limit is below 1, or there is no such entity.
+    SchemaGap
+        When a table that is looked through is not there, or may not be read.
     """
     if entity not in ENTITIES:
         raise unknown("entity", entity, ENTITIES)
-    schema.require(CONCEPT_OF[entity])
-    wanted = _wanted(typed, limit)
-    hits = _hits(connection, schema, entity, wanted)
-    if entity == REGISTRATION and not hits:
-        people = [key for key, by in _hits(connection, schema, MEMBER, wanted).items() if by != BY_ID]
-        theirs = fetch(connection, schema, _OF_PEOPLE, people=people, enough=ENOUGH) if people else ()
-        hits = {key: BY_WORDS for (key,) in theirs}
-    records = records_in_words(connection, schema, entity, list(hits)[:limit])
-    led: dict[str, list[str]] = defaultdict(list)
-    for row in mapping_rows(connection, schema, records=records, entity=entity) if schema.has(*NEEDS) else ():
-        led[row.target].append(row.wa_id)
-    cells = [
-        {**facts, "key": key, "wa_ids": ", ".join(sorted(led[key], key=_by_number)), "found_by": hits[key]}
-        for key, facts in records.items()
-    ]
-    frame = pd.DataFrame(cells, columns=["key", *_SHOWN[entity], "wa_ids", "found_by"], dtype=object)
-    frame.attrs |= {"found": len(hits), "more": len(hits) >= ENOUGH}
+    frame = _matches(connection, schema, entity, _wanted(typed, limit))
+    found, frame = len(frame), frame.head(limit)
+    wa_ids: dict[str, list[str]] = defaultdict(list)
+    if schema.has(*NEEDS):
+        for row in mapping_rows(connection, schema, records=frame["key"], entity=entity):
+            wa_ids[row.target].append(row.wa_id)
+    led = [", ".join(sorted(wa_ids[key], key=lambda wa_id: (len(wa_id), wa_id))) for key in frame["key"]]
+    frame = frame.assign(wa_ids=led)[["key", *_SHOWN[entity], "wa_ids", "found_by"]]
+    frame.attrs |= {"found": found, "more": found >= ENOUGH}
     return frame
 
 
@@ -135,49 +123,56 @@ def find_mappings(connection: Connection, schema: Schema, typed: str, limit: int
     UsageError
         When nothing was typed, or the limit is below 1.
     SchemaGap
-        When there is no table of mappings to be read.
+        When there is no table of mappings, or one that is looked through may not be read.
     """
     schema.require("mappings.id", *NEEDS)
     wanted = _wanted(typed, limit)
-    rows = mapping_rows(connection, schema, wa_ids=[wanted])
-    ways: dict[Key, str] = {}
+    rows, several = mapping_rows(connection, schema, wa_ids=[wanted]), 0
+    found_by: dict[tuple[str, str], str] = {}
     for entity in ENTITIES if not rows else ():
-        hits = _hits(connection, schema, entity, wanted)
-        ways |= {(entity, key): by for key, by in hits.items()}
-        rows += mapping_rows(connection, schema, records=hits, entity=entity)
-    order = {place: number for number, place in enumerate(ways)}
+        schema.refuse_unreadable(CONCEPT_OF[entity])
+        if schema.has(CONCEPT_OF[entity]):
+            frame = _matches(connection, schema, entity, wanted)
+            found_by |= {(entity, key): by for key, by in zip(frame["key"], frame["found_by"], strict=True)}
+            several = max(several, len(frame))
+    order = {place: number for number, place in enumerate(found_by)}
+    for entity in {entity for entity, _ in found_by}:
+        keys = [key for kind, key in found_by if kind == entity]
+        rows += mapping_rows(connection, schema, records=keys, entity=entity)
     rows.sort(key=lambda row: order.get((row.entity, row.target), 0))
-    targets: dict[str, list[str]] = defaultdict(list)
-    for row in rows[:limit]:
-        targets[row.entity].append(row.target)
-    words = {entity: records_in_words(connection, schema, entity, targets[entity]) for entity in ENTITIES}
+    shown = rows[:limit]
+    facts = {
+        (entity, key): cells
+        for entity in {row.entity for row in shown} & {*ENTITIES}
+        for key, cells in records_in_words(connection, schema, entity, [row.target for row in shown]).items()
+    }
     cells = [
         {
             **row._asdict(),
-            **words.get(row.entity, {}).get(row.target, {}),
+            **facts.get((row.entity, row.target), {}),
             "mapping_key": row.key,
             "mapping": row.id,
-            "found_by": ways.get((row.entity, row.target), BY_WA_ID),
+            "found_by": found_by.get((row.entity, row.target), BY_WA_ID),
         }
-        for row in rows[:limit]
+        for row in shown
     ]
     columns = ["mapping_key", "entity", "wa_id", "mapping", "target", *_LEADS_TO, "found_by"]
     frame = pd.DataFrame(cells, columns=columns, dtype=object)
-    several = max([len(rows), *Counter(entity for entity, _ in ways).values()])
-    frame.attrs |= {"found": min(len(rows), ENOUGH), "more": several >= ENOUGH}
+    frame.attrs |= {"found": min(len(rows), ENOUGH), "more": max(several, len(rows)) >= ENOUGH}
     return frame
 
 
 def records_in_words(
     connection: Connection, schema: Schema, entity: str, keys: Collection[str]
 ) -> dict[str, dict[str, Any]]:
-    """Return what tells some records apart for people, in the order of their keys.
+    """Return what tells some records apart for people, by their keys.
 
     Of a member names, address and tier; of an event title and start; of a registration both, and its status.
     """
-    rows = fetch(connection, schema, _IN_WORDS[entity], keys=list(keys)) if keys else ()
-    facts = {row.key: row._asdict() for row in rows}
-    return {key: {**facts[key], "key": key} for key in keys if key in facts}
+    query = f"{_RECORDS[entity]} WHERE record.id = ANY (%(keys)s::ids)"
+    return (
+        {row.key: row._asdict() for row in fetch(connection, schema, query, keys=list(keys))} if keys else {}
+    )
 
 
 def _wanted(typed: str, limit: int) -> str:
@@ -192,66 +187,45 @@ def _wanted(typed: str, limit: int) -> str:
     return typed.strip() if possible else ""
 
 
-def _by_number(wa_id: str) -> tuple[int, str]:
-    return len(wa_id), wa_id
-
-
-def _hits(connection: Connection, schema: Schema, entity: str, wanted: str) -> dict[str, str]:
-    """Return the ids of the records that are meant, each with what it was found by.
+def _matches(connection: Connection, schema: Schema, entity: str, wanted: str) -> pd.DataFrame:
+    """Return at most `ENOUGH` records that are meant, with ``found_by``.
 
     Those that are exactly what was typed, else those with the words: those with whole words first, then by the
-    columns' values and the key; at most `ENOUGH`.
+    columns' values and the key.
     """
-    relation, spelled = CONCEPT_OF[entity], wanted.lower()
-    least, last = spelled + _NAUGHT[len(spelled) :], spelled + _LAST[len(spelled) :]
-    by_uuid = schema.id_type == "uuid"
-    possible = not by_uuid or (len(spelled) >= _LEAST_PREFIX and _UUID.fullmatch(least))
-    if not wanted or not schema.has(relation):
-        return {}
-    hits: dict[str, str] = {}
-    if possible:
-        within = {"least": least, "last": last} if by_uuid else {"least": wanted, "last": wanted}
-        query = f"SELECT id::text FROM {relation} WHERE id BETWEEN %(least)s AND %(last)s ORDER BY 1 LIMIT {ENOUGH}"
-        hits = {key: BY_ID for (key,) in fetch(connection, schema, query, **within)}
-    if schema.has(*NEEDS):
-        targets = {row.target for row in mapping_rows(connection, schema, wa_ids=[wanted], entity=entity)}
-        query = f"SELECT id::text FROM {relation} WHERE id = ANY (%(targets)s::ids) ORDER BY 1"
-        led = fetch(connection, schema, query, targets=sorted(targets)) if targets else ()
-        hits |= {key: BY_WA_ID for (key,) in led if key not in hits}
-    if hits or not _SEARCHED[entity] or (by_uuid and _UUID.fullmatch(spelled)):
-        return hits
-    rows = _with_words(connection, schema, entity, spelled)
-    words = set(wanted.casefold().split())
+    schema.require(CONCEPT_OF[entity], *([CONCEPT_OF[MEMBER]] if entity == REGISTRATION else []))
+    columns = ["key", *_SHOWN[entity], "found_by"]
+    rows: list[dict[str, Any]] = []
 
-    def weight(row: Any) -> tuple[Any, ...]:
-        facts = [str(value or "").casefold() for value in row[1:]]
-        whole = words & {part for fact in facts for part in (fact, *fact.split())}
-        return (-len(whole), facts, row[0])
+    def look(by: str, condition: str, **values: Any) -> None:
+        query = f"{_RECORDS[entity]} WHERE {condition} LIMIT {ENOUGH}"
+        rows.extend(row._asdict() | {"found_by": by} for row in fetch(connection, schema, query, **values))
 
-    return {row[0]: BY_WORDS for row in sorted(rows, key=weight)}
-
-
-def _with_words(connection: Connection, schema: Schema, entity: str, wanted: str) -> Any:
-    """Return the records in which every word occurs, case aside; one with an ``@``, in the e-mail address."""
+    uuids = schema.id_type == "uuid"
+    least, last = (wanted.lower() + end[len(wanted) :] if uuids else wanted for end in (_LEAST, _LAST))
+    # Less than eight characters of an id are as likely a word or a number.
+    possible_id = _UUID.fullmatch(least) and len(wanted) >= 8 if uuids else wanted
+    if possible_id:
+        look(BY_ID, "record.id BETWEEN %(least)s AND %(last)s", least=least, last=last)
+    if wanted and schema.has(*NEEDS):
+        led = mapping_rows(connection, schema, wa_ids=[wanted], entity=entity)
+        if targets := {row.target for row in led} - {row["key"] for row in rows}:
+            look(BY_WA_ID, "record.id = ANY (%(targets)s::ids)", targets=sorted(targets))
+    if rows or not wanted or (uuids and _UUID.fullmatch(wanted.lower())):
+        rows.sort(key=lambda row: str(row["key"]))
+        return pd.DataFrame(rows, columns=columns, dtype=object)
     name = connection.exec_driver_sql(_COLLATION).scalar()
-    small = f'lower({{}} COLLATE "{name}")' if name else "lower({})"
-
-    def alike(words: Collection[str]) -> list[str]:
-        patterns = [f"%{word.translate(_LITERAL)}%" for word in sorted(words, key=len, reverse=True)]
-        query = f"SELECT {small.format('word')} FROM unnest(%(words)s::text[]) AS given(word)"
-        return list(connection.exec_driver_sql(query, {"words": patterns}).scalars())
-
-    addressed = {word for word in wanted.split() if "@" in word} if entity == MEMBER else set()
     # One text of all columns is made small once, instead of each of them for each word.
-    every = small.format(f"concat_ws(E'\\n', {_SEARCHED[entity]})")
-    conditions = f"{every} LIKE ALL (%(words)s::text[])"
-    known: dict[str, Any] = {"words": alike({*wanted.split()} - addressed)}
-    if addressed:
-        # The index of the addresses is a tenth of the table, and answers this alone.
-        query = f"SELECT email FROM members WHERE {small.format('email')} LIKE ALL (%(words)s::text[]) LIMIT {ENOUGH}"
-        known["addresses"] = [each for (each,) in fetch(connection, schema, query, words=alike(addressed))]
-        conditions += " AND email = ANY (%(addresses)s::text[])"
-    query = (
-        f"SELECT id::text, {_SEARCHED[entity]} FROM {CONCEPT_OF[entity]} WHERE {conditions} LIMIT {ENOUGH}"
-    )
-    return fetch(connection, schema, query, **known)
+    text = f"lower(concat_ws(E'\\n', {_SEARCHED[entity]}) COLLATE \"{name}\")"
+    patterns = f'ARRAY(SELECT lower(word COLLATE "{name}") FROM unnest(%(words)s::text[]) AS given(word))'
+    words = sorted(set(wanted.split()), key=lambda word: (-len(word), word))
+    look(BY_WORDS, f"{text} LIKE ALL ({patterns})", words=[f"%{word.translate(_LITERAL)}%" for word in words])
+    folded = {word.casefold() for word in words}
+
+    def weight(row: dict[str, Any]) -> tuple[Any, ...]:
+        facts = [str(row[name] or "").casefold() for name in _SHOWN[entity]]
+        whole = folded & {part for fact in facts for part in (fact, *fact.split())}
+        return (-len(whole), facts, row["key"])
+
+    rows.sort(key=weight)
+    return pd.DataFrame(rows, columns=columns, dtype=object)
