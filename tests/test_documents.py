@@ -56,8 +56,8 @@ KINDS: tuple[Document, ...] = (
         told_by="DRY_RUN=1", variables=(),
     ),
     Bundle(
-        bundle="b", run="r", importer="api", mode="live", environment=None, sealed_by="dana", sealed_at=NOON, runs={},
-        files=(), totals={}, notes=(),
+        bundle="b", run="r", environment=None, sealed_by="dana", sealed_at=NOON, runs={},
+        files=(), notes=(),
     ),
 )  # fmt: skip
 every_kind = pytest.mark.parametrize("document", KINDS, ids=lambda document: document.noun)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,22 +29,16 @@ def member(number: int, action: str = "create", **more: Any) -> Content:
 
 
 def section(records: list[Content], file: str) -> Content:
-    count = {"create": 0, "update": 0, "skip": 0}
-    errors = 0
-    for each in records:
-        if each.get("_errors"):
-            errors += 1
-        else:
-            count[each["_action"]] += 1
+    counts = Counter("errors" if record.get("_errors") else record["_action"] for record in records)
     return {
-        "totalRows": len(records), "parsed": len(records), "created": count["create"], "updated": count["update"],
-        "skipped": count["skip"], "errors": errors, "records": records, "file": f"exports/{file}",
+        "totalRows": len(records), "parsed": len(records), "created": counts["create"], "updated": counts["update"],
+        "skipped": counts["skip"], "errors": counts["errors"], "records": records, "file": f"exports/{file}",
     }  # fmt: skip
 
 
 def csv_report(run: str = LIVE, *, dry: bool = False, members: list[Content] | None = None) -> Content:
     """Return a full report of the CSV importer: three members, an event, a registration."""
-    people = [member(each) for each in (1, 2, 3)] if members is None else members
+    people = [member(number) for number in (1, 2, 3)] if members is None else members
     events = [
         {"title": "Evening 1", "startTime": "2025-01-10T18:00:00.000Z", "endTime": "2025-01-10T20:00:00.000Z",
          "_waId": "EVT001", "_action": "create", "_murmurantId": "e-1"},
@@ -53,15 +48,15 @@ def csv_report(run: str = LIVE, *, dry: bool = False, members: list[Content] | N
          "_waId": "REG0001", "_action": "create", "_murmurantId": "r-1"},
     ]  # fmt: skip
     if dry:
-        for each in [*people, *events, *seats]:
-            each["_murmurantId"] = f"dry-{each['_murmurantId']}"
+        for record in [*people, *events, *seats]:
+            record["_murmurantId"] = f"dry-{record['_murmurantId']}"
     sections = {
         "members": section(people, "wa-members-export.csv"),
         "events": section(events, "wa-events-export.csv"),
         "registrations": section(seats, "wa-registrations-export.csv"),
     }
     total = {
-        name: sum(each[name] for each in sections.values())
+        name: sum(part[name] for part in sections.values())
         for name in ("created", "updated", "skipped", "errors")
     }
     return {
@@ -70,11 +65,12 @@ def csv_report(run: str = LIVE, *, dry: bool = False, members: list[Content] | N
         "summary": {"totalRecords": sum(total.values()), **total, "duration_ms": 2020},
         **sections,
         "errors": [
-            {"entity": "member", "waId": each["_waId"], "message": each["_errors"][0]} for each in people if each.get("_errors")
+            {"entity": "member", "waId": person["_waId"], "message": person["_errors"][0]}
+            for person in people if person.get("_errors")
         ],
         "idMapping": {
-            "members": [pair(each, "email") for each in people if each["_murmurantId"]],
-            "events": [pair(each, "title") for each in events],
+            "members": [pair(person, "email") for person in people if person["_murmurantId"]],
+            "events": [pair(event, "title") for event in events],
         },
         "completedAt": "2026-11-22T17:18:39.363Z",
     }  # fmt: skip
@@ -98,16 +94,22 @@ def summary_of(full: Content) -> Content:
 
 def id_map_of(full: Content) -> Content:
     """Return the id map that goes with a full report."""
-    found = {}
+    sections = {}
     for name in ("members", "events"):
         mappings = [
-            {"waId": each["waId"], "murmurantId": each["murmurantId"], "identifier": "x"} for each in full["idMapping"][name]
-        ]  # fmt: skip
-        missing = [each["_waId"] for each in full[name]["records"] if each.get("_errors")]
+            {"waId": row["waId"], "murmurantId": row["murmurantId"], "identifier": "x"}
+            for row in full["idMapping"][name]
+        ]
+        missing = [record["_waId"] for record in full[name]["records"] if record.get("_errors")]
         total = len(full[name]["records"])
         counts = {"total": total, "mapped": len(mappings), "missing": len(missing), "duplicates": 0}
-        found[name] = {"mappings": mappings, "counts": counts, "duplicateWaIds": [], "missingWaIds": missing}
-    return {"runId": full["runId"], "generatedAt": full["completedAt"], "dryRun": full["dryRun"], **found}
+        sections[name] = {
+            "mappings": mappings,
+            "counts": counts,
+            "duplicateWaIds": [],
+            "missingWaIds": missing,
+        }
+    return {"runId": full["runId"], "generatedAt": full["completedAt"], "dryRun": full["dryRun"], **sections}
 
 
 def api_report(**changes: Any) -> Content:
@@ -137,24 +139,21 @@ def put(path: Path, content: Content) -> Path:
 def imported(tmp_path: Path) -> Path:
     """What a CSV import read and wrote: exports, configuration, reports, id map, the dry run's log."""
     folder = tmp_path / "import"
-    full = csv_report()
-    put(folder / "reports" / "migration-live-2026-11-22T17-18-39-363Z-full.json", full)
-    put(folder / "reports" / "migration-live-2026-11-22T17-18-39-363Z.json", summary_of(full))
-    put(folder / "reports" / "id-map-live-2026-11-22T17-18-39-363Z.json", id_map_of(full))
-    put(
-        folder / "reports" / "migration-dry-run-2026-11-22T17-18-36-215Z-full.json", csv_report(DRY, dry=True)
-    )
-    exports = folder / "exports"
-    exports.mkdir()
-    (exports / "wa-members-export.csv").write_text(
-        "Contact ID,Email\n" + "".join(f"WA00{each},hiro{each}@example.com\n" for each in (1, 2, 3))
-    )
-    (exports / "wa-events-export.csv").write_text("Event ID,Event name\nEVT001,Evening 1\n")
-    (exports / "wa-registrations-export.csv").write_text(
-        "Registration ID,Contact ID,Event ID\nREG0001,WA001,EVT001\n"
-    )
-    (folder / "membership.yaml").write_text("membership_status_mapping:\n  _default: PROSPECT\n")
-    (folder / "dry_run_20261122_171836.log").write_text("Would create 3 members\n")
+    reports, full = folder / "reports", csv_report()
+    put(reports / "migration-live-2026-11-22T17-18-39-363Z-full.json", full)
+    put(reports / "migration-live-2026-11-22T17-18-39-363Z.json", summary_of(full))
+    put(reports / "id-map-live-2026-11-22T17-18-39-363Z.json", id_map_of(full))
+    put(reports / "migration-dry-run-2026-11-22T17-18-36-215Z-full.json", csv_report(DRY, dry=True))
+    texts = {
+        "exports/wa-members-export.csv": "Contact ID,Email\nWA001,hiro1@example.com\nWA002,hiro2@example.com\nWA003,\n",
+        "exports/wa-events-export.csv": "Event ID,Event name\nEVT001,Evening 1\n",
+        "exports/wa-registrations-export.csv": "Registration ID,Contact ID,Event ID\nREG0001,WA001,EVT001\n",
+        "membership.yaml": "membership_status_mapping:\n  _default: PROSPECT\n",
+        "dry_run_20261122_171836.log": "Would create 3 members\n",
+    }
+    (folder / "exports").mkdir()
+    for name, text in texts.items():
+        (folder / name).write_text(text)
     return folder
 
 
@@ -162,7 +161,4 @@ def imported(tmp_path: Path) -> Path:
 def sealed(tmp_path: Path) -> Seal:
     """Seal files into a folder of the test's own."""
 
-    def made(*paths: Path, **options: Any) -> Bundle:
-        return seal(paths, tmp_path / "backups", **{"by": "dana", "now": NOW, **options})
-
-    return made
+    return lambda *paths, **options: seal(paths, tmp_path / "backups", by="dana", now=NOW, **options)

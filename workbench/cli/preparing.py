@@ -156,11 +156,11 @@ def create_bundle(
 
     made, not_logged = wb.migration.seal(files, run=run, output=output, redact=redact)
     say_not_logged(not_logged)
-    rows = [(each.path, each.role, each.size, each.sha256[:12]) for each in made.files]
+    rows = [(file.path, file.role, file.sha256[:12]) for file in made.files]
     notes = "\n".join((*(f"! {each}." for each in made.notes), f"SHA-256 of bundle.json: {made.digest}"))
     return Answer(
         f"Sealed {len(made.files):,} files of run {made.run} in {paths_below([made.folder])[0]}.",
-        {"files": Table(pd.DataFrame(rows, columns=["file", "role", "bytes", "sha256"])), "notes": notes},
+        {"files": Table(pd.DataFrame(rows, columns=["file", "role", "sha256"])), "notes": notes},
         next_steps=[Step("To verify it", f"bundle verify {made.folder.name}")],
         facts={**_facts(made), "logged": not not_logged},
     )
@@ -217,7 +217,7 @@ def _verified(folder: Path, verify: Any, digest: str | None) -> dict[str, Any]:
 
 
 def _facts(made: Bundle) -> dict[str, Any]:
-    named = ("sealed_by", "sealed_at", "run", "importer", "mode", "environment", "totals", "notes")
+    named = ("sealed_by", "sealed_at", "run", "runs", "environment", "notes")
     return {
         "bundle": made.folder.name,
         "digest": made.digest,
@@ -253,6 +253,6 @@ def list_bundles() -> Answer:
     from workbench.settings import load_settings
 
     bundles = bundles_frame(list_bundles(load_settings().backups))
-    shown = bundles.drop(columns=["path", "altered", "mode"]).assign(digest=bundles["digest"].str[:12])
+    shown = bundles.drop(columns=["path", "altered"]).assign(digest=bundles["digest"].str[:12])
     empty = "no bundles yet: `workbench bundle create` makes one"
     return Answer(parts={"bundles": Table(shown, empty=empty)}, facts=bundles)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Literal
@@ -29,7 +29,6 @@ class KeptFile(BaseModel):
 
     file: Annotated[str, AfterValidator(_inside)]
     sha256: str
-    size: int
     run: str | None = None
     mode: str | None = None
 
@@ -69,7 +68,7 @@ class DryRun(Document):
     variables : tuple of str
         The names of the environment's variables; never a value.
     configuration : tuple of KeptFile
-        The files it was configured with; `configuration_sha256` is the digest of all of them.
+        The files it was configured with.
     reports : tuple of KeptFile
         The importer's report files, copied. An incremental sync writes none: its log names the run and the mode.
     overwritten : tuple of KeptFile
@@ -83,6 +82,7 @@ class DryRun(Document):
     noun = "dry run"
     suffix = "/dry_run.json"
     remedy = "Run the dry run again."
+    version = 2
     sealed = False
 
     name: str
@@ -94,7 +94,6 @@ class DryRun(Document):
     told_by: str
     variables: tuple[str, ...]
     configuration: tuple[KeptFile, ...] = ()
-    configuration_sha256: str | None = None
     finished_at: AwareDatetime | None = None
     outcome: Literal["running", "completed", "failed", "interrupted", "not dry"] = "running"
     exit_code: int | None = None
@@ -117,14 +116,20 @@ class DryRun(Document):
         return (self.finished_at - self.started_at).total_seconds() if self.finished_at else None
 
     @property
-    def runs(self) -> tuple[str, ...]:
-        """The ids of the runs that its reports, or its log, are of."""
-        return tuple(sorted({file.run for file in self.evidence if file.run}))
+    def configuration_sha256(self) -> str | None:
+        """The digest of all files it was configured with."""
+        lines = "".join(f"{file.sha256}  {file.file}\n" for file in self.configuration)
+        return sha256(lines.encode()).hexdigest() if lines else None
 
     @property
     def evidence(self) -> tuple[KeptFile, ...]:
-        """What tells what the importer would do: its reports; without any, the log where that can be read as one."""
+        """What says what the importer would do: its reports; without any, the log where that can be read as one."""
         return self.reports or ((self.log,) if self.log is not None and self.log.mode else ())
+
+    @property
+    def runs(self) -> tuple[str, ...]:
+        """The ids of the runs that its reports, or its log, are about."""
+        return tuple(sorted({file.run for file in self.evidence if file.run}))
 
     @property
     def files(self) -> tuple[KeptFile, ...]:
@@ -133,10 +138,9 @@ class DryRun(Document):
 
     @property
     def state(self) -> str:
-        """The outcome; of one that says it runs, and whose process is gone, ``interrupted``."""
-        if self.outcome != "running" or (self.process and psutil.pid_exists(self.process)):
-            return self.outcome
-        return "interrupted"
+        """The outcome; ``interrupted`` for one that says it runs, and whose process is gone."""
+        is_gone = self.outcome == "running" and not (self.process and psutil.pid_exists(self.process))
+        return "interrupted" if is_gone else self.outcome
 
     @property
     def content_sha256(self) -> str:
@@ -150,7 +154,7 @@ class DryRun(Document):
 
     @property
     def approval(self) -> Review | None:
-        """The latest review of one that came to its end, of what is still there as it was read."""
+        """The latest review of what is still there as it was read; of one that came to its end."""
         if self.outcome != "completed" or self.altered:
             return None
         valid = [review for review in self.reviews if review.content_sha256 == self.content_sha256]
@@ -159,13 +163,9 @@ class DryRun(Document):
     def is_intact(self, file: KeptFile) -> bool:
         """Whether a file is there as it was written."""
         try:
-            return file_digest(self.folder / file.file) == (file.sha256, file.size)
+            return file_digest(self.folder / file.file) == file.sha256
         except OSError:
             return False
-
-    def is_fresh(self, now: datetime, hours: float) -> bool:
-        """Whether it started within the last hours."""
-        return timedelta(0) <= now - self.started_at <= timedelta(hours=hours)
 
     def prune(self) -> None:
         """Delete it: unlisted first, so that one that is listed is whole even if this is killed.
@@ -190,7 +190,7 @@ class DryRun(Document):
 
 
 def list_dry_runs(folder: Path, environment: str | None = None) -> list[DryRun]:
-    """List the dry runs that are kept, the latest first; what cannot be read is left to `find_dry_run` to name."""
+    """List the dry runs that are kept, the latest first; `find_dry_run` names what cannot be read."""
     runs = [run for _, run in Store(folder, DryRun).scan() if isinstance(run, DryRun)]
     runs = [run for run in runs if environment in (None, run.environment)]
     return sorted(runs, key=lambda run: (run.started_at, run.name), reverse=True)
@@ -205,26 +205,17 @@ def find_dry_run(folder: Path, name: str | None, environment: str | None = None)
         When there is none, with the nearest names.
     """
     runs = list_dry_runs(folder, environment)
-    if name is None:
-        if runs:
-            return runs[0]
+    if name is None and not runs:
         raise DocumentError(
             f"No dry run of {environment or 'any environment'} is kept in {folder}.",
             "`workbench dry-run -- COMMAND...` makes one.",
         )
-    path = Path(f"{name if '/' in name else folder / name}{DryRun.suffix}")
-    if path.is_file():
+    if name is not None and (path := Path(folder, f"{name}{DryRun.suffix}")).is_file():
         return DryRun.read(path)
     for run in runs:
-        if name in run.runs or run.name == name.removesuffix(".log"):
+        if name is None or name in run.runs:
             return run
-    raise unknown("dry run", name, [one for run in runs for one in (run.name, *run.runs)])
-
-
-def dry_run_files(run: DryRun) -> list[Path]:
-    """List the files of a dry run that belong into a bundle: its record, its log, its reports."""
-    files = [run.path, *(run.folder / file.file for file in run.files)]
-    return [path for path in files if path.is_file()]
+    raise unknown("dry run", str(name), [known for run in runs for known in (run.name, *run.runs)])
 
 
 def kept_reports(backups: Path, environment: str) -> list[Path]:
@@ -246,23 +237,17 @@ def approve_dry_run(run: DryRun, by: str, remark: str = "") -> DryRun:
         When there is nothing to approve: it did not come to its end, left no report, was altered since; or, on
         production, when who ran it would approve it.
     """
-    name, again = by.strip(), "Run it again."
-    if not name:
-        raise Refused("An approval needs a name.", "Give it with --as NAME.")
-    if run.state != "completed":
-        raise Refused(f"{run.name} is no dry run to approve: it is {run.state}.", again)
-    if not run.evidence:
-        raise Refused(
-            f"{run.name} left no report file, and its log cannot be read as one: nothing says what would be done.",
-            f"Name the importer's folder in import_reports. {again}",
-        )
-    if run.altered:
-        raise Refused(f"{run.name} was altered since it ran: {', '.join(run.altered)}.", again)
-    if run.kind == PRODUCTION and name.casefold() == run.operator.strip().casefold():
-        raise Refused(
-            f"{name} ran {run.name} and cannot approve it for production as well.",
-            "Ask a second person to review it.",
-        )
+    reasons = {
+        "an approval needs a name (--as NAME)": not by.strip(),
+        f"it is {run.state}": run.state != "completed",
+        "it left no report: name the importer's folder in import_reports": not run.evidence,
+        f"these files were altered since it ran: {', '.join(run.altered)}": bool(run.altered),
+        f"{by} ran it, and on production another person approves": run.kind == PRODUCTION
+        and by.strip().casefold() == run.operator.strip().casefold(),
+    }
+    for reason, holds in reasons.items():
+        if holds:
+            raise Refused(f"{run.name} cannot be approved: {reason}.", "Correct that, and run it again.")
     now = datetime.now(UTC).replace(microsecond=0)
-    review = Review(by=name, at=now, remark=remark.strip(), content_sha256=run.content_sha256)
+    review = Review(by=by.strip(), at=now, remark=remark.strip(), content_sha256=run.content_sha256)
     return run.model_copy(update={"reviews": (*run.reviews, review)}).write(run.path)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,31 +13,23 @@ from uuid import uuid4
 import pandas as pd
 from sqlalchemy import Connection
 
-from workbench.answer import Answer, Table
+from workbench.answer import Answer, Step, Table
 from workbench.audit.entries import audit_entries
 from workbench.audit.writing import record
 from workbench.covering import answering
-from workbench.errors import (
-    DatabaseUnreachable,
-    DocumentError,
-    NotMurmurant,
-    Refused,
-    UsageError,
-    unknown,
-)
+from workbench.errors import DatabaseUnreachable, DocumentError, NotMurmurant, Refused, UsageError, unknown
 from workbench.hints import aim
 from workbench.migration import bundles, dry_runs, preflight, running
 from workbench.migration.bundles import MANIFEST, Bundle, Discrepancy
 from workbench.migration.dry_runs import DryRun
-from workbench.migration.invariants import read_files
-from workbench.migration.preflight import ITEMS, Attestation, Evidence, Kind, Preflight
+from workbench.migration.preflight import ITEMS, Attestation, Clock, Evidence, Kind
 from workbench.migration.review import review_dry_run
 from workbench.murmurant.importers import BUNDLE_SEALED, DRY_RUN_REVIEWED
 from workbench.murmurant.reports import ImportReport, read_reports
 from workbench.reporting.masking import mask_text
 from workbench.runs.discovery import find_runs, pick_run
 from workbench.runs.rehearsals import rehearsals
-from workbench.statements import Statements
+from workbench.statements import Statements, signed
 
 PASSED = "migration:preflight:passed"
 """How the audit log names a checklist that was signed, in the spirit of guide §5.1."""
@@ -81,23 +72,23 @@ class Migration:
         Refused
             When the command itself says that the run is not dry, or loses the variable.
         """
-        wb, told = self.wb, running.told_by(command, Path(folder), vouched)
-        since = self._asked(running.transaction_mark)
+        wb, started = self.wb, running.told_by(command, Path(folder), vouched)
+        mark = self._asked(running.transaction_mark)
         return running.run_dry(
             command,
             backups=wb.settings.backups,
             environment=wb.environment.name,
             kind=wb.environment.kind,
             operator=wb.settings.operator,
-            told_by=told,
+            told_by=started,
             show=show or (lambda piece: print(piece, end="", flush=True)),
             reports=[*wb.session.options.import_reports, *map(Path, reports)],
             configuration=wb.session.options.mappings,
             folder=Path(folder),
-            written_meanwhile=lambda: (
-                self._asked(lambda asked: running.written_since(asked, wb.session.schema, since))
-                if since
-                else None
+            written_meanwhile=lambda: self._asked(
+                lambda connection: (
+                    running.written_since(connection, wb.session.schema, mark) if mark else None
+                )
             ),
         )
 
@@ -110,21 +101,13 @@ class Migration:
             ``dry_run``, ``started`` (UTC), ``seconds``, ``operator``, ``state``, ``exit_code``, ``runs``,
             ``reviewed_by``, ``reviewed_at``, ``fresh`` (within ``dry_run_hours``), ``command``.
         """
-        rows = [
-            {
-                **run.model_dump(include={"operator", "exit_code"}),
-                "dry_run": run.name,
-                "seconds": run.seconds,
-                "state": run.state,
-                "runs": ", ".join(run.runs),
-                "started": run.started_at.astimezone(UTC).replace(tzinfo=None),
-                "reviewed_by": run.approval.by if run.approval else "",
-                "reviewed_at": run.approval.at.isoformat() if run.approval else "",
-                "fresh": run.is_fresh(datetime.now(UTC), self.wb.session.options.dry_run_hours),
-                "command": " ".join(run.command),
-            }
-            for run in self._kept
-        ]
+        hours, now, rows = self.wb.session.options.dry_run_hours, datetime.now(UTC), []
+        for run in self._kept:
+            age, review = (now - run.started_at).total_seconds() / 3600, run.approval
+            started, command = run.started_at.astimezone(UTC).replace(tzinfo=None), " ".join(run.command)
+            reviewed = (review.by, review.at.isoformat()) if review else ("", "")
+            ending = (run.operator, run.state, run.exit_code, ", ".join(run.runs))
+            rows.append((run.name, started, run.seconds, *ending, *reviewed, 0 <= age <= hours, command))
         names = "dry_run started seconds operator state exit_code runs reviewed_by reviewed_at fresh command"
         return pd.DataFrame(rows, columns=names.split())
 
@@ -159,18 +142,17 @@ class Migration:
         """
         wb = self.wb
         run_id, kept = self._reported(name)
-        reports = {(each.run_id, each.path.name): each for each in (*wb.session.reports, *kept)}
+        reports = {(report.run_id, report.path.name): report for report in (*wb.session.reports, *kept)}
         with wb.session.reading() as connection:
             runs = find_runs(connection, wb.session.schema, list(reports.values()))
         run, _ = pick_run(runs, run_id)
         if run.mode != "dry":
             raise UsageError(f"{run_id} was a live run.", f"`workbench run {run_id}` tells what it did.")
-        files = read_files([each.path for each in run.reports], [])
-        answer = review_dry_run(run, runs, files, sample, wb.session.options.expected)
+        answer = review_dry_run(run, runs, sample, wb.session.options.expected)
         if not approve:
             return answer
-        found = dry_runs.find_dry_run(wb.settings.backups, name, wb.environment.name)
-        reviewed = dry_runs.approve_dry_run(found, wb.settings.operator, remark)
+        kept_run = dry_runs.find_dry_run(wb.settings.backups, name, wb.environment.name)
+        reviewed = dry_runs.approve_dry_run(kept_run, wb.settings.operator, remark)
         review = reviewed.reviews[-1]
         entry = {
             "run_id": reviewed.runs[0],
@@ -179,11 +161,11 @@ class Migration:
             **review.model_dump(include={"content_sha256", "remark"}),
             "configuration_sha256": reviewed.configuration_sha256,
         }
-        not_logged = wb.session.log(DRY_RUN_REVIEWED, entry, about=review.content_sha256)
-        said = f"\n{review.by} reviewed it and approves of it."
-        said += f"\nNot in the audit log: {not_logged}" if not_logged else ""
-        facts = {**answer.facts, "approved": review.model_dump(), "logged": not not_logged}
-        return replace(answer, parts={**answer.parts, "approved": said}, facts=facts, code=0)
+        problem = wb.session.log(DRY_RUN_REVIEWED, entry, about=review.content_sha256)
+        says = f"\n{review.by} reviewed it and approves of it."
+        says += f"\nNot in the audit log: {problem}" if problem else ""
+        facts = {**answer.facts, "approved": review.model_dump(), "logged": not problem}
+        return replace(answer, parts={**answer.parts, "approved": says}, facts=facts, code=0)
 
     def seal(
         self,
@@ -225,19 +207,19 @@ class Migration:
             raise UsageError(
                 "Nothing was given to be sealed.", "Name files or folders, or a run with --run RUN_ID."
             )
-        made = bundles.seal(
-            [Path(each) for each in paths or self._belonging_to(str(run))],
+        bundle = bundles.seal(
+            map(Path, paths) if paths else self._belonging_to(str(run)),
             Path(output) if output else wb.settings.backups,
             by=wb.settings.operator,
             now=datetime.now(UTC),
             run=run,
-            known_runs=lambda: [each.run for each in wb.session.find_runs()],
+            known_runs=lambda: [known.run for known in wb.session.find_runs()],
             environment=wb.environment.name,
             redacting=redact,
         )
-        about = {"run_id": made.run, "operator": made.sealed_by, "bundle": made.bundle}
-        facts = {**about, "bundle_sha256": made.digest, "files": len(made.files)}
-        return made, wb.session.log(BUNDLE_SEALED, facts, about=made.digest)
+        about = {"run_id": bundle.run, "operator": bundle.sealed_by, "bundle": bundle.bundle}
+        facts = {**about, "bundle_sha256": bundle.digest, "files": len(bundle.files)}
+        return bundle, wb.session.log(BUNDLE_SEALED, facts, about=bundle.digest)
 
     def bundles(self, run: str | None = None) -> pd.DataFrame:
         """List the bundles that are kept, the newest first; only those that hold a run where one is named."""
@@ -250,12 +232,12 @@ class Migration:
         """
         folder = bundles.find_bundle(self.wb.settings.backups, str(name))
         wrong = bundles.verify_bundle(folder, digest)
-        if any(each.path == MANIFEST for each in wrong):
+        if any(discrepancy.path == MANIFEST for discrepancy in wrong):
             return wrong
         with self.wb.session.reading() as connection:
             entries = audit_entries(connection, self.wb.session.schema, action=BUNDLE_SEALED, limit=None)
-        facts = [each for each in entries["metadata"] if isinstance(each, dict)]
-        noted = {str(each.get("bundle_sha256")) for each in facts if each.get("bundle") == folder.name}
+        facts = [entry for entry in entries["metadata"] if isinstance(entry, dict)]
+        noted = {str(entry.get("bundle_sha256")) for entry in facts if entry.get("bundle") == folder.name}
         if noted and (now := bundles.read_bundle(folder).digest) not in noted:
             detail = f"its digest is {now}, the audit log noted {', '.join(sorted(noted))}"
             wrong.append(Discrepancy(MANIFEST, "altered", detail))
@@ -265,46 +247,50 @@ class Migration:
     def preflight(self) -> Answer:
         """Answer the guide's checklist for the next migration (§6); looking only."""
         checklist = self.checklist()
-        table = checklist.table()
-        shown = table.assign(evidence=table["evidence"].map(mask_text))
-        settled = f"{len(checklist.items) - len(checklist.open)} of {len(checklist.items)} settled."
+        still_open = checklist[checklist["state"] == "open"]
+        shown = checklist.assign(evidence=checklist["evidence"].map(mask_text))
+        steps = [Step(f"{row.title}: {row.next_step}") for row in still_open.itertuples()]
         return Answer(
-            settled,
+            f"{len(checklist) - len(still_open)} of {len(checklist)} settled.",
             {"items": Table(shown[["item", "state", "title", "evidence", "by"]], first=("item", "state"))},
-            checklist.findings,
-            checklist.steps,
-            {"environment": vars(self.wb.environment), "clear": checklist.clear, "items": table},
+            preflight.findings(checklist),
+            steps or [Step("Log that nothing is open", "preflight sign")],
+            {"environment": vars(self.wb.environment), "clear": not steps, "items": checklist},
             sample=0,
-            code=0 if checklist.clear else 1,
+            code=1 if steps else 0,
         )
 
-    def checklist(self) -> Preflight:
-        """Answer the checklist as its items."""
-        evidence, words = self.evidence(), self._words()
-        said = words["rollback"].says if "rollback" in words and words["rollback"].kind == "attested" else ""
-        traces = bool(self.wb.session.reports) or any(each.traces for each in self.wb.session.find_runs())
-        evidence["rollback"] = preflight.rollback_evidence(said, evidence["backup"], traces)
-        items, name = preflight.judge(evidence, words).items, self.wb.environment.name
-        return Preflight(tuple(item._replace(next_step=aim(item.next_step, name)) for item in items))
+    def checklist(self) -> pd.DataFrame:
+        """Answer the checklist as a frame: see `workbench.migration.preflight.judge`."""
+        wb, evidence = self.wb, self.evidence()
+        hours = wb.session.options.preflight_hours
+        words = preflight.holding(self._attestations.read(), hours, self._clock)
+        level = words["rollback"].says if "rollback" in words and words["rollback"].kind == "attested" else ""
+        traces = bool(wb.session.reports) or any(run.traces for run in wb.session.find_runs())
+        evidence["rollback"] = preflight.rollback_evidence(level, evidence["backup"], traces)
+        checklist = preflight.judge(evidence, words)
+        steps = [aim(step, wb.environment.name) for step in checklist["next_step"]]
+        return checklist.assign(next_step=steps)
 
     def evidence(self) -> dict[str, Evidence]:
         """Gather what speaks for each item without anybody's word."""
-        wb, now, last, kept = self.wb, datetime.now(UTC), self._last_import(), self._kept
-        options, here = wb.session.options, str(wb.environment)
-        paths = options.mappings
-        files = {
-            path.name: bundles.file_digest(path)[0] for path in paths if all(each.is_file() for each in paths)
-        }
-        digest = "".join(files.values())
-        digest = sha256(digest.encode()).hexdigest() if len(files) > 1 else digest
-        doubts = self._problems("tiers-unmapped-level", "tiers-not-seeded") if files else []
-        odd = self._problems("environment-wrong")
+        wb, clock, kept = self.wb, self._clock, self._kept
+        options = wb.session.options
+        files = [path for path in options.mappings if path.is_file()]
+        digests = {path.name: bundles.file_digest(path) for path in files}
+        if len(files) < len(options.mappings):
+            digests = {}
+        digest = "".join(digests.values())
+        digest = sha256(digest.encode()).hexdigest() if len(digests) > 1 else digest
+        doubts = self._problems("tiers-unmapped-level", "tiers-not-seeded") if digests else []
+        contradictions = self._problems("environment-wrong")
+        pinned = options.address is not None
         return {
-            "backup": preflight.backup_evidence(wb.snapshots.here(), last, options.backup_hours, now),
-            "dry-run": preflight.dry_run_evidence(kept, last, options.dry_run_hours, now),
-            "config": preflight.config_evidence(files, digest, doubts, kept),
+            "backup": preflight.backup_evidence(wb.snapshots.here(), options.backup_hours, clock),
+            "dry-run": preflight.dry_run_evidence(kept, options.dry_run_hours, clock),
+            "config": preflight.config_evidence(digests, digest, doubts, kept),
             "operator": preflight.operator_evidence(wb.settings.operator, wb.settings.operator_named),
-            "environment": preflight.environment_evidence(here, options.address is not None, odd),
+            "environment": preflight.environment_evidence(str(wb.environment), pinned, contradictions),
         }
 
     def attest(self, item: str, says: str, kind: Kind = "attested", *, by: str | None = None) -> Attestation:
@@ -328,15 +314,18 @@ class Migration:
         """
         if item not in ITEMS:
             raise unknown("item of the checklist", item, ITEMS)
-        evidence = self.evidence().get(item) if kind == "attested" else None
-        if evidence is not None and ITEMS[item].by_evidence and evidence.holds is not None:
+        who, at, says = signed(self.wb.settings.operator if by is None else by, says)
+        if not says and kind != "withdrawn":
+            raise UsageError(f"Nothing is said of {item!r}.", "Say what you vouch for, or why it is waived.")
+        found = self.evidence().get(item, Evidence(None, "")) if kind == "attested" else Evidence(None, "")
+        if ITEMS[item].by_evidence and found.holds is not None:
             raise UsageError(
-                f"{ITEMS[item].title}: evidence settles this, nobody's word ({evidence.says}).",
-                f"{evidence.next_step or 'Nothing is open there'}. To accept it as it is: `workbench preflight waive {item} --reason REASON`.",
+                f"{ITEMS[item].title}: evidence settles this, nobody's word ({found.says}).",
+                f"{found.next_step or 'Nothing is open there'}. To accept it as it is: `workbench preflight waive {item} --reason REASON`.",
             )
-        about = evidence.about if evidence is not None else ""
-        word = preflight.attest(item, kind, says, by=by or self.wb.settings.operator, about=about)
-        return self._attestations.add(word)
+        return self._attestations.add(
+            Attestation(item=item, kind=kind, says=says, by=who, at=at, about=found.about)
+        )
 
     def sign(self) -> str:
         """Write into the audit log that everything on the checklist is settled; return the entry's id.
@@ -347,55 +336,54 @@ class Migration:
             While anything is open.
         """
         wb, checklist = self.wb, self.checklist()
-        if not checklist.clear:
-            names = ", ".join(each.title.lower() for each in checklist.open)
+        still_open = checklist.loc[checklist["state"] == "open", "title"]
+        if len(still_open):
             raise Refused(
-                f"{len(checklist.open)} items of the checklist are open: {names}.",
+                f"{len(still_open)} items of the checklist are open: {', '.join(still_open).lower()}.",
                 "`workbench preflight` says what settles each.",
             )
-        items = {
-            each.id: {"state": each.state, "evidence": each.evidence, "by": each.by}
-            for each in checklist.items
-        }
+        items = checklist.set_index("item")[["state", "evidence", "by"]].to_dict("index")
         facts = {"operator": wb.settings.operator, "environment": wb.environment.name, "items": items}
         return record(wb.session.database, wb.session.schema, PASSED, facts, about=str(uuid4()))
 
-    @cached_property
+    @property
     def _attestations(self) -> Statements[Attestation]:
         return Statements(Attestation, self.wb.settings.reports, self.wb.environment.name)
 
-    def _words(self) -> dict[str, Attestation]:
-        hours, last = self.wb.session.options.preflight_hours, self._last_import()
-        return preflight.holding(self._attestations.read(), hours, last, datetime.now(UTC))
-
-    def _last_import(self) -> datetime | None:
-        """Return when the last live run wrote something, with its zone."""
-        live = [each for each in self.wb.session.find_runs() if each.mode == "live"]
-        ends = (each.last_trace or each.finished or each.started for each in live)
+    @property
+    def _clock(self) -> Clock:
+        """The time now, and when the last live run wrote something."""
+        live = [run for run in self.wb.session.find_runs() if run.mode == "live"]
+        ends = (run.last_trace or run.finished or run.started for run in live)
         last = max(filter(None, ends), default=None)
-        return last.replace(tzinfo=UTC) if last is not None else None
+        return Clock(datetime.now(UTC), last and last.replace(tzinfo=UTC))
 
     def _problems(self, *checks: str) -> list[str]:
+        findings = [finding for finding in self.wb.check(checks).findings if finding.open]
         return [
-            f"the check {each.check} found {each.count:,}" if each.count else f"{each.title}: {each.reason}"
-            for each in self.wb.check(checks).findings
-            if each.open
+            f"the check {finding.check} found {finding.count:,}" if finding.count else finding.reason
+            for finding in findings
         ]
 
     def _belonging_to(self, run_id: str) -> list[Path]:
         """List the files that are known to belong to a run: its reports, its dry run, the configuration."""
         runs = self.wb.session.find_runs()
         run, _ = pick_run(runs, run_id)
-        run_id = run.run
         paths = [report.path for report in run.reports]
-        dry = next((pair.dry for pair in rehearsals(runs, 0) if pair.run.run == run_id), None)
-        if dry is not None:
-            kept = [each for each in dry_runs.list_dry_runs(self.wb.settings.backups) if dry.run in each.runs]
-            paths += dry_runs.dry_run_files(kept[0]) if kept else [report.path for report in dry.reports]
-        paths += [path for path in self.wb.session.options.mappings if path.is_file()]
+        rehearsed = [pair.dry for pair in rehearsals(runs, 0) if pair.run.run == run.run and pair.dry]
+        for dry in rehearsed:
+            kept = [known for known in self._kept if dry.run in known.runs]
+            paths += [report.path for report in dry.reports if not kept]
+            paths += [
+                path
+                for known in kept[:1]
+                for path in (known.path, *(known.folder / f.file for f in known.files))
+            ]
+        paths += self.wb.session.options.mappings
+        paths = [path for path in paths if path.is_file()]
         if not paths:
             raise UsageError(
-                f"No file is known to belong to run {run_id}: it left its traces in the database only.",
+                f"No file is known to belong to run {run.run}: it left its traces in the database only.",
                 "Name the files: workbench bundle create FILE|FOLDER... --run RUN_ID",
             )
         return paths
@@ -405,16 +393,15 @@ class Migration:
         try:
             kept = dry_runs.find_dry_run(self.wb.settings.backups, name, self.wb.environment.name)
         except UsageError:
-            if name is None or not any(each.run_id == name for each in self.wb.session.reports):
+            if name is None or all(report.run_id != name for report in self.wb.session.reports):
                 raise
             return name, ()
         if not kept.runs:
             raise DocumentError(
-                f"{kept.name} left no report file, so there is nothing to review but its log, which is not an incremental sync's.",
-                f"It is {kept.folder / (kept.log.file if kept.log else '')}. Name the importer's folder in"
-                " import_reports, and run it again.",
+                f"{kept.name} left no report that can be read, so there is nothing to review but its log in {kept.folder}.",
+                "Name the importer's folder in import_reports, and run it again.",
             )
-        reports = read_reports(kept.folder / each.file for each in kept.evidence if each.run)
+        reports = read_reports(kept.folder / file.file for file in kept.evidence if file.run)
         return name if name in kept.runs else kept.runs[-1], reports
 
     def _asked(self, question: Callable[[Connection], T]) -> T | None:

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from workbench.answer import Answer, Part, Table
-from workbench.migration.invariants import ImportFiles, check_invariants
+from workbench.migration.invariants import check_invariants, read_files
 from workbench.murmurant.importers import ACTIONS, Run, is_fetch_trouble
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, REGISTRATION
 from workbench.runs.rehearsals import rehearsals
@@ -30,11 +30,7 @@ _NOT_MAPPED = "not mapped"
 
 
 def review_dry_run(
-    run: Run,
-    runs: Sequence[Run],
-    files: ImportFiles,
-    sample: int = 3,
-    expected: Mapping[Any, int] | None = None,
+    run: Run, runs: Sequence[Run], sample: int = 3, expected: Mapping[Any, int] | None = None
 ) -> Answer:
     """Lay out a dry run for its reviewer.
 
@@ -44,8 +40,6 @@ def review_dry_run(
         A dry run.
     runs : sequence of Run
         All that are known, by start.
-    files : ImportFiles
-        Its report files as they were written.
     sample : int
         How many records to show of each entity and action.
     expected : mapping of str to int, optional
@@ -59,28 +53,22 @@ def review_dry_run(
         with a ``verdict``: ``same``, ``innocent``, ``different``), ``open`` and ``different`` (how many are not innocent).
     """
     kind = "dry", run.importer, run.sync
-    dated = [each for each in runs if each.started and (each.mode, each.importer, each.sync) == kind]
-    before = [each for each in dated if run.started and each.started and each.started < run.started][-1:]
-    pairs = rehearsals(runs, 0)
-    live = [each.run for each in pairs if each.dry is not None and each.dry.run == run.run][:1]
+    alike = [other for other in runs if (other.mode, other.importer, other.sync) == kind]
+    before = [other for other in alike if run.started and other.started and other.started < run.started][-1:]
+    pairs = [pair for pair in rehearsals(runs, 0) if pair.dry is not None]
+    live = [pair.run for pair in pairs if pair.dry is not None and pair.dry.run == run.run][:1]
     names = {"created": "would_create", "updated": "would_update", "existing": "would_skip"}
     would = _counts(run).rename(columns=names).rename_axis("entity").reset_index()
-    warnings = pd.DataFrame(
-        [*_warnings(run, expected or {}), *_violations(files)], columns=["what", "says", "count", "innocent"]
-    ).drop_duplicates(ignore_index=True)
-    since, happened = _side_by_side(before, [run], "before", "now"), _happened(run, live)
-    since = since.assign(difference=since["now"].fillna(0) - since["before"].fillna(0))
-    records = [(each.entity, each) for report in run.reports for each in report.records]
-    listed = pd.DataFrame(
-        [(entity, each.action, each.wa_id, each.fields) for entity, each in records],
-        columns=["entity", "action", "wa_id", "record"],
+    columns = ["what", "says", "count", "innocent"]
+    warnings = pd.DataFrame(_warnings(run, expected or {}), columns=columns).drop_duplicates(
+        ignore_index=True
     )
-    shown = [
-        listed[(listed["entity"] == entity) & (listed["action"] == action)].head(sample)
-        for entity in ENTITIES
-        for action in PARTS[:3]
-    ]
-    samples = pd.concat(shown, ignore_index=True)
+    records = [(each.entity, each.action, each.wa_id, each.fields) for r in run.reports for each in r.records]
+    samples = pd.DataFrame(records, columns=["entity", "action", "wa_id", "record"])
+    samples = samples[samples["action"].isin(PARTS)].groupby(["entity", "action"], sort=False).head(sample)
+    since = _side_by_side(before, [run], "before", "now")
+    since = since.assign(difference=since["now"].fillna(0) - since["before"].fillna(0))
+    happened = _happened(run, live)
     facts = {
         **{name: getattr(run, name) for name in ("run", "importer", "status", "started")},
         "would": would,
@@ -97,7 +85,7 @@ def review_dry_run(
         "would": Table(would, "What it would do"),
         "samples": Table(samples, "Samples", "its reports list no records"),
         "warnings": Table(warnings, "Warnings"),
-        "before": Table(since, f"Since the dry run before, {before[0].run}", "no counts")
+        "before": Table(since, f"Since the dry run before, {facts['before']}", "no counts")
         if before
         else "There is no dry run of this importer before it to compare it with.",
     }
@@ -114,52 +102,46 @@ def _counts(run: Run) -> pd.DataFrame:
     # A dry run leaves nothing but its report; of a live run the traces are better than its word.
     cells = pd.DataFrame.from_dict(run.reported if run.mode == "dry" else run.counts, orient="index")
     cells = cells.reindex(index=ENTITIES, columns=ACTIONS)
-    told = cells.notna().any(axis=1)
-    counts = cells[PARTS[:2]].fillna(0).assign(existing=cells[list(ACTIONS[2:])].sum(axis=1)).where(told)
-    more = counts.assign(errors=pd.Series(run.errors), fetched=pd.Series(run.fetched))
-    return more.astype("Int64")
+    known = cells.notna().any(axis=1)
+    counts = cells[PARTS[:2]].fillna(0).assign(existing=cells[list(ACTIONS[2:])].sum(axis=1)).where(known)
+    return counts.assign(errors=pd.Series(run.errors), fetched=pd.Series(run.fetched)).astype("Int64")
 
 
-def _side_by_side(one: Sequence[Run], other: Sequence[Run], *names: str) -> pd.DataFrame:
-    """Set two runs' counts side by side, but for those that are nothing in both."""
-    columns = ["entity", "action", *names]
-    if not (one and other):
-        return pd.DataFrame(columns=columns).astype(dict.fromkeys(names, "Int64"))
-    sides = [_counts(each)[PARTS].stack() for each in (*one, *other)]
-    table = pd.concat(sides, axis=1).reset_index().set_axis(columns, axis=1)
+def _side_by_side(left: Sequence[Run], right: Sequence[Run], *names: str) -> pd.DataFrame:
+    """Set two runs' counts side by side, but for those that are nothing in both; no rows where one is missing."""
+    sides = [_counts(run)[PARTS].stack() for run in (*left, *right)]
+    table = pd.concat(sides[:2] if len(sides) == 2 else [sides[0].head(0)] * 2, axis=1)
+    table = table.reset_index().set_axis(["entity", "action", *names], axis=1)
     return table[table[list(names)].fillna(0).ne(0).any(axis=1)].reset_index(drop=True)
 
 
 def _warnings(run: Run, expected: Mapping[Any, int]) -> Iterator[tuple[str, str, int, bool]]:
+    """Yield what a reviewer should look into: what it is about, in words, how many, and whether it is innocent."""
     if run.status != "completed":
         yield "ending", f"it ended as {run.status}: {run.why}", 1, False
     for entity, count in _counts(run)[PARTS].sum(axis=1).items():
         things = CONCEPT_OF[str(entity)]
         if run.sync != "incremental" and things in expected and count != expected[things]:
-            # A sync's dry run fetches the registrations of those events only that are mapped.
-            innocent = entity == REGISTRATION and run.importer == "api"
+            innocent = entity == REGISTRATION and run.importer == "api"  # see NOT_FETCHED
             yield "expected", f"{expected[things]:,} {things} are expected, it has {count:,}", 1, innocent
-    for report in run.reports:
-        for reason, count in sorted(report.skip_reasons.items()):
-            yield "skipped", reason, count, reason.endswith(_NOT_MAPPED) and not is_fetch_trouble(reason)
-    for name, count in run.errors.items():
+    for reason, count in sorted(item for report in run.reports for item in report.skip_reasons.items()):
+        yield "skipped", reason, count, reason.endswith(_NOT_MAPPED) and not is_fetch_trouble(reason)
+    for entity, count in run.errors.items():
         if count:
-            yield "errors", f"{CONCEPT_OF[name]} that could not be read", count, False
+            yield "errors", f"{CONCEPT_OF[entity]} that could not be read", count, False
     for warning in run.warnings:
         yield "warnings", warning.message or warning.code, 1, False
     for problem in run.problems:
-        where = " ".join(filter(None, (problem.entity.lower(), problem.wa_id)))
-        yield "errors", f"{where}: {problem.message or 'no reason given'}".lstrip(": "), 1, False
-
-
-def _violations(files: ImportFiles) -> Iterator[tuple[str, str, int, bool]]:
-    for name, *violation in check_invariants(files)[1].itertuples(index=False):
-        yield str(name), ": ".join(map(str, violation)), 1, False
+        about = " ".join(filter(None, (problem.entity.lower(), problem.wa_id)))
+        yield "errors", f"{about}: {problem.message or 'no reason given'}".lstrip(": "), 1, False
+    violations = check_invariants(read_files([report.path for report in run.reports], []))[1]
+    for invariant, file, key, says in violations.itertuples(index=False):
+        yield invariant, f"{file}: {key}: {says}", 1, False
 
 
 def _happened(run: Run, live: Sequence[Run]) -> pd.DataFrame:
     """Compare with the live run: the registrations alone may differ innocently, and their sum may only grow for a reason."""
-    table = _side_by_side([run] if live else [], live, "would", "did")
+    table = _side_by_side([run], live, "would", "did")
     would, did = table["would"].fillna(0), table["did"].fillna(0)
     seats = (table["entity"] == REGISTRATION) & (table["action"] != "errors")
     unmapped = any(reason.endswith(_NOT_MAPPED) for report in run.reports for reason in report.skip_reasons)
@@ -167,13 +149,4 @@ def _happened(run: Run, live: Sequence[Run]) -> pd.DataFrame:
     innocent = NOT_LOOKED_UP if more == 0 else NOT_FETCHED if more > 0 and unmapped else ""
     verdict = pd.Series(DIFFERENT, index=table.index, dtype=object)
     verdict = verdict.mask(seats & bool(innocent), INNOCENT).mask(would == did, SAME)
-    sources = {entity: _another_source(entity, run, each) for each in live for entity in ENTITIES}
-    why = table["entity"].map(sources).where(verdict == DIFFERENT, "").mask(verdict == INNOCENT, innocent)
-    return table.assign(verdict=verdict, why=why)
-
-
-def _another_source(entity: str, run: Run, live: Run) -> str:
-    then, now = run.fetched.get(entity), live.fetched.get(entity)
-    if then is None or now is None or then == now:
-        return ""
-    return f"the source had {then:,} {CONCEPT_OF[entity]} then, and {now:,} in the live run"
+    return table.assign(verdict=verdict, why=verdict.eq(INNOCENT).map({True: innocent, False: ""}))

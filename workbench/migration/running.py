@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
-from hashlib import sha256
+from itertools import pairwise
 from pathlib import Path
-from threading import Event, Thread, Timer
 from types import FrameType
 from typing import Any
 
@@ -27,8 +28,8 @@ from workbench.database.address import redact
 from workbench.database.connection import raw
 from workbench.errors import DocumentError, Refused, UsageError, WorkbenchError
 from workbench.migration.bundles import file_digest, free_name
-from workbench.migration.dry_runs import DryRun, KeptFile, list_dry_runs
-from workbench.murmurant.reports import ImportReport, read_report
+from workbench.migration.dry_runs import DryRun, KeptFile
+from workbench.murmurant.reports import read_report
 from workbench.murmurant.schema import Schema
 
 VARIABLE = "DRY_RUN"
@@ -36,11 +37,8 @@ VARIABLE = "DRY_RUN"
 AFTER_THE_END, AFTER_A_SIGNAL = 2.0, 10.0
 """Seconds that what the importer started may go on writing; and that it may take to end when it was told to."""
 
-Show = Callable[[str], None]
-Stamp = tuple[int, int, int]
-
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_LONGEST = 1 << 16
+_BLOCK = 1 << 16
 _CONTRADICTION = re.compile(
     rf"(?<!\w){VARIABLE}=(?!(?:1|true|yes|on)(?!\w))\S*|\bunset\s+(?:\S+\s+)*?{VARIABLE}\b|-u\s*{VARIABLE}\b|--unset[= ]{VARIABLE}\b"
     r"|\benv\s+(?:-\S+\s+)*(?:-i\b|-(?=\s)|--ignore-environment)|\S+:live\b|(?<!\S)--(?:live|no-dry-?run|execute|apply|commit)(?!\S)"
@@ -61,9 +59,6 @@ _IN_URL = re.compile(r"://[^\s/@:]*:([^\s@]+)@")
 _WRITTEN_TO = re.compile(r"^[^\n]*\breport\b[^:\n]*:[ \t]*(\S[^\n]*?\.json)\b", re.IGNORECASE | re.MULTILINE)
 _API_REPORT = Path("/tmp/murmurant/wa_full_sync_report.json")
 """Where the application writes the report of every full sync, each over the one before."""
-
-_OWN_NAME_EACH = ("migration-", "id-map-")
-"""How the CSV importer's reports begin, each of which has a name of its own."""
 
 _CONFIGURATION = {".yaml", ".yml", ".toml", ".json", ".ini", ".cfg", ".conf"}
 
@@ -115,7 +110,7 @@ def run_dry(
     kind: str,
     operator: str,
     told_by: str,
-    show: Show,
+    show: Callable[[str], None],
     reports: Sequence[Path] = (),
     configuration: Sequence[Path] = (),
     folder: Path = Path(),
@@ -148,69 +143,78 @@ def run_dry(
     DryRun
         However it ended: `DryRun.outcome` says how.
     """
-    variables = {**os.environ, VARIABLE: "1"}
+    variables, now = {**os.environ, VARIABLE: "1"}, datetime.now(UTC)
     secrets = _secrets(variables)
-    now = datetime.now(UTC)
-    configured = tuple(_configured(command, configuration, folder))
-    digest = sha256("".join(f"{each.sha256}  {each.file}\n" for each in configured).encode()).hexdigest()
-    kept = _new_folder(backups, now)
+    named = [folder / word for word in command if Path(word).suffix.lower() in _CONFIGURATION]
+    configured = sorted({path.resolve() for path in [*configuration, *named] if path.is_file()})
+    kept = free_name(backups, f"dry_run_{now:%Y%m%d_%H%M%S}")
     log = kept / f"{kept.name}.log"
+    try:
+        kept.mkdir(mode=0o700, parents=True)
+        log.touch(mode=0o600)
+    except OSError as error:
+        raise WorkbenchError(
+            f"Nothing can be kept in {backups}: {error.strerror}.", "Nothing was started. Correct `backups`."
+        ) from None
     run = DryRun(
         name=kept.name,
-        command=tuple(_shown(command, secrets)),
+        command=_without_secrets(command, secrets),
         environment=environment,
         kind=kind,
         operator=operator,
         started_at=now,
         told_by=told_by,
         variables=tuple(sorted(variables)),
-        configuration=configured,
-        configuration_sha256=digest if configured else None,
+        configuration=tuple(_kept(path, path.name) for path in configured),
         process=os.getpid(),
     ).write(Path(f"{kept}{DryRun.suffix}"))
-
-    def ended(**facts: Any) -> DryRun:
-        facts |= {"finished_at": datetime.now(UTC), "process": 0}
-        return run.model_copy(update=facts).write(run.path)
-
-    last = [earlier for earlier in list_dry_runs(backups, environment) if earlier.log][:1]
-    named_before = [path for each in last for path in _named_in(each.folder / each.files[0].file, folder)]
-    before = _stamps([*reports, *named_before, _API_REPORT])
-    at_risk = [path for path in before if _may_be_lost(path)]
-    copies = [_copied(kept, f"overwritten/{at}-{path.name}", path) for at, path in enumerate(at_risk, 1)]
+    before = _json_files([*reports, _API_REPORT])
+    at_risk = [path for path in before if path.name == _API_REPORT.name and _kept(path, "").mode == "live"]
+    copies = {path: _copied(path, kept, "overwritten") for path in at_risk}
     try:
-        code, caught = _tee(command, variables, folder, log, lambda text: redact(text, *secrets), show)
+        process = subprocess.Popen(
+            list(command),
+            cwd=folder,
+            env=variables,
+            stdin=subprocess.DEVNULL,  # nobody is there to answer, and a question must not stop it for ever
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # so that a signal reaches it once, through us, and all that it started
+        )
     except OSError as error:
-        ended(outcome="failed")
+        run.model_copy(update={"outcome": "failed", "finished_at": now, "process": 0}).write(run.path)
         raise WorkbenchError(
-            f"{command[0]} could not be run: {error.strerror or type(error).__name__}.",
-            f"{run.name} says so too.",
+            f"{command[0]} could not be run: {error.strerror}.", f"{run.name} says so too."
         ) from None
+    caught = _tee(process, log, lambda output: redact(output, *secrets), show)
+    code, after = process.returncode, _json_files(reports)
+    said = [folder / name for name in _WRITTEN_TO.findall(log.read_text(encoding="utf-8"))]
     since = int(now.timestamp() - 1) * 10**9  # a file system may keep whole seconds
-    after, named = _stamps(reports), _stamps(_named_in(log, folder))
     written = {path for path, stamp in after.items() if stamp != before.get(path)}
-    written |= {path for path, stamp in named.items() if stamp[0] >= since}
-    files = [_copied(kept, f"reports/{path.name}", path) for path in sorted(written) if _is_report(path)]
+    written |= {path for path, stamp in _json_files(said).items() if stamp[0] >= since}
+    files = [_copied(path, kept, "reports") for path in sorted(written) if _kept(path, "").mode]
     overwritten = []
-    for path, copy in zip(at_risk, copies, strict=True):
-        if _stamps([path]).get(path) == before[path]:
+    for path, copy in copies.items():
+        if _json_files([path]).get(path) == before[path]:
             (kept / copy.file).unlink()
         else:  # what nobody declared is no evidence of this environment
             overwritten.append(copy if path in after else copy.model_copy(update={"run": None}))
-    told, outcome = _noted(kept, log.name), "completed"
-    if any(each.mode == "live" for each in (*files, told)):
-        outcome = "not dry"
-    elif caught or code:  # one that was stopped has not come to its end, however it ended
-        outcome = "interrupted" if caught or code < 0 else "failed"
-    return ended(
-        outcome=outcome,
-        exit_code=code if code >= 0 else None,
-        signal=caught or (-code if code < 0 else None),
-        log=told,
-        reports=tuple(files),
-        overwritten=tuple(overwritten),
-        written_meanwhile=written_meanwhile(),
-    )
+    logged = _kept(log, log.name)
+    is_live = any(file.mode == "live" for file in (*files, logged))
+    stopped = caught or max(-code, 0)  # one that was stopped did not come to its end, however it ended
+    outcome = "not dry" if is_live else "interrupted" if stopped else "failed" if code else "completed"
+    facts: dict[str, Any] = {
+        "outcome": outcome,
+        "exit_code": code if code >= 0 else None,
+        "signal": stopped or None,
+        "log": logged,
+        "reports": tuple(files),
+        "overwritten": tuple(overwritten),
+        "written_meanwhile": written_meanwhile(),
+        "finished_at": datetime.now(UTC),
+        "process": 0,
+    }
+    return run.model_copy(update=facts).write(run.path)
 
 
 def transaction_mark(connection: Connection) -> str:
@@ -238,93 +242,54 @@ def written_since(connection: Connection, schema: Schema, since: str) -> dict[st
 
 
 def _tee(
-    command: Sequence[str],
-    variables: Mapping[str, str],
-    folder: Path,
-    log: Path,
-    clean: Callable[[str], str],
-    show: Show,
-) -> tuple[int, int]:
-    """Return the exit code (minus the signal that ended it), and the signal that we were sent, or 0."""
-    over, failures = Event(), list[Exception]()
-    with log.open("x", encoding="utf-8") as file:
-        log.chmod(0o600)
-        process = subprocess.Popen(
-            list(command),
-            cwd=folder,
-            env=variables,
-            stdin=subprocess.DEVNULL,  # nobody is there to answer; and a question must not stop it for ever
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # so that a signal reaches it once, through us, and all that it started
-        )
+    process: subprocess.Popen[bytes], log: Path, clean: Callable[[str], str], show: Callable[[str], None]
+) -> int:
+    """Show and log what an importer says until it has ended; return the signal that we were sent, or 0.
 
-        def pump() -> None:
-            try:
-                for piece in _lines(process):
-                    if over.is_set():
-                        return
-                    shown = clean(piece.decode("utf-8", "replace"))
-                    file.write(shown)
-                    file.flush()
-                    show(shown)
-            except Exception as error:  # noqa: BLE001 - raised again once the importer has ended
-                failures.append(error)
-                _signal_group(process, signal.SIGKILL)
-
-        reader = Thread(target=pump, daemon=True)
-        reader.start()
-        with _signals_passed_on(process) as caught:
-            process.wait()
-        reader.join(AFTER_THE_END)  # something that it left behind may hold the pipe open
-        over.set()
-        os.fsync(file.fileno())
-    if failures:
-        raise failures[0]
-    return process.returncode, caught[0] if caught else 0
-
-
-def _lines(process: subprocess.Popen[bytes]) -> Iterator[bytes]:
-    """Yield whole lines as they come, so that no secret is cut in two."""
-    assert process.stdout is not None
-    rest = b""
-    with process.stdout as pipe:
-        while data := os.read(pipe.fileno(), _LONGEST):
-            rest += data
-            end = max(rest.rfind(b"\n"), rest.rfind(b"\r")) + 1 or (len(rest) > _LONGEST and len(rest))
-            if end:
-                yield rest[:end]
-                rest = rest[end:]
-    if rest:
-        yield rest
-
-
-@contextmanager
-def _signals_passed_on(process: subprocess.Popen[bytes]) -> Iterator[list[int]]:
-    """Pass signals on to the importer's whole group; the second of them, or ten seconds, end it."""
+    Signals are passed on to it and all that it started; the second of them, or ten seconds, end it.
+    """
     caught: list[int] = []
-    patience = Timer(AFTER_A_SIGNAL, _signal_group, (process, signal.SIGKILL))
-    patience.daemon = True
 
     def pass_on(number: int, frame: FrameType | None) -> None:
         caught.append(number)
         _signal_group(process, number if len(caught) == 1 else signal.SIGKILL)
-        if len(caught) == 1:
-            patience.start()
 
-    try:
+    former: dict[signal.Signals, Any] = {}
+    with suppress(ValueError):  # in another thread than the main one no signal arrives
         former = {number: signal.signal(number, pass_on) for number in _SIGNALS}
-    except ValueError:
-        former = {}  # not the main thread: in a notebook's kernel an interrupt arrives as an exception
+    assert process.stdout is not None
+    rest, killed_at, closed_at = b"", float("inf"), float("inf")
     try:
-        yield caught
-    except BaseException:
-        _signal_group(process, signal.SIGKILL)
-        raise
+        with log.open("w", encoding="utf-8") as file, process.stdout as pipe:
+            while time.monotonic() < closed_at:
+                if select.select([pipe], [], [], 0.05)[0]:
+                    data = os.read(pipe.fileno(), _BLOCK)
+                    rest += data
+                    # Only whole lines, so that no secret is cut in two.
+                    end = max(rest.rfind(b"\n"), rest.rfind(b"\r")) + 1
+                    end = len(rest) if not data or len(rest) > _BLOCK > end else end
+                    output, rest = clean(rest[:end].decode("utf-8", "replace")), rest[end:]
+                    file.write(output)
+                    file.flush()
+                    if output:
+                        show(output)
+                    if not data:
+                        break
+                if caught:
+                    killed_at = min(killed_at, time.monotonic() + AFTER_A_SIGNAL)
+                if time.monotonic() > killed_at:
+                    _signal_group(process, signal.SIGKILL)
+                if process.poll() is not None:  # something that it left behind may hold the pipe open
+                    closed_at = min(closed_at, time.monotonic() + AFTER_THE_END)
+            process.wait()
+            os.fsync(file.fileno())
     finally:
-        patience.cancel()
+        if process.poll() is None:
+            _signal_group(process, signal.SIGKILL)
+            process.wait()
         for number, handler in former.items():
             signal.signal(number, handler)
+    return caught[0] if caught else 0
 
 
 def _signal_group(process: subprocess.Popen[bytes], number: int) -> None:
@@ -339,81 +304,40 @@ def _secrets(variables: Mapping[str, str]) -> list[str]:
     return sorted((value for value in values if len(value) >= 6), key=len, reverse=True)
 
 
-def _shown(command: Sequence[str], secrets: Sequence[str]) -> Iterator[str]:
-    """Yield a command's words without the secrets in them: in URLs, of variables, after ``--password`` and the like."""
-    before = ""
-    for word in command:
-        name, equals, value = word.partition("=")
-        if before.startswith("-") and _SECRET.search(before) and not word.startswith("-"):
-            yield "***"
+def _without_secrets(command: Sequence[str], secrets: Sequence[str]) -> tuple[str, ...]:
+    """Return a command's words without the secrets in them: in URLs, of variables, after ``--password`` and the like."""
+    words = []
+    for before, word in pairwise(["", *command]):
+        name, equals, _ = word.partition("=")
+        if before.startswith("-") and "=" not in before and _SECRET.search(before):
+            words.append("***")
         else:
-            yield f"{name}=***" if value and _SECRET.search(name) else redact(word, *secrets)
-        before = "" if equals else word
+            words.append(f"{name}=***" if equals and _SECRET.search(name) else redact(word, *secrets))
+    return tuple(words)
 
 
-def _new_folder(backups: Path, now: datetime) -> Path:
-    folder = free_name(backups, f"dry_run_{now:%Y%m%d_%H%M%S}")
-    try:
-        backups.mkdir(parents=True, exist_ok=True)
-        folder.mkdir(mode=0o700)
-    except OSError as error:
-        raise WorkbenchError(
-            f"Nothing can be kept in {backups}: {error.strerror}.", "Nothing was started. Correct `backups`."
-        ) from None
-    return folder
-
-
-def _configured(command: Sequence[str], configuration: Sequence[Path], folder: Path) -> Iterator[KeptFile]:
-    named = [folder / word for word in command if Path(word).suffix.lower() in _CONFIGURATION]
-    for path in sorted({path.resolve() for path in [*configuration, *named] if path.is_file()}):
-        digest, size = file_digest(path)
-        yield KeptFile(file=path.name, sha256=digest, size=size)
-
-
-def _copied(folder: Path, name: str, source: Path) -> KeptFile:
-    (folder / name).parent.mkdir(mode=0o700, exist_ok=True)
-    shutil.copyfile(source, folder / name)
-    return _noted(folder, name)
-
-
-def _noted(folder: Path, name: str) -> KeptFile:
+def _kept(path: Path, name: str) -> KeptFile:
     """Note a file of a dry run, and what it says itself: an incremental sync's log is its report."""
-    digest, size = file_digest(folder / name)
-    report = _read(folder / name)
-    told = (report.run_id or None, report.mode) if report else (None, None)
-    return KeptFile(file=name, sha256=digest, size=size, run=told[0], mode=told[1])
-
-
-def _read(path: Path) -> ImportReport | None:
+    about: dict[str, str | None] = {}
     with suppress(DocumentError):
-        return read_report(path)
-    return None
+        report = read_report(path)
+        about = {"run": report.run_id or None, "mode": report.mode}
+    return KeptFile(file=name, sha256=file_digest(path), **about)
 
 
-def _is_report(path: Path) -> bool:
-    """Whether a file is an importer's report; one that is cut short is known by its name."""
-    return path.name.startswith((*_OWN_NAME_EACH, _API_REPORT.stem)) or _read(path) is not None
+def _copied(path: Path, kept: Path, kind: str) -> KeptFile:
+    (kept / kind).mkdir(mode=0o700, exist_ok=True)
+    copy = free_name(kept / kind, path.name)
+    shutil.copyfile(path, copy)
+    return _kept(copy, f"{kind}/{copy.name}")
 
 
-def _may_be_lost(path: Path) -> bool:
-    """Whether a file is the report of a live sync, which a dry run may write over: each has the name of the one before."""
-    report = None if path.name.startswith(_OWN_NAME_EACH) else _read(path)
-    return report is not None and report.mode == "live"
-
-
-def _stamps(places: Sequence[Path]) -> dict[Path, Stamp]:
-    """Return which JSON files there are, and what changes when one is written."""
-    files = [path for place in places for path in (place.glob("*.json") if place.is_dir() else [place])]
+def _json_files(places: Iterable[Path]) -> dict[Path, tuple[int, int, int]]:
+    """Return the JSON files of some folders, or files, and what changes when one is written."""
     stamps = {}
-    for path in dict.fromkeys(path.resolve() for path in files):
-        with suppress(OSError):
-            state = path.stat()
-            stamps[path] = (state.st_mtime_ns, state.st_size, state.st_ino)
+    for place in places:
+        for path in place.glob("*.json") if place.is_dir() else [place]:
+            with suppress(OSError):
+                state = path.stat()
+                stamps[path.resolve()] = (state.st_mtime_ns, state.st_size, state.st_ino)
     return stamps
-
-
-def _named_in(log: Path, folder: Path) -> list[Path]:
-    """Return the report files that an importer's output names."""
-    said = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
-    paths = dict.fromkeys(folder / name for name in _WRITTEN_TO.findall(said))
-    return [path for path in paths if path.is_file()]

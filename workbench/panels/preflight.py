@@ -8,15 +8,14 @@ from typing import Any, Literal
 
 import pandas as pd
 from ipywidgets import HTML, HBox, VBox, Widget
-from markupsafe import Markup
 
 from workbench import Workbench, WorkbenchError
-from workbench.migration.preflight import Preflight
+from workbench.migration.preflight import findings
 from workbench.panels.controls import button, line
-from workbench.panels.panel import Panel
+from workbench.panels.panel import Panel, Told
 from workbench.panels.work import Advance
 from workbench.reporting.masking import mask_text
-from workbench.reporting.tables import prose, visible
+from workbench.reporting.tables import listed
 
 _Word = Literal["attested", "waived", "withdrawn"]
 _WORDS: dict[str, tuple[_Word, str, str, str]] = {
@@ -38,7 +37,7 @@ class PreflightPanel(Panel):
 
     Attributes
     ----------
-    found : Preflight or None
+    checklist : pandas.DataFrame or None
         The checklist as it was last answered.
     """
 
@@ -46,14 +45,14 @@ class PreflightPanel(Panel):
     reading = "Answering the checklist"
 
     def __init__(self, wb: Workbench) -> None:
-        self.found: Preflight | None = None
+        self.checklist: pd.DataFrame | None = None
         self._sign = f"Sign as {wb.settings.operator}"
         super().__init__(wb)
         self.look()
 
     def parts(self) -> list[Widget]:
         """Lay out the answer, the items, and what can be said of one."""
-        self._answer, self._detail = HTML(), HTML()
+        self._answer, self._detail = HTML(), Told()
         operator = self.wb.settings.operator if self.wb.settings.operator_named else ""
         self._who = line("Name", "whose word it is", operator, "20rem")
         what = "what is vouched for, or why it may stay open; no personal data"
@@ -70,24 +69,28 @@ class PreflightPanel(Panel):
 
     def offered(self) -> set[str]:
         """Offer a word on the chosen item, and to sign where nothing is open."""
-        words = set(_WORDS) if self._item else set()
-        taken_back = set() if self._item and self._item.by else {"Take back"}
-        return words - taken_back | ({self._sign} if self.found and self.found.clear else set())
+        item, checklist = self._item, self.checklist
+        words = set(_WORDS) if item else set()
+        words -= {"Take back"} if item and not item["by"] else set()
+        return words | (
+            {self._sign} if checklist is not None and (checklist["state"] != "open").all() else set()
+        )
 
-    def rows(self) -> Preflight:
+    def rows(self) -> pd.DataFrame:
         """Answer the checklist anew."""
         return self.wb.migration.checklist()
 
-    def lay_out(self, found: Preflight) -> None:
+    def lay_out(self, checklist: pd.DataFrame) -> None:
         """Show the checklist."""
-        self.found = found
-        self._answer.value = self.wb.report.conclude(self.title, found.findings).html
-        self.table.show(_told(found, self.wb.session.shows_people))
+        self.checklist = checklist
+        self._answer.value = self.wb.report.conclude(self.title, findings(checklist)).html
+        evidence = checklist["evidence"].map(self._covered)
+        self.table.show(checklist.assign(evidence=evidence)[["item", "state", "title", "evidence", "by"]])
 
     def redraw(self) -> None:
         """Show the checklist again."""
-        if self.found is not None:
-            self.lay_out_anew(self.found)
+        if self.checklist is not None:
+            self.lay_out_anew(self.checklist)
 
     def tell(self, _: Any) -> None:
         """Say of the chosen item all that is known, and offer to speak for it."""
@@ -96,40 +99,38 @@ class PreflightPanel(Panel):
         if item is None:
             return
         facts = {
-            item.title: item.asks,
-            "Evidence": item.evidence if self.wb.session.shows_people else mask_text(item.evidence),
-            "Word": item.by or "nobody's",
-            "State": item.state,
-            "Next step": item.next_step or "none",
+            item["title"]: item["asks"],
+            "Evidence": self._covered(item["evidence"]),
+            "Word": item["by"] or "nobody's",
+            "State": item["state"],
+            "Next step": item["next_step"] or "none",
         }
-        row, where = Markup("<dt>{}</dt><dd>{}</dd>"), self.wb.environment.name
-        rows = [row.format(name, prose(visible(value), where)) for name, value in facts.items()]
-        self._detail.value = Markup("<dl>{}</dl>").format(Markup("").join(rows))
+        self._detail.tell(lambda: listed(facts, self.wb.environment.name))
+
+    def _covered(self, evidence: str) -> str:
+        return evidence if self.wb.session.shows_people else mask_text(evidence)
 
     @property
-    def _item(self) -> Any:
-        items = self.found.items if self.found else ()
-        return next((item for item in items if [item.id] == self.wanted), None)
+    def _item(self) -> dict[str, Any] | None:
+        rows: list[Any] = [] if self.checklist is None else self.checklist.to_dict("records")
+        return next((row for row in rows if [row["item"]] == self.wanted), None)
 
     def _say(self, title: str) -> None:
         kind, _, verb, _ = _WORDS[title]
         item, says, who = self._item, self._says.value, self._who.value.strip()
+        assert item is not None
         self._says.value = ""  # at once: by the time it is kept, somebody may be writing of the next item
 
         def keep(_: Advance) -> Any:
             try:
-                if not who:
-                    raise WorkbenchError(
-                        "This is nobody's word: no name is given.", "Write into “Name” whose word it is."
-                    )
-                return self.wb.migration.attest(item.id, says, kind, by=who)
+                return self.wb.migration.attest(item["item"], says, kind, by=who)
             except WorkbenchError:
                 self._says.value = self._says.value or says
                 raise
 
-        def then(made: Any) -> str:
+        def then(word: Any) -> str:
             self.look()
-            return f"{made.by} {verb} {item.title.lower()}."
+            return f"{word.by} {verb} {item['title'].lower()}."
 
         self.work.start("Keeping the word", keep, then)
 
@@ -139,8 +140,3 @@ class PreflightPanel(Panel):
             return f"Signed by {self.wb.settings.operator}: audit entry {entry}."
 
         self.work.start("Signing", lambda _: self.wb.migration.sign(), signed)
-
-
-def _told(found: Preflight, unmask: bool) -> pd.DataFrame:
-    frame = found.table()[["item", "state", "title", "evidence", "by"]]
-    return frame if unmask else frame.assign(evidence=frame["evidence"].map(mask_text))
