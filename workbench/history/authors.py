@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 
 from workbench.database.connection import raw
 from workbench.history.differences import Comparison, Kind
-from workbench.murmurant.importers import STRENGTH, Run, Strength, Trace
+from workbench.murmurant.importers import Run, Strength, Trace
 from workbench.murmurant.schema import Schema
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES
 from workbench.plans.journal import Entry, entries, image
@@ -39,9 +39,10 @@ _NEW = """
     FROM audit WHERE id::text = ANY (%(keys)s)
 """
 
-_LOG = """
-    SELECT created_at, lower(coalesce(metadata ->> 'migrationAction', action::text)),
-        coalesce(run_id, metadata ->> 'operator', 'member ' || member_id::text, 'somebody'), before, after
+_STORY = """
+    SELECT created_at AS at, lower(coalesce(metadata ->> 'migrationAction', action::text)) AS what,
+        coalesce(run_id, metadata ->> 'operator', 'member ' || member_id::text, 'somebody') AS who, 'audit entry' AS evidence,
+        before AS was, after AS now
     FROM audit WHERE resource_id::text = %(key)s AND resource_type = %(entity)s ORDER BY created_at
 """
 
@@ -54,6 +55,7 @@ class Author(NamedTuple):
 
 
 NOBODY_KNOWN = Author(UNKNOWN, "none")
+_CERTAIN = Strength.certain.name
 
 
 class Authors:
@@ -94,14 +96,14 @@ class Authors:
         self.plans = [
             entry
             for entry in entries(raw(connection))
-            if taken_at is None or entry.applied_at.astimezone(UTC).replace(tzinfo=None) >= taken_at
+            if taken_at is None or _utc(entry.applied_at) >= taken_at
         ]
         self.deleted_by_run: dict[tuple[str, str], str] = {}
         self._by_people: dict[tuple[str, str], set[Kind]] = defaultdict(set)
         self._logged: dict[str, Author] = {}
-        runs_logged = self._read_new_entries()
+        self._read_new_entries()
         self.runs = [run for run in runs if run.mode == "live"]
-        self.since = self._those_since(runs_logged, taken_at)
+        self.since = self._runs_since(taken_at)
         self._known: dict[tuple[str, Kind], dict[str, Author]] = {}
 
     def of(self, table: str, kind: Kind) -> Mapping[str, Author]:
@@ -111,63 +113,52 @@ class Authors:
             for keys in in_chunks(self.comparison.tables[table].rows[kind], _CHUNK):
                 known |= self._by_evidence(table, kind, keys)
                 for key, entry, _ in changed_by_plans(self.connection, self.plans, table, keys):
-                    who = f"{entry.applied_by} by plan {entry.plan}"
-                    said = f"{known[key].who}, then {who}" if key in known else who
-                    known[key] = Author(said, Strength.certain.name)
+                    first = f"{known[key].who}, then " if key in known else ""
+                    known[key] = Author(f"{first}{entry.applied_by} by plan {entry.plan}", _CERTAIN)
         return self._known[table, kind]
 
-    def _read_new_entries(self) -> set[str]:
-        """Read what the audit log says that the snapshot's does not yet; return the runs that wrote entries."""
+    def _read_new_entries(self) -> None:
+        """Read what the audit log says that the snapshot's does not yet."""
         readable = self.schema.has("audit.id", "audit.metadata", "audit.action")
         log = self.comparison.tables.get(self.schema.resolved["audit"].table) if readable else None
-        self._has_log, runs = log is not None, set[str]()
+        self._has_log = log is not None
         tables = {entity: table for table, entity in self.entities.items()}
         for keys in in_chunks(log.rows["added"], _CHUNK) if log else ():
-            for id, run, action, type, key, own in ask(
-                self.connection, self.schema, _NEW, {"keys": list(keys)}
-            ):
-                self._logged[id] = Author(WORKBENCH if own else run or PERSON, Strength.certain.name)
-                if run and not own:
-                    runs.add(run)
+            entries = ask(self.connection, self.schema, _NEW, {"keys": list(keys)})
+            for id, run, action, type, key, own in entries:
+                self._logged[id] = Author(WORKBENCH if own else run or PERSON, _CERTAIN)
                 if own or type is None or key is None or action not in _LOGGED_AS:
                     continue
                 if not run:
                     self._by_people[tables.get(type, type), key].add(_LOGGED_AS[action])
                 elif action == "DELETE":
                     self.deleted_by_run[tables.get(type, type), key] = run
-        return runs
 
-    def _those_since(self, logged: set[str], taken_at: datetime | None) -> list[Run]:
-        unlogged = [run for run in self.runs if run.run not in logged]
-        made = {
-            wrote.run.run
-            for table, entity in self.entities.items()
-            if table in self.comparison.tables
-            for keys in in_chunks(self.comparison.tables[table].rows["added"], _CHUNK)
-            for of_record in writers(self.connection, self.schema, unlogged, (), entity, keys).values()
-            for wrote in of_record
-            if wrote.action == "created"
-        }
-
-        def ran_since(run: Run) -> bool:
-            if run.run in logged | made:
-                return True
+    def _runs_since(self, taken_at: datetime | None) -> list[Run]:
+        """Return the runs that wrote since the snapshot: that logged or made something new, or else began after it."""
+        names = {author.who for author in self._logged.values()}
+        unlogged = [run for run in self.runs if run.run not in names]
+        for table, entity in self.entities.items():
+            added = self.comparison.tables[table].rows["added"] if table in self.comparison.tables else []
+            for keys in in_chunks(added, _CHUNK):
+                for writes in writers(self.connection, self.schema, unlogged, (), entity, keys).values():
+                    names |= {write.run.run for write in writes if write.action == "created"}
+        for run in unlogged:
             # A run that logs what it does, and logged nothing new, ran before; of others only their time can tell.
-            if run.importer != "csv" and self._has_log and Trace.AUDIT in run.traces:
-                return False
+            logs = run.importer != "csv" and self._has_log and Trace.AUDIT in run.traces
             began = run.started or run.last_trace
-            return taken_at is not None and began is not None and began >= taken_at
-
-        return [run for run in self.runs if ran_since(run)]
+            if taken_at is not None and began is not None and began >= taken_at and not logs:
+                names.add(run.run)
+        return [run for run in self.runs if run.run in names]
 
     def _by_evidence(self, table: str, kind: Kind, keys: Sequence[str]) -> dict[str, Author]:
-        logged, concept, known = STRENGTH[Trace.AUDIT].name, self.concepts.get(table), {}
+        concept, known = self.concepts.get(table), dict[str, Author]()
         for key in keys:
-            done = self._by_people.get((table, key))
-            if done and (kind in done or kind != "removed"):
-                known[key] = Author(PERSON, logged)
+            edits = self._by_people.get((table, key), set())
+            if edits and (kind in edits or kind != "removed"):
+                known[key] = Author(PERSON, _CERTAIN)
             elif kind == "removed" and (table, key) in self.deleted_by_run:
-                known[key] = Author(self.deleted_by_run[table, key], logged)
+                known[key] = Author(self.deleted_by_run[table, key], _CERTAIN)
             elif kind == "added" and concept == "audit" and key in self._logged:
                 known[key] = self._logged[key]
         if kind != "removed" and table in self.entities:
@@ -179,19 +170,19 @@ class Authors:
     def _of_runs(self, entity: str, kind: Kind, keys: Sequence[str]) -> dict[str, Author]:
         """Ask each run since the snapshot, in order; who wrote later is named after it."""
         known: dict[str, Author] = {}
-        for key, wrote in writers(self.connection, self.schema, self.since, self.runs, entity, keys).items():
-            for by in wrote:
-                who, strength = by.run.run, by.strength
+        for key, writes in writers(self.connection, self.schema, self.since, self.runs, entity, keys).items():
+            for write in writes:
+                who, strength = write.run.run, write.strength
                 # Of a record that the guide's importer mapped, its own time alone tells that it was changed too; a
                 # later change hides that.
-                if by.action == "mapped" and by.run.importer == "guide" and kind == "changed":
-                    if not by.touched_since:
+                if write.action == "mapped" and write.run.importer == "guide" and kind == "changed":
+                    if not write.touched_since:
                         continue
-                    who, strength = f"{who} or {by.touched_since}", Strength.weak
-                elif by.action != _ACTION_OF[kind]:
+                    who, strength = f"{who} or {write.touched_since}", Strength.weak
+                elif write.action != _ACTION_OF[kind]:
                     continue
-                elif by.by_people:
-                    who = f"{who}, then {by.touched_since}"
+                elif write.by_people:
+                    who = f"{who}, then {write.touched_since}"
                 if key in known:
                     who = f"{known[key].who.split(', then ')[0]}, then {who}"
                 known[key] = Author(who, strength.name)
@@ -202,19 +193,19 @@ class Authors:
         by_time, known = defaultdict[str, list[str]](list), dict[str, Author]()
         for run in self.since:
             if concept == "mappings":
-                written = written_mappings(self.connection, self.schema, run)
-                marks = {key: each.strength for key, each in written.items()}
+                pointers = written_mappings(self.connection, self.schema, run)
+                marks = {key: pointer.strength for key, pointer in pointers.items()}
             else:
                 states = sync_states(self.connection, self.schema, run)
-                marks = {each.key: Strength.weak for each in states}
+                marks = {state.key: Strength.weak for state in states}
             for key in marks.keys() & keys:
                 if marks[key] is Strength.weak:
                     by_time[key].append(run.run)
                 else:
                     known[key] = Author(run.run, marks[key].name)
         # Its time alone is weak; that the snapshot has it otherwise or not at all makes it likely.
-        alone = ((key, runs[0]) for key, runs in by_time.items() if len(runs) == 1)
-        return {key: Author(run, Strength.likely.name) for key, run in alone} | known
+        likely = Strength.likely.name
+        return {key: Author(runs[0], likely) for key, runs in by_time.items() if len(runs) == 1} | known
 
 
 def story_of(
@@ -228,26 +219,22 @@ def story_of(
         ``at`` (UTC, without zone), ``what``, ``who``, ``evidence``, and what the entry says that it ``was`` and became ``now``.
     """
     own = f"SELECT created_at, updated_at FROM {CONCEPT_OF[entity]} WHERE id::text = %(key)s"
-    there = ask(connection, schema, own, {"key": key}).fetchone()
-    told = [
-        (at, action, who, "audit entry", was, now)
-        for at, action, who, was, now in ask(connection, schema, _LOG, {"key": key, "entity": entity})
-    ]
-    logged = {who for _, _, who, *_ in told}
-    for wrote in writers(connection, schema, runs, runs, entity, [key]).get(key, ()):
-        if wrote.run.run not in logged:
-            at = wrote.run.started or wrote.run.last_trace
-            told.append((at, wrote.action, wrote.run.run, wrote.strength.name, None, None))
+    moments = ask(connection, schema, own, {"key": key}).fetchone()
+    events = ask(connection, schema, _STORY, {"key": key, "entity": entity}).fetchall()
+    logged = {who for _, _, who, *_ in events}
+    for write in writers(connection, schema, runs, runs, entity, [key]).get(key, ()):
+        if write.run.run not in logged:
+            at = write.run.started or write.run.last_trace
+            events.append((at, write.action, write.run.run, write.strength.name, None, None))
     applied = entries(raw(connection))
     for _, entry, section in changed_by_plans(connection, applied, schema.table_of(entity), [key]):
-        at = entry.applied_at.astimezone(UTC).replace(tzinfo=None)
         who = f"{entry.applied_by} by plan {entry.plan}"
-        told.append((at, _DONE[section.name], who, "journal", None, None))
-    for at, what in zip(there or (), ("created", "updated last"), strict=False):
+        events.append((_utc(entry.applied_at), _DONE[section.name], who, "journal", None, None))
+    for at, what in zip(moments or (), ("created", "updated last"), strict=False):
         if at is not None:
-            told.append((at, what, "", "its own time", None, None))
-    frame = pd.DataFrame(told, columns=["at", "what", "who", "evidence", "was", "now"])
-    return there is not None, frame.sort_values("at", kind="stable", ignore_index=True)
+            events.append((at, what, "", "its own time", None, None))
+    story = pd.DataFrame(events, columns=["at", "what", "who", "evidence", "was", "now"])
+    return moments is not None, story.sort_values("at", kind="stable", ignore_index=True)
 
 
 def changed_by_plans(
@@ -264,3 +251,7 @@ def changed_by_plans(
             )
             for (key,) in raw(connection).execute(query, [list(keys)]):
                 yield key, entry, section
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment.astimezone(UTC).replace(tzinfo=None)

@@ -1,9 +1,8 @@
-"""What differs between a snapshot and a database, row by row: digests of both sides, merged.
+"""What differs between a snapshot and a database, row by row: digests from both sides, one merge.
 
-The server makes a digest of each row (`workbench.murmurant.row_digest`), and one of all rows whose keys have a hash in
-common: a bucket, of some rows where the table is large. Of the buckets that differ the keys and digests of the rows are
-fetched. That needs no index, which a restored table has not, and one scan of each side where nothing differs; of rows
-that are as they were nothing travels, and whatever the size of a table few of each side are held at a time: `_SLICE`.
+The server makes a 64-bit hash of each row's key and one of the whole row (`workbench.murmurant.row_digest`), sixteen bytes
+a row in one scan, both sides at the same time; numpy merges them. Only of rows that differ the keys and the hashes of
+their columns are fetched. A large table goes in slices by the keys' hashes, so that memory stays as it is.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from functools import partial
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 import psycopg
 from numpy.typing import NDArray
 from psycopg import sql
@@ -26,7 +26,7 @@ from workbench.database.connection import raw
 from workbench.errors import DocumentError, WorkbenchError, unknown
 from workbench.murmurant.catalogue import Catalogue, CatalogueTable, read_catalogue
 from workbench.murmurant.row_digest import hash_of, hashed, portable, table_digests
-from workbench.plans.rows import as_array
+from workbench.plans.rows import as_array, in_chunks
 from workbench.settings import Settings
 from workbench.snapshots.archive import read_archive
 from workbench.snapshots.compare import Snapshot, opened
@@ -38,9 +38,10 @@ Progress = Callable[[str, int, int], None]
 """Told what begins, how many steps are done, and how many there are."""
 
 Values = dict[str, str | None]
+Hashes = NDArray[np.int64]
 
-_SLICE = 1 << 21  # digests of a side, one for each cell of some rows, that are held at a time
-_BUCKETS = 1 << 18
+_SLICE = 1 << 28  # bytes of a table that are compared at a time
+_ROWS = 1 << 18  # rows that differ whose columns are compared at a time
 
 
 @dataclass(frozen=True)
@@ -61,10 +62,9 @@ class Side:
     @property
     def tables(self) -> set[str]:
         """The tables that hold rows of their own."""
+        tables = self.catalogue.tables.items()
         return {
-            name
-            for name, table in self.catalogue.tables.items()
-            if not any(column.in_view for column in table.columns.values())
+            name for name, table in tables if not any(column.in_view for column in table.columns.values())
         }
 
     @property
@@ -80,7 +80,7 @@ class Side:
 def side_of(connection: Connection, schema: str, tables: Collection[str] | None = None) -> Side:
     """Make a side of a database that is being read; all of its tables, or some."""
     # Nothing is compiled for questions that are asked once; rows that a policy hides are an error, not absent. One process
-    # a side: several would hand each other every row before it is counted, and both sides are asked at the same time.
+    # a side: both sides are asked at the same time.
     raw(connection).execute(
         "SET LOCAL jit = off; SET LOCAL row_security = off; SET LOCAL work_mem = '64MB';"
         " SET LOCAL max_parallel_workers_per_gather = 0"
@@ -173,10 +173,15 @@ class TableDifference:
         return hashed([portable(type, cell, recoded=self.recoded) for type, cell in cells])
 
     @property
+    def key_hash(self) -> sql.Composed:
+        """The expression of the hash by which a row is known on both sides; one without a key goes by all of it."""
+        return self.hash(self.key or self.types)
+
+    @property
     def key_text(self) -> sql.Composable:
-        """The expression of a row's key as one text, parted by slashes; a row without one goes by its hash."""
+        """The expression of a row's key as one text, parted by slashes."""
         if not self.key:
-            return sql.SQL("{}::text").format(self.hash(self.types))
+            return sql.SQL("{}::text").format(self.key_hash)
         # No two keys may read alike, whatever they hold.
         form = "t.{}::text" if len(self.key) == 1 else r"replace(replace(t.{}::text, '\', '\\'), '/', '\/')"
         return sql.SQL(" || '/' || ").join(sql.SQL(form).format(sql.Identifier(name)) for name in self.key)
@@ -198,11 +203,10 @@ def difference_of(
         {name: column.type for name, column in (table or described).columns.items() if not column.generated}
         for table in (was, has)
     )
-    types = {name: type if old[name] == type else "" for name, type in new.items() if name in old}
     return TableDifference(
         described.name,
-        key if set(key) <= set(types) else (),
-        types,
+        key if set(key) <= old.keys() & new.keys() else (),
+        {name: type if old[name] == type else "" for name, type in new.items() if name in old},
         [name for name in old if name not in new],
         [name for name in new if name not in old],
         recoded,
@@ -237,14 +241,14 @@ class Comparison:
     ) -> Iterator[tuple[Values | None, Values | None]]:
         """Yield what some rows of one kind were and are, in the order of their keys; of changed ones what changed."""
         difference = self.tables[table]
-        was = rows_of(self.before, difference, keys) if self.before and kind != "added" else {}
+        before = rows_of(self.before, difference, keys) if self.before and kind != "added" else {}
         now = rows_of(self.now, difference, keys) if kind != "removed" else {}
         for key in keys:
-            one, other = was.get(key), now.get(key)
-            if one and other:
-                names = [name for name in difference.types if one[name] != other[name]]
-                one, other = ({name: row[name] for name in names} for row in (one, other))
-            yield one, other
+            was, has = before.get(key), now.get(key)
+            if was and has:
+                names = [name for name in difference.types if was[name] != has[name]]
+                was, has = ({name: row[name] for name in names} for row in (was, has))
+            yield was, has
 
 
 @contextmanager
@@ -256,7 +260,7 @@ def compared(
     *,
     only: Collection[str] = (),
     in_full: bool = False,
-    progress: Progress | None = None,
+    progress: Progress = lambda *_: None,
 ) -> Iterator[Comparison]:
     """Compare a snapshot with what is now; both can be asked for rows while the block lasts.
 
@@ -280,7 +284,6 @@ def compared(
     DocumentError
         When the snapshot is not what its manifest says, or has text that cannot be compared with the database's.
     """
-    progress = progress or (lambda what, done, total: None)
     states = snapshot.manifest.tables if snapshot.manifest else {}
     there, here = _tables_in(snapshot, now.catalogue.schema, settings), now.tables
     for name in only:
@@ -297,7 +300,13 @@ def compared(
     needed = [table for table in wanted if table in there and table not in same]
     with ExitStack() as stack:
         before = stack.enter_context(opened_side(snapshot, now, settings, needed)) if needed else None
-        recoded = before is not None and _recoded(snapshot, before, now)
+        recoded = before is not None and before.encoding != now.encoding
+        if before and recoded and "SQL_ASCII" in (before.encoding, now.encoding):
+            raise DocumentError(
+                f"{snapshot.name} keeps text as {before.encoding}, the database compared with it as {now.encoding}:"
+                " of text in SQL_ASCII nothing tells which characters its bytes mean, so the two cannot be compared.",
+                "Compare with a copy in the same encoding.",
+            )
         comparison = Comparison(before, now, {})
         for number, table in enumerate(wanted):
             progress(f"comparing {table}", number, len(wanted))
@@ -334,41 +343,39 @@ def rows_of(
 
 
 def _compare(before: Side | None, now: Side | None, difference: TableDifference) -> None:
-    """Count a table, find its buckets that differ, and fetch the keys and digests of their rows from both sides."""
-    sides = before, now
-    bucket = sql.SQL("{} & {}").format(difference.hash(difference.key or difference.types), _BUCKETS - 1)
-    was, has = _of_both(partial(_buckets, difference=difference, bucket=bucket), *sides)
-    difference.before, difference.now = (
-        int(each[0].sum()) if side else None for each, side in zip((was, has), sides, strict=True)
-    )
-    told = bool(difference.key and before and now)  # of rows without a key two alike would cancel each other
-    different = np.flatnonzero((was != has).any(axis=0) if told else was[0] + has[0])
-    slices = np.cumsum(np.maximum(was[0], has[0])[different]) * max(1, len(difference.types)) // _SLICE
-    for part in np.split(different, np.flatnonzero(np.diff(slices)) + 1) if len(different) else ():
-        within = sql.SQL("{} = ANY ({}::bigint[])").format(bucket, sql.Literal(as_array([*map(str, part)])))
-        (old, old_cells), (new, new_cells) = _of_both(
-            partial(_rows, difference=difference, within=within), *sides
-        )
-        rows = difference.rows
-        if not difference.key:  # some of a kind may have come or gone
-            for key in old.keys() | new.keys():
-                more = sum(new_cells[new[key]]) if key in new else 0
-                more -= sum(old_cells[old[key]]) if key in old else 0
-                rows["added" if more > 0 else "removed"] += [key] * abs(int(more))
+    """Merge the hashes of both sides, and fetch the keys of the rows that differ, and what changed in them."""
+    size = max(_size(side, difference.table) for side in (before, now) if side)
+    slices, rows, names = size // _SLICE + 1, difference.rows, [*difference.types]
+    counts = np.zeros(2, int)
+    for number in range(slices):
+        was, has = _of_both(partial(_hashes, difference, number, slices), before, now)
+        counts += was.shape[1], has.shape[1]
+        if not difference.key:
+            _count_alike(rows, was[0], has[0])
             continue
-        rows["removed"] += old.keys() - new.keys()
-        rows["added"] += new.keys() - old.keys()
-        both = [key for key in old if key in new]
-        places = np.array([(old[key], new[key]) for key in both], np.int64).reshape(-1, 2)
-        changed = np.zeros(len(both), bool)
-        for column, name in enumerate(difference.types):
-            differs = old_cells[places[:, 0], column] != new_cells[places[:, 1], column]
-            changed |= differs
-            if differs.any():
-                difference.columns[name] += int(differs.sum())
-        rows["changed"] += [both[place] for place in np.flatnonzero(changed)]
-    for keys in difference.rows.values():
+        at = pd.Index(has[0]).get_indexer(was[0])  # -1 where a key is gone
+        new = np.ones(has.shape[1], bool)
+        new[at[at >= 0]] = False
+        for chunk in _chunks(was[0][at < 0]):
+            rows["removed"] += _fetch(difference, chunk, (), before)[0]
+        for chunk in _chunks(has[0][new]):
+            rows["added"] += _fetch(difference, chunk, (), now)[0]
+        for chunk in _chunks(was[0][(at >= 0) & (np.append(has[1], 0)[at] != was[1])]):
+            (keys, old_cells), (_, cells) = _of_both(partial(_fetch, difference, chunk, names), before, now)
+            rows["changed"] += keys
+            changed = (old_cells != cells).sum(axis=0).tolist()
+            difference.columns.update(
+                {name: count for name, count in zip(names, changed, strict=True) if count}
+            )
+    for keys in rows.values():
         keys.sort()
+    difference.before, difference.now = (
+        int(count) if side else None for count, side in zip(counts, (before, now), strict=True)
+    )
+
+
+def _chunks(hashes: Hashes) -> Iterator[Sequence[str]]:
+    return in_chunks([*map(str, hashes.tolist())], _ROWS)
 
 
 def _of_both(ask: Callable[[Side | None], Any], *sides: Side | None) -> list[Any]:
@@ -377,45 +384,59 @@ def _of_both(ask: Callable[[Side | None], Any], *sides: Side | None) -> list[Any
         return list(threads.map(ask, sides))
 
 
-def _buckets(side: Side | None, difference: TableDifference, bucket: sql.Composed) -> NDArray[np.int64]:
-    """Return of each bucket how many rows are in it, and their digest; nought of a side that is not there."""
-    buckets = np.zeros((2, _BUCKETS), np.int64)
-    if side is not None:
-        # A row's digest is a sum over its columns, so digests are hashed once more: else two rows could exchange values.
-        query = sql.SQL(
-            "SELECT string_agg(int8send(b) || int8send(c) || int8send(d), '') FROM (SELECT {} AS b,"
-            " count(*) AS c, bit_xor(hashint8extended({}, 0)) AS d FROM {} t GROUP BY 1) t"
-        ).format(bucket, difference.hash(difference.types), side.place(difference.table))
-        (found,) = side.connection.execute(query, binary=True).fetchall()[0]
-        numbers = np.frombuffer(found or b"", ">i8").reshape(-1, 3).T
-        buckets[:, numbers[0]] = numbers[1:]
-    return buckets
+def _size(side: Side, table: str) -> int:
+    """Return how many bytes a table has, its partitions among them."""
+    place = sql.Literal(side.place(table).as_string(side.connection))
+    query = sql.SQL("SELECT sum(pg_relation_size(relid))::bigint FROM pg_partition_tree({}::regclass)")
+    ((size,),) = side.connection.execute(query.format(place)).fetchall()
+    return size or 0
 
 
-def _rows(
-    side: Side | None, difference: TableDifference, within: sql.Composed
-) -> tuple[dict[str, int], NDArray[np.int64]]:
-    """Return the rows of a slice: places by key, and at each the digest of every column; without a key how many are alike."""
+def _hashes(difference: TableDifference, number: int, slices: int, side: Side | None) -> Hashes:
+    """Return the hashes of the keys of a slice, and below each that of its row."""
     if side is None:
-        return {}, np.zeros((0, len(difference.types)), np.int64)
-    cells = (
-        [difference.hash([name]) for name in difference.types] if difference.key else [sql.SQL("count(*)")]
-    )
+        return np.zeros((2, 0), np.int64)
     query = sql.SQL(
-        "SELECT array_agg(k), string_agg(d, '') FROM (SELECT {} AS k, {} AS d FROM {} t WHERE {} {}) t"
-    ).format(
-        difference.key_text,
-        sql.SQL(" || ").join(sql.SQL("int8send({})").format(cell) for cell in cells),
-        *(side.place(difference.table), within, sql.SQL("" if difference.key else "GROUP BY 1")),
-    )
-    keys, digests = side.connection.execute(query, binary=True).fetchall()[0]
-    places = {key: place for place, key in enumerate(keys or [])}
-    if len(places) < len(keys or []) or None in places:
+        "SELECT string_agg(int8send(k) || int8send(r), '') FROM (SELECT {} AS k, {} AS r FROM {} t) t"
+    ).format(difference.key_hash, difference.hash(difference.types), side.place(difference.table))
+    if slices > 1:
+        query += sql.SQL(" WHERE (k & 1048575) % {} = {}").format(slices, number)
+    ((pairs,),) = side.connection.execute(query, binary=True).fetchall()
+    hashes = np.frombuffer(pairs or b"", ">i8").reshape(-1, 2).T.astype(np.int64)
+    if difference.key and not pd.Index(hashes[0]).is_unique:
         raise WorkbenchError(
             f"Rows of {difference.table} in {side.connection.info.dbname} cannot be told apart by {', '.join(difference.key)}.",
             "The table's key was changed since the snapshot: compare the other tables with --table.",
         )
-    return places, np.frombuffer(digests or b"", ">i8").reshape(-1, len(cells))
+    return hashes
+
+
+def _count_alike(rows: dict[Kind, list[str]], was: Hashes, has: Hashes) -> None:
+    """List, of rows without a key, how many more or fewer there are of each kind of alike ones."""
+    alike, at = np.unique(np.concatenate([has, was]), return_inverse=True)
+    more = np.bincount(at, np.repeat([1, -1], [len(has), len(was)]), len(alike)).astype(int)
+    for kind, counts in (("added", more), ("removed", -more)):
+        rows[kind] += np.repeat(alike, counts.clip(0)).astype(str).tolist()  # type: ignore[index]
+
+
+def _fetch(
+    difference: TableDifference, hashes: Sequence[str], names: Sequence[str], side: Side | None
+) -> tuple[list[str], Hashes]:
+    """Return the keys of some rows, sorted, and of each the hashes of some columns."""
+    assert side is not None
+    cells = [sql.SQL("int8send({})").format(difference.hash([name])) for name in names]
+    query = sql.SQL(
+        """SELECT array_agg(k ORDER BY k COLLATE "C"), string_agg(d, '' ORDER BY k COLLATE "C")
+           FROM (SELECT {} AS k, {} AS d FROM {} t WHERE {} = ANY ({}::bigint[])) t"""
+    ).format(
+        difference.key_text,
+        sql.SQL(" || ").join(cells) if cells else sql.SQL("''::bytea"),
+        side.place(difference.table),
+        difference.key_hash,
+        sql.Literal(as_array(hashes)),
+    )
+    ((keys, digests),) = side.connection.execute(query, binary=True).fetchall()
+    return keys or [], np.frombuffer(digests or b"", ">i8").reshape(len(keys or ()), len(names))
 
 
 def _tables_in(snapshot: Snapshot, schema: str, settings: Settings) -> set[str]:
@@ -426,14 +447,3 @@ def _tables_in(snapshot: Snapshot, schema: str, settings: Settings) -> set[str]:
         return set(read_archive(snapshot.path, schema, settings.client_tools).tables)
     with snapshot.readable.reading() as connection:
         return side_of(connection, snapshot.readable.address.schema).tables
-
-
-def _recoded(snapshot: Snapshot, before: Side, now: Side) -> bool:
-    """Whether text has to be brought into one encoding; refuse what has none, whose characters nobody knows."""
-    if before.encoding != now.encoding and "SQL_ASCII" in (before.encoding, now.encoding):
-        raise DocumentError(
-            f"{snapshot.name} keeps text as {before.encoding}, the database compared with it as {now.encoding}:"
-            " of text in SQL_ASCII nothing tells which characters its bytes mean, so the two cannot be compared.",
-            "Compare with a copy in the same encoding.",
-        )
-    return before.encoding != now.encoding

@@ -32,7 +32,7 @@ _ROWS = 5_000  # whole rows of two databases at a time
 class Claims:
     """What bad runs did to some rows: made or updated them, to who came after; tied too weakly, to what and how."""
 
-    made: dict[str, str] = field(default_factory=dict)
+    created: dict[str, str] = field(default_factory=dict)
     updated: dict[str, str] = field(default_factory=dict)
     weak: dict[str, tuple[str, Strength]] = field(default_factory=dict)
 
@@ -75,7 +75,7 @@ class Replay:
         self.connection, self.schema = context.connection, context.schema
         self.authors, self.comparison = authors, authors.comparison
         self.bad, self.known, self.snapshot = bad, known, snapshot
-        self.on_conflict, self.least = on_conflict, min_evidence
+        self.on_conflict, self.min_evidence = on_conflict, min_evidence
         self.names, before = [run.run for run in bad], self.comparison.before
         self.draft = Draft(
             context,
@@ -101,19 +101,19 @@ class Replay:
     def plan(self, evidence: Iterable[str]) -> Plan:
         """Write what comes back as a plan; `evidence` is what it rests on, in words. `Refused` where nothing does."""
         with self.draft as draft:
+            names = ", ".join(self.names)
             draft.reasons.append(
-                f"Puts back, after a restore to {self.snapshot}, what was done since and is not the doing of"
-                f" {', '.join(self.names)}."
+                f"Puts back, after a restore to {self.snapshot}, what was done since and is not the doing of {names}."
             )
             draft.evidence += evidence
+            notes = [
+                "For the restored database: before the restore its rows are not as this plan expects them."
+            ]
             unknown = sum(
                 len(rows.keys() - self.authors.of(table, kind).keys())
                 for kind, tables in self.back.items()
                 for table, rows in tables.items()
             )
-            notes = [
-                "For the restored database: before the restore its rows are not as this plan expects them."
-            ]
             if unknown:
                 notes.append(f"Of {unknown:,} rows that are put back nothing tells who wrote them.")
             draft.notes[:0] = notes
@@ -126,12 +126,10 @@ class Replay:
                     for key in chunk:
                         draft.insert(table, values[key])
             for table, rows in self.back["changed"].items():
-                draft.update(
-                    table,
-                    {key: {name: new for name, (_, new) in columns.items()} for key, columns in rows.items()},
-                )
-            whose = {"run_id": self.names[0]} if len(self.names) == 1 else {"runs": self.names}
-            draft.log(REPLAYED, backup_file=self.snapshot, records_affected=draft.total, **whose)
+                put = {key: {name: new for name, (_, new) in row.items()} for key, row in rows.items()}
+                draft.update(table, put)
+            runs = {"run_id": self.names[0]} if len(self.names) == 1 else {"runs": self.names}
+            draft.log(REPLAYED, backup_file=self.snapshot, records_affected=draft.total, **runs)
         return draft.plan
 
     def _refuse_what_is_no_restore(self) -> None:
@@ -139,13 +137,11 @@ class Replay:
             if run.mode == "dry":
                 raise Refused(f"{run.run} was a dry run: it wrote nothing, so nothing is lost by keeping it.")
             others = [other for other in self.known if other is not run]
-            for fates in record_fates(self.connection, self.schema, run, others):
-                if fates.action == "created" and fates.exists and fates.strength >= self.least:
-                    table = self.comparison.tables[self.schema.table_of(fates.entity)]
-                    made = {key for key in fates.record_ids if key is not None}.difference(
-                        table.rows["added"]
-                    )
-                    refuse_a_later_snapshot("The snapshot", run, fates.entity, made)
+            for group in record_fates(self.connection, self.schema, run, others):
+                if group.action == "created" and group.exists and group.strength >= self.min_evidence:
+                    added = self.comparison.tables[self.schema.table_of(group.entity)].rows["added"]
+                    present = {key for key in group.record_ids if key is not None}.difference(added)
+                    refuse_a_later_snapshot("The snapshot", run, group.entity, present)
 
     def _sort(self, difference: TableDifference) -> None:
         """Go through a table that differs."""
@@ -159,9 +155,8 @@ class Replay:
                 self.draft.unresolved(table, "", f"{difference.total:,} rows differ, and {reason}", how)
             return
         if columns := difference.only_now + difference.retyped:
-            self.draft.note(
-                f"{table}: columns that the snapshot has not so ({', '.join(columns)}) are not put back."
-            )
+            names = ", ".join(columns)
+            self.draft.note(f"{table}: columns that the snapshot has not so ({names}) are not put back.")
         self._added(table, rows["added"])
         for chunk in in_chunks(rows["changed"], _ROWS):
             self._changed(difference, chunk)
@@ -171,30 +166,21 @@ class Replay:
 
     def _added(self, table: str, keys: Sequence[str]) -> None:
         claims, left = self._claims(table, "added", keys), self.left[table]
-        why = dict.fromkeys(
-            claims.updated.keys() - claims.made.keys(),
-            "added since, and changed by the run after that: it is put back as it is now; what it was between is not known",
-        )
-        for key, by in claims.made.items():
+        between = "added since, and changed by the run after that: it is put back as it is now; what it was between is not known"
+        why = dict.fromkeys(claims.updated.keys() - claims.created.keys(), between)
+        for key, by in claims.created.items():
             left[key] = "was made by the run"
             if by:
                 why[key] = f"made by the run, but {by} changed it since: that goes with it"
-        for key in claims.weak:
-            left[key] = "may have been made by the run"
+        left |= dict.fromkeys(claims.weak, "may have been made by the run")
         for key, reason in why.items():
             self.draft.conflict(table, key, "", None, None, None, reason)
-        self._leave_weak(table, claims)
         self.back["added"][table].update((key, {}) for key in keys if key not in left)
-
-    def _leave_weak(self, table: str, claims: Claims) -> None:
-        for key, (action, strength) in claims.weak.items():
-            leave_too_weak(self.draft, table, key, action, strength)
 
     def _changed(self, difference: TableDifference, keys: Sequence[str]) -> None:
         """Decide, column by column, what of some rows that are in both is put back."""
         table, entity = difference.table, self.authors.entities.get(difference.table)
         claims = self._claims(table, "changed", keys)
-        self._leave_weak(table, claims)
         names = [name for name in difference.types if name not in difference.retyped]
         was, now = (
             rows_of(side, difference, keys, names) if side else {}
@@ -203,13 +189,12 @@ class Replay:
         of_bad = self._testimonies(entity, self.bad, claims.updated)
         of_good = self._testimonies(entity, self._good_writers(entity, claims.updated), claims.updated)
         for key in keys:
+            before, after = was[key], now[key]
             if key in claims.updated:
                 by = claims.updated[key]
-                columns = self._judge(table, key, was[key], now[key], by, of_bad[key], of_good[key])
+                columns = self._judge(table, key, before, after, by, of_bad[key], of_good[key])
             else:
-                columns = {
-                    name: (old, now[key][name]) for name, old in was[key].items() if old != now[key][name]
-                }
+                columns = {name: (old, after[name]) for name, old in before.items() if old != after[name]}
             if columns and key not in claims.weak:
                 self.back["changed"][table][key] = columns
 
@@ -220,18 +205,18 @@ class Replay:
         before: Values,
         now: Values,
         by: str,
-        known: Sequence[Testimony],
-        others: Sequence[Testimony],
+        of_bad: Sequence[Testimony],
+        of_good: Sequence[Testimony],
     ) -> Columns:
-        """Decide for a row that a bad run updated, `others` being what the good ones say of it."""
+        """Decide for a row that a bad run updated, by what the runs say of it."""
         resolved = self.schema.resolved.get(self.authors.concepts.get(table, ""))
         bookkeeping = resolved.spelling.get("updated_at") if resolved else None
         columns: Columns = {}
-        for verdict in judge(before, now, known, by, bookkeeping):
+        for verdict in judge(before, now, of_bad, by, bookkeeping):
             name, put = verdict.column, now[verdict.column]
             if verdict.outcome is Outcome.RESTORE:
                 # Another run may have written it before this one; that stays done.
-                earlier = [testimony.written[name] for testimony in others if name in testimony.written]
+                earlier = [row.written[name] for row in of_good if name in row.written]
                 put = earlier[-1] if earlier and earlier[-1] is not UNKNOWN else before[name]
             elif verdict.outcome is Outcome.CONFLICT:
                 left, why = verdict.conflict(by)
@@ -249,45 +234,50 @@ class Replay:
         """Tell what the bad runs did to some rows of a table that were added, or changed."""
         concept = self.authors.concepts.get(table, "")
         if table in self.authors.entities:
-            return self._claims_on_records(self.authors.entities[table], keys)
+            return self._claims_on_records(table, keys)
         if concept == "audit" and kind == "added":
             who = {key: author.who for key, author in self.authors.of(table, "added").items()}
-            own = {key: "is the workbench's own" for key in keys if who.get(key) == WORKBENCH}
-            self.left[table] |= own
+            own = [key for key in keys if who.get(key) == WORKBENCH]
+            self.left[table] |= dict.fromkeys(own, "is the workbench's own")
             if own:
                 self.draft.note(
                     "The workbench's own audit entries are not put back: they tell of what is restored away."
                 )
             return Claims({key: "" for key in keys if who.get(key) in self.names})
-        wanted = set(keys)
-        written = {key: by for key, by in self._written.get(concept, {}).items() if key in wanted}
-        return Claims(written, written)
+        written = self._written.get(concept, {})
+        claimed = {key: written[key] for key in keys if key in written}
+        return Claims(claimed, claimed)
 
     @cached_property
     def _written(self) -> dict[str, dict[str, str]]:
         """The mappings and sync states that a bad run wrote, to who wrote to them since."""
-        written: dict[str, dict[str, str]] = {"mappings": {}, "sync_state": {}}
+        mappings, states = dict[str, str](), dict[str, str]()
         for run in self.bad:
             pointers = written_mappings(self.connection, self.schema, run)
-            written["mappings"] |= {key: pointer.by for key, pointer in pointers.items()}
-            states = sync_states(self.connection, self.schema, run)
-            written["sync_state"] |= {row.key: row.by for row in states if row.written}
-        return written
+            mappings |= {key: pointer.by for key, pointer in pointers.items()}
+            rows = sync_states(self.connection, self.schema, run)
+            states |= {row.key: row.by for row in rows if row.written}
+        return {"mappings": mappings, "sync_state": states}
 
-    def _claims_on_records(self, entity: str, keys: Sequence[str]) -> Claims:
-        claims = Claims()
-        for key, wrote in writers(self.connection, self.schema, self.bad, self.known, entity, keys).items():
-            for write in wrote:
+    def _claims_on_records(self, table: str, keys: Sequence[str]) -> Claims:
+        claims, entity = Claims(), self.authors.entities[table]
+        for key, writes in writers(self.connection, self.schema, self.bad, self.known, entity, keys).items():
+            for write in writes:
                 by = "" if write.touched_since in self.names else write.touched_since
                 # Of a record that the guide's importer mapped, a later change hides that it was changed too.
                 hidden = write.action == "mapped" and write.run.importer == "guide" and by
-                if write.action in ("created", "updated") or hidden:
-                    if write.strength < self.least:
-                        claims.weak[key] = write.action, write.strength
-                    else:
-                        (claims.made if write.action == "created" else claims.updated)[key] = by
-        for key in claims.made.keys() | claims.updated.keys():
+                if write.action not in ("created", "updated") and not hidden:
+                    continue
+                if write.strength < self.min_evidence:
+                    claims.weak[key] = write.action, write.strength
+                elif write.action == "created":
+                    claims.created[key] = by
+                else:
+                    claims.updated[key] = by
+        for key in claims.created.keys() | claims.updated.keys():
             claims.weak.pop(key, None)
+        for key, (action, strength) in claims.weak.items():
+            leave_too_weak(self.draft, table, key, action, strength)
         return claims
 
     def _good_writers(self, entity: str | None, keys: Collection[str]) -> list[Run]:
@@ -295,25 +285,22 @@ class Replay:
         if entity is None:
             return []
         good = [run for run in self.authors.since if run.run not in self.names and not run.rolled_back]
-        named = {
+        names = {
             write.run.run
-            for of_row in writers(self.connection, self.schema, good, (), entity, keys).values()
-            for write in of_row
+            for writes in writers(self.connection, self.schema, good, (), entity, keys).values()
+            for write in writes
             if write.action == "updated" and write.strength >= Strength.likely
         }
-        return [run for run in good if run.run in named]
+        return [run for run in good if run.run in names]
 
     def _testimonies(
         self, entity: str | None, runs: Sequence[Run], keys: Collection[str]
     ) -> dict[str, list[Testimony]]:
         """Ask for each run what is known of the values it wrote, in order of the runs."""
-        known: dict[str, list[Testimony]] = {key: [] for key in keys}
-        for run in runs if keys and entity else ():
-            for key, testimony in testimonies(
-                self.connection, self.schema, run, str(entity), list(keys)
-            ).items():
-                known[key].append(testimony)
-        return known
+        if not keys or entity is None:
+            runs = ()
+        by_run = [testimonies(self.connection, self.schema, run, str(entity), [*keys]) for run in runs]
+        return {key: [known[key] for known in by_run] for key in keys}
 
 
 def _as_restored(before: Catalogue, live: Catalogue) -> Catalogue:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -13,11 +13,19 @@ from typing import Any, Literal
 import pandas as pd
 
 from workbench.answer import Answer, Part, Step, Table
-from workbench.checks.finding import Finding, Status
+from workbench.checks.finding import Finding
 from workbench.covering import answering
 from workbench.errors import DocumentError, UsageError, WrongEnvironment, unknown
 from workbench.history.authors import NOBODY_KNOWN, UNKNOWN, Authors, story_of
-from workbench.history.differences import KINDS, Kind, Progress, compared, opened_side, side_of
+from workbench.history.differences import (
+    KINDS,
+    Kind,
+    Progress,
+    TableDifference,
+    compared,
+    opened_side,
+    side_of,
+)
 from workbench.history.plan import Replay
 from workbench.mappings.queries import NEEDS, mapping_rows
 from workbench.murmurant.importers import Strength
@@ -51,13 +59,6 @@ _UNEXPLAINED = partial(
     remedy="Ask who works on the database itself; give the importers' report files (`--import-report`), which may tell.",
     severity="warn",
 )
-
-
-TABLES = ["table", "before", "now", *KINDS, "columns", "remark"]
-
-AUTHORS = ["table", "change", "who", "evidence", "rows"]
-
-ROWS = ["table", "change", "key", "who", "evidence", "was", "now"]
 
 
 class History:
@@ -98,10 +99,9 @@ class History:
         if not there and story.empty:
             raise UsageError(f"Nothing here tells of a {entity} {key}.", "Give its whole id in Murmurant.")
         mapped = f", mapped from Wild Apricot's {', '.join(wa_ids)}" if wa_ids else ""
-        table = Table(story, "What happened to it", "nothing that anybody noted", first=("at", "what", "who"))
         return Answer(
             f"{entity} {key} {'is there' if there else 'is gone'}{mapped}.",
-            {"story": table},
+            {"story": Table(story, "What happened to it", first=("at", "what", "who"))},
             facts={"entity": entity, "key": key, "exists": there, "wa_ids": wa_ids, "story": story},
         )
 
@@ -115,7 +115,7 @@ class History:
         tables: Sequence[str] = (),
         limit: int = SHOWN,
         in_full: bool = False,
-        progress: Progress | None = None,
+        progress: Progress = lambda *_: None,
     ) -> Answer:
         """Compare a snapshot with the database as it is, or with a later snapshot (`other`).
 
@@ -127,22 +127,38 @@ class History:
             How many rows of each table and change are listed; the counts are of all.
         in_full : bool
             Whether every row is compared, whatever the snapshot's own digests say.
+
+        Returns
+        -------
+        Answer
+            Its facts: ``snapshot``, ``other`` (None for the database itself);
+            ``tables``, a frame with a row for each that differs: ``table``, ``before``, ``now`` (rows), ``added``,
+            ``removed``, ``changed``, ``columns`` (in how many rows each changed, most first), ``remark``;
+            ``authors``: ``table``, ``change``, ``who``, ``evidence``, ``rows``, of each table and change the most rows first;
+            ``rows``, up to `limit` of each table and change: ``table``, ``change``, ``key``, ``who``, ``evidence``, and what
+            the row ``was`` and is ``now``: columns by name, of a changed row those that changed, None where there is no row;
+            ``same``: the tables in which nothing differs.
         """
         if (first := self._snapshot(snapshot, before)) is None:
             return self._without_snapshot(_UNEXPLAINED)
         with self._compared(first, other, tables, in_full, progress) as authors:
-            facts = differences_of(authors, first.name, str(other or ""), tables, limit)
+            compared = authors.comparison.tables.items()
+            asked = [difference for table, difference in compared if not tables or table in tables]
+            differing = [difference for difference in asked if difference.differs]
+            cells = {(row.table, kind): row.rows[kind] for row in differing for kind in KINDS}
+            facts: dict[str, Any] = {"snapshot": first.name, "other": str(other) if other else None}
+            facts |= {"tables": _counted(differing), **_authored(authors, cells, limit)}
+        same = facts["same"] = [difference.table for difference in asked if not difference.differs]
         since = f"between {first.name} and {other}" if other else f"since {first.name}"
-        same, whose = len(facts["same"]), facts["authors"]
-        nobody = whose[whose["who"] == UNKNOWN].rename(columns={"table": "key"}).reset_index(drop=True)
-        status: Status = "warn" if len(nobody) else "pass"
-        finding = _UNEXPLAINED(status, int(nobody["rows"].sum()), nobody[["key", "change", "rows"]])
-        if facts["tables"].empty:
-            said = f"Nothing changed {since}: {same} tables are as they were."
-            return Answer(said, findings=[finding], facts=facts, sample=0)
-        parts = _parts(facts, f"What changed {since} ({same} other tables are as they were)")
+        nobody = facts["authors"][facts["authors"]["who"] == UNKNOWN].rename(columns={"table": "key"})
+        nobody = nobody[["key", "change", "rows"]].reset_index(drop=True)
+        finding = _UNEXPLAINED("warn" if len(nobody) else "pass", int(nobody["rows"].sum()), nobody)
+        if not differing:
+            headline = f"Nothing changed {since}: {len(same)} tables are as they were."
+            return Answer(headline, findings=[finding], facts=facts, sample=0)
+        parts = _parts(facts, f"What changed {since} ({len(same)} other tables are as they were)")
         parts["changes"] = partial(differences_chart, facts["tables"])
-        parts["whose"] = partial(authors_chart, whose)
+        parts["whose"] = partial(authors_chart, facts["authors"])
         given = f"--before {before}" if before else shlex.quote(str(snapshot or first.name))
         step = Step("What a restore would lose", f"snapshot losses {given} --run RUN_ID")
         return Answer("", parts, [finding], () if other else [step], facts, sample=0, code=1)
@@ -156,9 +172,19 @@ class History:
         before: str | None = None,
         limit: int = SHOWN,
         min_evidence: str = "likely",
-        progress: Progress | None = None,
+        progress: Progress = lambda *_: None,
     ) -> Answer:
-        """Tell what a restore to a snapshot would lose: all that was done since but the doing of the bad runs."""
+        """Tell what a restore to a snapshot would lose: all that was done since but the doing of the bad runs.
+
+        Returns
+        -------
+        Answer
+            Its facts: ``snapshot``; ``runs``, whose doing is not counted: it is what the restore is for;
+            ``total``: how many rows would be lost, whether or not a replay puts them back; ``differing``: how many differ;
+            ``tables``: ``table``, rows ``added``, ``changed`` and ``removed`` since, and of these the ``conflicts`` (rows
+            and values that a replay cannot put back, or that a run wrote too) and what is ``unresolved``;
+            ``authors`` and ``rows`` as of `differences`; ``conflicts`` and ``unresolved`` as a replay would list them.
+        """
         if (first := self._snapshot(snapshot, before)) is None:
             return self._without_snapshot(_LOSES)
         try:
@@ -170,30 +196,33 @@ class History:
             ) from None
         with self._replay(first, runs, min_evidence=min_evidence, progress=progress) as replay:
             facts = losses_of(replay, limit)
-        but = f" but the doing of {', '.join(facts['runs'])}" if runs else ""
-        lost = facts["total"]
+        names, lost = facts["runs"], facts["total"]
+        but = f" but the doing of {', '.join(names)}" if runs else ""
         finding = _LOSES("warn" if lost else "pass", lost, facts["tables"].rename(columns={"table": "key"}))
         if not lost:
-            said = f"A restore to {first.name} would lose nothing{but}."
-            return Answer(said, findings=[finding], facts=facts, sample=0)
-        named = " ".join(f"--run {run}" for run in facts["runs"] or ["BAD_RUN"])
+            headline = f"A restore to {first.name} would lose nothing{but}."
+            return Answer(headline, findings=[finding], facts=facts, sample=0)
         given = f"--before {before}" if before else f"--snapshot {shlex.quote(str(snapshot or first.name))}"
-        steps = [
-            Step("Perhaps no restore is needed; the ways out side by side", "triage"),
-            Step("Before the restore, plan what is put back after it", f"plan replay {given} {named}"),
-        ]
+        replay_runs = " ".join(f"--run {run}" for run in names)
+        steps = [Step("Perhaps no restore is needed; the ways out side by side", "triage")]
+        if runs:
+            steps.append(
+                Step(
+                    "Before the restore, plan what is put back after it", f"plan replay {given} {replay_runs}"
+                )
+            )
         parts = _parts(facts, f"A restore to {first.name} would lose {lost:,} rows{but}")
         parts["conflicts"] = Table(facts["conflicts"], "Conflicts: could not be put back", "", limit=_MANY)
         parts["unresolved"] = Table(facts["unresolved"], "Unresolved", "", limit=_MANY)
-        return Answer("", parts, [finding], steps if runs else steps[:1], facts, sample=0, code=1)
+        return Answer("", parts, [finding], steps, facts, sample=0, code=1)
 
     def _without_snapshot(self, finding: Callable[..., Finding]) -> Answer:
         reason = f"There is no snapshot of {self.wb.environment.name} to compare with."
         missing = finding("not run", reason=reason)
-        told = Table(pd.DataFrame([{"check": missing.check, "status": missing.status, "reason": reason}]))
+        table = pd.DataFrame([{"check": missing.check, "status": missing.status, "reason": reason}])
         return Answer(
             f"{reason} Any archive of pg_dump can be named instead.",
-            {"findings": told},
+            {"findings": Table(table)},
             [missing],
             next_steps=[Step("Take a snapshot", "snapshot create --reason TEXT")],
             facts={"snapshot": None},
@@ -207,7 +236,7 @@ class History:
         before: str | None = None,
         on_conflict: Literal["keep", "restore"] = "keep",
         min_evidence: str = "likely",
-        progress: Progress | None = None,
+        progress: Progress = lambda *_: None,
     ) -> Plan:
         """Plan what is put back after a restore to a snapshot; writes a plan file and nothing else.
 
@@ -238,11 +267,11 @@ class History:
         runs: Sequence[str],
         on_conflict: str = "keep",
         min_evidence: str = "likely",
-        progress: Progress | None = None,
+        progress: Progress = lambda *_: None,
     ) -> Iterator[Replay]:
         way, least = way_with_conflicts(on_conflict), Strength.named(min_evidence)
         known = self.wb.find_runs()
-        bad = list({run.run: run for run in (pick_run(known, each)[0] for each in runs)}.values())
+        bad = [*{run.run: run for run in (pick_run(known, name)[0] for name in runs)}.values()]
         with (
             self._compared(snapshot, None, (), False, progress) as authors,
             self.wb.planning() as context,
@@ -256,7 +285,7 @@ class History:
         other: str | Path | None,
         tables: Sequence[str],
         in_full: bool,
-        progress: Progress | None,
+        progress: Progress,
     ) -> Iterator[Authors]:
         """Compare, and hold both sides open; the audit log is always among the tables: it tells who did it."""
         schema, runs, settings = self.wb.schema, self.wb.find_runs(), self.wb.settings
@@ -270,8 +299,11 @@ class History:
                 later = self._snapshot(other)
                 assert later is not None
                 now = stack.enter_context(opened_side(later, now, settings))
-            how: dict[str, Any] = {"only": only, "in_full": in_full, "progress": progress}
-            comparison = stack.enter_context(compared(snapshot, now, schema.catalogue, settings, **how))
+            comparison = stack.enter_context(
+                compared(
+                    snapshot, now, schema.catalogue, settings, only=only, in_full=in_full, progress=progress
+                )
+            )
             yield Authors(live, schema, runs, comparison, snapshot.taken_at)
 
     def _snapshot(self, name: str | Path | None, before: str | None = None) -> Snapshot | None:
@@ -295,80 +327,35 @@ class History:
 
 def _parts(facts: dict[str, Any], caption: str) -> dict[str, Part]:
     """Return the frames that differences and losses have in common."""
-    shown = facts["rows"].copy()
-    for name in ("was", "now"):  # of whole rows neither what is empty nor the key says anything
-        shown[name] = [
-            row
-            and {
-                column: value
-                for column, value in row.items()
-                if change == "changed" or value not in (None, key)
-            }
-            for change, key, row in zip(shown["change"], shown["key"], shown[name], strict=True)
-        ]
     return {
         "tables": Table(facts["tables"], caption),
         "authors": Table(facts["authors"], "Who did it, by the evidence"),
-        "rows": Table(shown, "Rows, some of each table", "", limit=_MANY),
+        "rows": Table(facts["rows"], "Rows, some of each table", "", limit=_MANY),
     }
 
 
-def differences_of(
-    authors: Authors, snapshot: str, other: str, tables: Collection[str], limit: int
-) -> dict[str, Any]:
-    """Lay out what differs between a snapshot and what came after it, of some tables or all.
-
-    Returns
-    -------
-    dict
-        ``snapshot``, ``other`` (None for the database itself);
-        ``tables``, a frame with a row for each that differs: ``table``, ``before``, ``now`` (rows), ``added``,
-        ``removed``, ``changed``, ``columns`` (in how many rows each changed, most first), ``remark``;
-        ``authors``: ``table``, ``change``, ``who``, ``evidence``, ``rows``, of each table and change the most rows first;
-        ``rows``, up to `limit` of each table and change: ``table``, ``change``, ``key``, ``who``, ``evidence``, and what the
-        row ``was`` and is ``now``: columns by name, of a changed row those that changed, None where there is no row;
-        ``same``: the tables in which nothing differs.
-    """
-    comparison = authors.comparison
-    asked = [found for table, found in comparison.tables.items() if not tables or table in tables]
-    differing = [found for found in asked if found.differs]
-    summary = [
+def _counted(differences: Sequence[TableDifference]) -> pd.DataFrame:
+    rows = [
         (
-            *(found.table, found.before, found.now, *(len(found.rows[kind]) for kind in KINDS)),
-            ", ".join(f"{name} {count:,}" for name, count in found.columns.most_common()),
-            found.remarks,
+            *(row.table, row.before, row.now, *(len(row.rows[kind]) for kind in KINDS)),
+            ", ".join(f"{name} {count:,}" for name, count in row.columns.most_common()),
+            row.remarks,
         )
-        for found in differing
+        for row in differences
     ]
-    cells = {(found.table, kind): found.rows[kind] for found in differing for kind in KINDS}
-    return {
-        "snapshot": snapshot,
-        "other": other or None,
-        "tables": pd.DataFrame(summary, columns=TABLES).astype({"before": "Int64", "now": "Int64"}),
-        **_whose(authors, cells, limit),
-        "same": [found.table for found in asked if not found.differs],
-    }
+    frame = pd.DataFrame(rows, columns=["table", "before", "now", *KINDS, "columns", "remark"])
+    return frame.astype({"before": "Int64", "now": "Int64"})
 
 
 def losses_of(replay: Replay, limit: int) -> dict[str, Any]:
-    """Draw up what a restore would lose.
-
-    Returns
-    -------
-    dict
-        ``snapshot``; ``runs``, whose doing is not counted: it is what the restore is for;
-        ``total``: how many rows would be lost, whether or not a replay puts them back; ``differing``: how many differ at all;
-        ``tables``: ``table``, rows ``added``, ``changed`` and ``removed`` since, and of these the ``conflicts`` (rows and
-        values that a replay cannot put back, or that a run wrote too) and what is ``unresolved``;
-        ``authors`` and ``rows`` as of `differences_of`; ``conflicts`` and ``unresolved`` as a replay would list them.
-    """
-    back, conflicts, unresolved = (
-        replay.back,
-        sorted(replay.draft.listed["conflict"], key=str),
-        sorted(replay.draft.listed["unresolved"], key=str),
-    )
+    """Draw up what a restore would lose: see `History.losses`."""
+    listed = replay.draft.listed
+    conflicts, unresolved = (sorted(listed[name], key=str) for name in ("conflict", "unresolved"))
     lost = {
-        (table, kind): set(rows) for kind, tables in back.items() for table, rows in tables.items() if rows
+        (table, kind): set(rows)
+        for kind, tables in replay.back.items()
+        for table, rows in tables.items()
+        if rows
     }
     kinds = {
         (table, key): kind
@@ -376,28 +363,29 @@ def losses_of(replay: Replay, limit: int) -> dict[str, Any]:
         for kind in KINDS
         for key in replay.comparison.tables[table].rows[kind]
     }
-    for table, key, *_ in conflicts:
-        lost.setdefault((str(table), kinds.get((str(table), str(key)), "changed")), set()).add(str(key))
+    for row in conflicts:
+        table, key = str(row[0]), str(row[1])
+        lost.setdefault((table, kinds.get((table, key), "changed")), set()).add(key)
     cells = {cell: sorted(lost[cell]) for cell in sorted(lost)}
     in_conflict, left_open = (Counter(str(row[0]) for row in rows) for rows in (conflicts, unresolved))
     summary = [
-        (table, *(len(cells.get((table, kind), ())) for kind in back), in_conflict[table], left_open[table])
+        (table, *(len(cells.get((table, kind), ())) for kind in KINDS), in_conflict[table], left_open[table])
         for table in sorted({table for table, _ in cells} | set(left_open))
     ]
-    named = ["table", "key", "column", "before", "run", "now", "reason"]
+    columns = ["table", "key", "column", "before", "run", "now", "reason"]
     return {
         "snapshot": replay.snapshot,
         "runs": replay.names,
         "total": sum(map(len, cells.values())) + len(unresolved),
         "differing": sum(difference.total for difference in replay.comparison.different),
-        "tables": pd.DataFrame(summary, columns=["table", *back, "conflicts", "unresolved"]),
-        **_whose(replay.authors, cells, limit),
-        "conflicts": pd.DataFrame(conflicts, columns=named),
+        "tables": pd.DataFrame(summary, columns=["table", *KINDS, "conflicts", "unresolved"]),
+        **_authored(replay.authors, cells, limit),
+        "conflicts": pd.DataFrame(conflicts, columns=columns),
         "unresolved": pd.DataFrame(unresolved, columns=["table", "key", "reason", "resolved_by"]),
     }
 
 
-def _whose(
+def _authored(
     authors: Authors, cells: Mapping[tuple[str, Kind], Sequence[str]], limit: int
 ) -> dict[str, pd.DataFrame]:
     """Count rows by who did it, and list some of them; they are given by table and kind, sorted."""
@@ -407,7 +395,14 @@ def _whose(
         tally = Counter(known.get(key, NOBODY_KNOWN) for key in keys)
         for author, rows in sorted(tally.items(), key=lambda pair: (-pair[1], pair[0])):
             counts.append((table, kind, *author, rows))
-        first = keys[:limit]
-        for key, values in zip(first, authors.comparison.values(table, kind, first), strict=True):
-            sample.append((table, kind, key, *known.get(key, NOBODY_KNOWN), *values))
-    return {"authors": pd.DataFrame(counts, columns=AUTHORS), "rows": pd.DataFrame(sample, columns=ROWS)}
+        values = authors.comparison.values(table, kind, keys[:limit])
+        for key, sides in zip(keys[:limit], values, strict=True):
+            if kind != "changed":  # of whole rows what is empty says nothing
+                sides = [
+                    row and {name: cell for name, cell in row.items() if cell is not None} for row in sides
+                ]  # type: ignore[assignment]
+            sample.append((table, kind, key, *known.get(key, NOBODY_KNOWN), *sides))
+    return {
+        "authors": pd.DataFrame(counts, columns=["table", "change", "who", "evidence", "rows"]),
+        "rows": pd.DataFrame(sample, columns=["table", "change", "key", "who", "evidence", "was", "now"]),
+    }

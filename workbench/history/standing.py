@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 
 from psycopg import sql
 
@@ -18,8 +17,9 @@ _CHUNK = 100_000  # keys
 Columns = dict[str, tuple[str | None, str | None]]
 """Column to what the snapshot has, and what is put back."""
 
+Cells = tuple[str | None, ...]
 
-@dataclass(frozen=True)
+
 class Standing:
     """What is put back; and takes out of it what rests on a row that does not come back, and what has no place.
 
@@ -35,13 +35,14 @@ class Standing:
         Rows that are there now and do not come back, and why: what refers to one cannot come back either.
     """
 
-    comparison: Comparison
-    graph: References
-    draft: Draft
-    back: dict[Kind, dict[str, dict[str, Columns]]] = field(
-        default_factory=lambda: {kind: defaultdict(dict) for kind in KINDS}
-    )
-    left: dict[str, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
+    def __init__(self, comparison: Comparison, graph: References, draft: Draft) -> None:
+        self.comparison, self.graph, self.draft = comparison, graph, draft
+        self.back = {kind: defaultdict[str, dict[str, Columns]](dict) for kind in KINDS}
+        self.left = defaultdict[str, dict[str, str]](dict)
+
+    def rows(self, kind: Kind, table: str) -> dict[str, Columns]:
+        """Return the rows of a table that are put back in one way."""
+        return self.back[kind].get(table, {})
 
     def leave_out_the_rest(self, before: Side) -> None:
         """Take out whatever cannot stand, until all that is left can; `before` is the snapshot."""
@@ -51,9 +52,9 @@ class Standing:
             for reference in self.graph.lasting:
                 out += self._leave_out_resting(reference) + self._keep_needed(before, reference)
             for table in sorted(self.back["added"].keys() | self.back["changed"].keys()):
-                described, there = self.graph.schema.catalogue.tables[table], before.catalogue.tables[table]
+                described, was = self.graph.schema.catalogue.tables[table], before.catalogue.tables[table]
                 for unique in described.unique:
-                    if unique != described.primary_key and set(unique) <= there.columns.keys():
+                    if unique != described.primary_key and was.columns.keys() >= set(unique):
                         out += self._leave_out_twins(before, table, unique)
 
     def _take_out(self, table: str, key: str, columns: Sequence[str], reason: str, now: str | None) -> int:
@@ -78,16 +79,11 @@ class Standing:
             reference.column,
             reference.kind_column,
         )
-        gone = self.left.get(parent)
-        if not gone:
+        if not (gone := self.left.get(parent)):
             return 0
-        names = [column, kind] if kind else [column]
-        resting = [
-            (key, values[column])
-            for key, values in self._values(child, sorted(self.back["added"].get(child, ())), names)
-            if not (kind and values[kind] not in reference.kinds)
-        ]
-        changed = sorted(self.back["changed"].get(child, {}).items())
+        added = self._values(child, sorted(self.rows("added", child)), [column, kind] if kind else [column])
+        resting = [(key, row[column]) for key, row in added if not kind or row[kind] in reference.kinds]
+        changed = sorted(self.rows("changed", child).items())
         resting += [(key, columns[column][1]) for key, columns in changed if column in columns]
         return sum(
             self._take_out(
@@ -100,15 +96,15 @@ class Standing:
     def _keep_needed(self, before: Side, reference: Reference) -> int:
         """Keep rows that somebody deleted, where a row of the snapshot goes on referring to them."""
         child, column, kind = reference.child, reference.column, reference.kind_column
-        going, out = self.back["removed"].get(reference.parent), 0
-        if not going or child not in before.tables or len(self._key(child)) != 1:
+        going, out = self.rows("removed", reference.parent), 0
+        if not going or child not in before.tables or len(self.comparison.tables[child].key) != 1:
             return 0
+        names = (column, kind) if kind else (column,)
         for chunk in in_chunks(sorted(going), _CHUNK):
-            names = (column, kind) if kind else (column,)
             for key, (to, *of) in self._holding(before, child, (column,), [(key,) for key in chunk], names):
-                put = self.back["changed"].get(child, {}).get(key, {}).get(column)
-                stays = key not in self.back["removed"].get(child, ()) and not (put and put[1] != to)
-                if stays and to in going and not (of and of[0] not in reference.kinds):
+                put = self.rows("changed", child).get(key, {}).get(column)
+                stays = key not in self.rows("removed", child) and (put is None or put[1] == to)
+                if stays and to in going and (not of or of[0] in reference.kinds):
                     del going[to]
                     why = f"was deleted since, but {child} {key} refers to it again ({column})"
                     self.draft.conflict(reference.parent, to, "", None, None, None, why)
@@ -117,29 +113,25 @@ class Standing:
 
     def _leave_out_twins(self, before: Side, table: str, unique: tuple[str, ...]) -> int:
         """Leave out rows whose place a row of the snapshot has, by a unique key of the table."""
-        out, updates, wanted = 0, self.back["changed"].get(table, {}), set(unique)
-        setting = {key for key, columns in updates.items() if wanted & columns.keys()}
-        for chunk in in_chunks(sorted(self.back["added"].get(table, {}).keys() | setting), _CHUNK):
-            places = {}
-            for key, values in self._values(table, chunk, unique):
+        out, updates, gone = 0, self.rows("changed", table), self.rows("removed", table)
+        moving = {key for key, columns in updates.items() if columns.keys() & unique}
+        for chunk in in_chunks(sorted(self.rows("added", table).keys() | moving), _CHUNK):
+            places: dict[str, Cells] = {}
+            for key, row in self._values(table, chunk, unique):
                 # What stays of a changed row as the snapshot has it counts as well.
                 put = {name: new for name, (_, new) in updates.get(key, {}).items()}
-                places[key] = tuple(put.get(name, values[name]) for name in unique)
-            holders = defaultdict(list)
-            taken = sorted({*places.values()}, key=str)
-            for key, place in self._holding(before, table, unique, taken, unique):
-                if not wanted & updates.get(key, {}).keys() and key not in self.back["removed"].get(
-                    table, ()
-                ):
+                places[key] = tuple(put.get(name, row[name]) for name in unique)
+            holders: dict[Cells, list[str]] = defaultdict(list)
+            for key, place in self._holding(
+                before, table, unique, sorted({*places.values()}, key=str), unique
+            ):
+                if key not in moving and key not in gone:
                     holders[place].append(key)
             for key, place in places.items():
-                for holder in [holder for holder in holders[place] if holder != key][:1]:
-                    reason = f"the snapshot's {table} {holder} has the same {', '.join(unique)}"
+                if others := [holder for holder in holders.get(place, ()) if holder != key]:
+                    reason = f"the snapshot's {table} {others[0]} has the same {', '.join(unique)}"
                     out += self._take_out(table, key, unique, reason, None)
         return out
-
-    def _key(self, table: str) -> tuple[str, ...]:
-        return self.comparison.tables[table].key
 
     def _values(self, table: str, keys: Sequence[str], names: Sequence[str]) -> Iterator[tuple[str, Values]]:
         """Yield columns of some rows as they are now, in the order of their keys."""
@@ -148,24 +140,19 @@ class Standing:
             yield from ((key, values[key]) for key in chunk if key in values)
 
     def _holding(
-        self,
-        before: Side,
-        table: str,
-        unique: Sequence[str],
-        places: Sequence[tuple[str | None, ...]],
-        names: Sequence[str],
-    ) -> list[tuple[str, tuple[str | None, ...]]]:
+        self, before: Side, table: str, unique: Sequence[str], places: Sequence[Cells], names: Sequence[str]
+    ) -> list[tuple[str, Cells]]:
         """Return which rows of the snapshot hold some values in some columns, and more columns of theirs."""
         complete = [place for place in places if None not in place]
         if not complete:
             return []
-        cells, held = (
-            sql.SQL(", ").join(sql.SQL("t.{}::text").format(sql.Identifier(name)) for name in each)
-            for each in (names, unique)
+        shown, held = (
+            sql.SQL(", ").join(sql.SQL("t.{}::text").format(sql.Identifier(name)) for name in columns)
+            for columns in (names, unique)
         )
-        arrays = (sql.Literal(as_array(values)) for values in zip(*complete, strict=True))
+        arrays = [sql.SQL("{}::text[]").format(as_array(column)) for column in zip(*complete, strict=True)]
         query = sql.SQL("SELECT {}, {} FROM {} t WHERE ({}) IN (SELECT * FROM unnest({})) ORDER BY 1").format(
-            *(self.comparison.tables[table].key_text, cells, before.place(table), held),
-            sql.SQL(", ").join(sql.SQL("{}::text[]").format(array) for array in arrays),
+            *(self.comparison.tables[table].key_text, shown, before.place(table), held),
+            sql.SQL(", ").join(arrays),
         )
         return [(key, tuple(values)) for key, *values in before.connection.execute(query)]

@@ -33,6 +33,17 @@ TABLES = {
 }
 """What may be the matter with a record, and the columns that tell it."""
 
+_LIMITS = {
+    "missing": ("missing_at_most", "export", "are missing here"),
+    "differs": ("differs_at_most", "export", "differ"),
+    "extra": (
+        "extra_at_most",
+        "here",
+        "are here and not in the export: it lists a part of the club, or they are here twice",
+    ),
+}
+"""How much of what is accepted, of how many, in words."""
+
 _SIDE = ["record_id", "name", "title", "reason", "aside", "plan"]
 
 
@@ -91,28 +102,31 @@ class Comparison:
         self.accepted, self._on = accepted, on
         self._again = f"workbench {'plan sync-state' if schema.has('sync_state') else 'triage'}{on}"
         options, statuses = (
-            configuration.get(name) for name in ("import_options", "registration_status_mapping")
+            value if isinstance(value := configuration.get(name), Mapping) else {}
+            for name in ("import_options", "registration_status_mapping")
         )
-        form = str(options.get("date_format", "")).upper() if isinstance(options, Mapping) else ""
+        form = str(options.get("date_format", "")).upper()
         self._order: fields.Order = "day" if form.startswith("D") else "month" if form.startswith("M") else ""
-        self._statuses = statuses if isinstance(statuses, Mapping) else {}
+        self._statuses = statuses
         self.not_compared: list[str] = []
         self.shifts: list[fields.Shift] = []
-        self._rows: list[pd.DataFrame] = []
+        self._rows: dict[str, list[pd.DataFrame]] = {name: [] for name in TABLES}
         self._sides: dict[str, pd.DataFrame] = {}  # by WA id: the right record, or why there is none
         counts = []
         for entity in ENTITIES:
             parts = [export.rows for export in exports if export.entity == entity]
             here = queries.records(connection, schema, entity) if parts else None
             counts.append({"entity": entity, **self._compare(entity, parts, here)})
-        self.tables = {name: self._table(name) for name in TABLES}
         self.counts = pd.DataFrame(counts, columns=["entity", "export", "here", "found"])
-        for name, table in self.tables.items():
-            each = table.drop_duplicates(["entity", "wa_id"] if name == "differs" else None)["entity"]
-            number = self.counts["entity"].map(each.value_counts()).fillna(0)
+        self.tables = {}
+        for name, rows in self._rows.items():
+            table = pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=TABLES[name])
+            self.tables[name] = table.astype(object).where(table.notna(), None)
+            records = table.drop_duplicates(["entity", "wa_id"] if name == "differs" else None)["entity"]
+            number = self.counts["entity"].map(records.value_counts()).fillna(0)
             self.counts[name] = number.where(self.counts["export"].notna())
         self.counts = self.counts.astype(dict.fromkeys(self.counts.columns[1:], "Int64"))
-        self.why = [*self._exceeded(), *(each.in_words(CONCEPT_OF[each.entity]) for each in self.shifts)]
+        self.why = [*self._exceeded(), *(shift.in_words(CONCEPT_OF[shift.entity]) for shift in self.shifts)]
 
     def _compare(
         self, entity: str, parts: Sequence[pd.DataFrame], here: pd.DataFrame | None
@@ -124,45 +138,44 @@ class Comparison:
             self._sides[entity] = keyed(known, "wa_id").reindex(columns=_SIDE)
             return {}
         rows = self._listed_once(things, pd.concat(parts, ignore_index=True))
-        found = self._lead(entity, rows, here, known)
-        found = found.join(here.set_index("record_id").add_suffix("_here"), on="record_id")
-        found = _named(found, entity, self._sides)
+        pairs = self._lead(entity, rows, here, known)
+        pairs = pairs.join(here.set_index("record_id").add_suffix("_here"), on="record_id")
+        pairs = _named(pairs, entity, self._sides)
         mapped = known[(known["by"] == queries.BY_MAPPING) & known["record_id"].isin(here["record_id"])]
         several = mapped[~mapped.duplicated() & mapped["wa_id"].duplicated()]["wa_id"].nunique()
         self._note(things, several, f"ids are mapped to more than one record: workbench mappings{self._on}")
-        lost = self._lose(entity, found[found["record_id"].isna()])
-        led = self._differ(entity, found[found["record_id"].notna()], here, known)
-        self._say_extra(entity, here, led, known)
+        lost = self._lose(entity, pairs[pairs["record_id"].isna()])
+        led = self._differ(entity, pairs[pairs["record_id"].notna()], here, known)
+        self._list_extra(entity, here, led, known)
         loose = led[led["found_by"] != queries.BY_MAPPING]
-        csv = (loose["found_by"] == queries.BY_REPORT).map({True: " --csv-records", False: ""})
+        csv = (loose["found_by"] == queries.BY_REPORT).map({True: " --csv-records", False: ""}).astype(object)
         step = "workbench plan mapping --rebuild" + csv + self._on
-        self._tell("unmapped", entity, loose, reason="found by " + loose["found_by"], next=step)
+        self._list("unmapped", entity, loose, reason="found by " + loose["found_by"], next=step)
         right = led.assign(record_id=led["should_be"].fillna(led["record_id"]))
-        side = pd.concat([right, lost, known[~known["wa_id"].isin(found["wa_id"])]])
+        side = pd.concat([right, lost, known[~known["wa_id"].isin(pairs["wa_id"])]])
         self._sides[entity] = keyed(side, "wa_id").reindex(columns=_SIDE)
         return {"export": len(rows), "here": len(here), "found": len(led)}
 
     def _listed_once(self, things: str, rows: pd.DataFrame) -> pd.DataFrame:
         rows = rows.fillna("")  # one file of an entity may have a column that another has not
-        named = rows[rows["wa_id"] != ""].drop_duplicates()
         self._note(
-            things, int((rows["wa_id"] == "").sum()), "rows of the export without an id were left aside."
+            things, int(rows["wa_id"].eq("").sum()), "rows of the export without an id were left aside."
         )
+        named = rows[rows["wa_id"] != ""].drop_duplicates()
         contrary = int(named["wa_id"].duplicated().sum())
         self._note(things, contrary, "rows of the export contradict another of the same id; the last counts.")
         return named.drop_duplicates("wa_id", keep="last").reset_index(drop=True).astype(object)
 
     def _lead(self, entity: str, rows: pd.DataFrame, here: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
-        found = matching.lead(rows, here, known)
+        pairs = matching.lead(rows, here, known)
         if entity == MEMBER:
-            return matching.lead_by_email(found, here)
+            return matching.lead_by_email(pairs, here)
         if entity == EVENT:
-            start = fields.read_moments(found["start"], self._order, self.accepted.time_zone)["moment"]
-            found = found.assign(start_moment=start)
-            return matching.lead_by_title(found, here) if {"title", "start"} <= set(here) else found
-        found["member"] = look_up(found["contact"], self._sides[MEMBER]["record_id"])
-        found["at"] = look_up(found["event"], self._sides[EVENT]["record_id"])
-        return matching.lead_by_place(found, here)
+            start = fields.read_moments(pairs["start"], self._order, self.accepted.time_zone)["moment"]
+            return matching.lead_by_title(pairs.assign(start_moment=start), here)
+        pairs["member"] = look_up(pairs["contact"], self._sides[MEMBER]["record_id"])
+        pairs["at"] = look_up(pairs["event"], self._sides[EVENT]["record_id"])
+        return matching.lead_by_place(pairs, here)
 
     def _lose(self, entity: str, lost: pd.DataFrame) -> pd.DataFrame:
         """List what has no record here, with the ``reason``; ``aside`` where the importer passes it over by design."""
@@ -176,8 +189,8 @@ class Comparison:
             reason = reason.mask(why.notna(), f"its {name} " + lost[name].astype(object) + ": " + why)
             aside |= look_up(lost[name], self._sides[parent]["aside"]).eq(True)
         step = self._look(lost).where(lost["gone"], f"workbench triage{self._on}")
-        self._tell("missing", entity, lost[~aside], reason=reason, next=step)
-        self._tell("left_out", entity, lost[aside], reason=reason, next=None)
+        self._list("missing", entity, lost[~aside], reason=reason, next=step)
+        self._list("left_out", entity, lost[aside], reason=reason, next=None)
         return lost.assign(reason=reason, aside=aside)
 
     def _differ(
@@ -189,38 +202,33 @@ class Comparison:
         else:
             led = led.assign(wrong=False, should_be=None, shared=False)
         wrong = led[led["wrong"]]
-        half = (
-            wrong["should_be"]
-            .isin(wrong["record_id"])
-            .map({True: " --whole-cycle", False: ""})
-            .astype(object)
-        )
-        plan = self._plan(entity, wrong, "should_be") + half
+        half = wrong["should_be"].isin(wrong["record_id"]).map({True: " --whole-cycle", False: ""})
+        plan = self._plan(entity, wrong, "should_be") + half.astype(object)
         values = {"export": wrong["name"], "here": _full_name(wrong, "_here"), "newer": None}
         step = (plan + self._on).fillna(self._look(wrong))
-        self._tell("differs", entity, wrong, field="person", **values, next=step)
+        self._list("differs", entity, wrong, field="person", **values, next=step)
         if entity == REGISTRATION and {"member_id_here", "event_id_here"} <= set(led):
-            self._say_misplaced(led)
-        self._say_fields(entity, led[~led["wrong"] & ~led["shared"]])
+            self._list_misplaced(led)
+        self._list_fields(entity, led[~led["wrong"] & ~led["shared"]])
         return led.assign(plan=plan)
 
-    def _say_misplaced(self, rows: pd.DataFrame) -> None:
+    def _list_misplaced(self, rows: pd.DataFrame) -> None:
         through = look_up(rows["contact"], self._sides[MEMBER]["plan"]) + " --move-records"
         step = through.fillna(self._plan(REGISTRATION, rows, "right")) + self._on
         step = step.fillna(f"workbench check registrations-wrong-event{self._on}")
-        for name, there, column in (("member", "contact", "member"), ("event", "event", "at")):
-            self._not(f"registrations: {name}", rows[column].isna(), rows, "is not here")
+        for name, listed, column in (("member", "contact", "member"), ("event", "event", "at")):
+            self._leave("registrations", name, rows[column].isna(), "is not here")
             differs = rows[column].notna() & (rows[column] != rows[f"{name}_id_here"])
-            values = {"export": rows[there], "here": rows[f"{name}_id_here"], "newer": None}
-            self._tell("differs", REGISTRATION, rows[differs], field=name, **values, next=step)
+            values = {"export": rows[listed], "here": rows[f"{name}_id_here"], "newer": None}
+            self._list("differs", REGISTRATION, rows[differs], field=name, **values, next=step)
 
-    def _say_fields(self, entity: str, rows: pd.DataFrame) -> None:
+    def _list_fields(self, entity: str, rows: pd.DataFrame) -> None:
         things = CONCEPT_OF[entity]
-        later = pd.Series(None, index=rows.index, dtype=object)
+        newer = pd.Series(None, index=rows.index, dtype=object)
         if {"updated", "updated_at_here"} <= set(rows):
-            later = fields.newer(rows, fields.read_moments(rows["updated"], self._order, None))
+            newer = fields.newer(rows, fields.read_moments(rows["updated"], self._order, None))
         step = pd.Series(self._again, index=rows.index)
-        step = step.mask(later == fields.NEWER_HERE, f"workbench snapshot diff latest{self._on}")
+        step = step.mask(newer == fields.NEWER_HERE, f"workbench snapshot diff latest{self._on}")
         differing, read = dict[str, pd.Series](), dict[str, pd.DataFrame]()
         for name in fields.FIELDS[entity]:
             if not {name, f"{name}_here"} <= set(rows):
@@ -229,71 +237,57 @@ class Comparison:
             elif name in fields.MOMENTS:
                 zone = None if name == "joined" else self.accepted.time_zone
                 read[name] = fields.read_moments(rows[name], self._order, zone, rows[f"{name}_here"])
-                self._not(f"{things}: {name}", read[name]["unread"], rows, "cannot be read as a date")
+                self._leave(things, name, read[name]["unread"], "cannot be read as a date")
             else:
                 differing[name], comparable = fields.compare_texts(rows, entity, name, self._statuses)
-                unknown = ~comparable & (rows[name] != "")
-                self._not(f"{things}: {name}", unknown, rows, "has no counterpart here")
+                self._leave(things, name, ~comparable & (rows[name] != ""), "has no counterpart here")
         moved, shifts = fields.compare_moments(rows, entity, read)
         self.shifts += shifts
         for name, differs in {**differing, **moved}.items():
             lead_on = f"workbench tiers{self._on}" if name == "level" else step
-            values = {"export": rows[name], "here": rows[f"{name}_here"], "newer": later}
-            self._tell("differs", entity, rows[differs], field=name, **values, next=lead_on)
+            values = {"export": rows[name], "here": rows[f"{name}_here"], "newer": newer}
+            self._list("differs", entity, rows[differs], field=name, **values, next=lead_on)
 
-    def _say_extra(self, entity: str, here: pd.DataFrame, led: pd.DataFrame, known: pd.DataFrame) -> None:
+    def _list_extra(self, entity: str, here: pd.DataFrame, led: pd.DataFrame, known: pd.DataFrame) -> None:
         extra = here[~here["record_id"].isin([*led["record_id"], *led["should_be"].dropna()])]
         ids = keyed(known, "record_id").reindex(extra["record_id"]).set_axis(extra.index)
         extra = _named(extra.assign(wa_id=ids["wa_id"]), entity, {})
         reason = pd.Series("its Wild Apricot id is not in the export", index=extra.index)
         reason = reason.where(ids["wa_id"].notna(), "nothing ties it to Wild Apricot")
-        reason = reason.mask(
-            ids["wa_id"].isin(led["wa_id"]), "here twice: its Wild Apricot id leads to another record"
-        )
+        twice = ids["wa_id"].isin(led["wa_id"])
+        reason = reason.mask(twice, "here twice: its Wild Apricot id leads to another record")
         duplicates = f"workbench duplicates --entity {entity.lower()}{self._on}"
         step = self._look(ids).where(ids["by"] == queries.BY_MAPPING, duplicates)
-        self._tell("extra", entity, extra, reason=reason, next=step)
+        self._list("extra", entity, extra, reason=reason, next=step)
 
     def _exceeded(self) -> list[str]:
         """Say what exceeds its limit; an export without members cannot tell whether everybody is here."""
-        limits = (
-            ("missing", self.accepted.missing_at_most, "export", "are missing here"),
-            ("differs", self.accepted.differs_at_most, "export", "differ"),
-            (
-                *("extra", self.accepted.extra_at_most, "here"),
-                "are here and not in the export: it lists a part of the club, or they are here twice",
-            ),
-        )
         why = []
         for row in self.counts[self.counts["export"].notna()].to_dict("records"):
-            for name, limit, of, words in limits:
-                count, total = row[name], row[of]
-                if count > (float(limit[:-1]) / 100 * total if limit.endswith("%") else float(limit)):
+            for name, (setting, of, words) in _LIMITS.items():
+                count, total, limit = row[name], row[of], getattr(self.accepted, setting)
+                most = float(limit[:-1]) / 100 * total if limit.endswith("%") else float(limit)
+                if count > most:
                     things = f"{count:,} of {total:,} {CONCEPT_OF[row['entity']]} ({count / total:.1%})"
                     why.append(f"{things} {words}; accepted are {limit}.")
         if self.counts["export"].isna()[0]:
             why.append("Members were not compared: nothing tells whether everybody is here.")
         return why
 
-    def _table(self, kind: str) -> pd.DataFrame:
-        parts = [rows for rows in self._rows if rows.attrs["kind"] == kind]
-        table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=TABLES[kind])
-        table.attrs = {}
-        return table.astype(object).where(table.notna(), None)
-
-    def _tell(self, kind: str, entity: str, rows: pd.DataFrame, **columns: Any) -> None:
+    def _list(self, kind: str, entity: str, rows: pd.DataFrame, **columns: Any) -> None:
         """List some rows in a table; of a column what belongs to them counts."""
         if len(rows):
-            listed = rows.assign(entity=entity, **columns)[TABLES[kind]]
-            listed.attrs = {"kind": kind}
-            self._rows.append(listed)
+            self._rows[kind].append(rows.assign(entity=entity, **columns)[TABLES[kind]])
 
     def _note(self, things: str, count: int, words: str) -> None:
         self.notes += [f"{things}: {count:,} {words}"] if count else []
 
-    def _not(self, what: str, which: pd.Series, rows: pd.DataFrame, why: str) -> None:
+    def _leave(self, things: str, field: str, which: pd.Series, why: str) -> None:
+        """Note of how many rows a field is not compared."""
         count = int(which.sum())
-        self.not_compared += [f"{what} of {count:,} of {len(rows):,}, which {why}."] if count else []
+        self.not_compared += (
+            [f"{things}: {field} of {count:,} of {len(which):,}, which {why}."] if count else []
+        )
 
     def _plan(self, entity: str, rows: pd.DataFrame, to: str) -> pd.Series:
         return f"workbench plan mapping {entity} " + _pasted(rows["wa_id"]) + " " + _pasted(rows[to])
@@ -304,7 +298,7 @@ class Comparison:
 
 def _pasted(ids: pd.Series) -> pd.Series:
     """Return ids as they stand in a command: an export's cell is data, whatever it holds."""
-    return ids.map(lambda each: quote(" ".join(each.split())), na_action="ignore").astype(object)
+    return ids.map(lambda id: quote(" ".join(id.split())), na_action="ignore").astype(object)
 
 
 def _named(rows: pd.DataFrame, entity: str, sides: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
@@ -318,6 +312,7 @@ def _named(rows: pd.DataFrame, entity: str, sides: Mapping[str, pd.DataFrame]) -
 
 def _full_name(rows: pd.DataFrame, suffix: str = "") -> pd.Series:
     names = pd.Series("", index=rows.index, dtype=object)
-    for each in ("first_name", "last_name"):
-        names = names + " " + tidy(rows[f"{each}{suffix}"]) if f"{each}{suffix}" in rows else names
+    for name in ("first_name", "last_name"):
+        if f"{name}{suffix}" in rows:
+            names = names + " " + tidy(rows[f"{name}{suffix}"])
     return tidy(names)

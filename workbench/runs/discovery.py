@@ -5,8 +5,9 @@ A report's own ``success`` is one witness among several: an interrupted sync say
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
 from typing import Any
 
 import pandas as pd
@@ -29,7 +30,7 @@ from workbench.murmurant.importers import (
     importer_of,
     start_in_run_id,
 )
-from workbench.murmurant.reports import ImportReport
+from workbench.murmurant.reports import ImportReport, read_moment
 from workbench.murmurant.schema import Schema
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, SYNC_MOMENTS
 from workbench.plans.standing import not_taken_back
@@ -42,7 +43,7 @@ Entry = tuple[str, Any, datetime]
 
 _REWRITING = (SYNC_STATE_RESET, RESTORED, ROLLED_BACK)
 STARTING = timedelta(minutes=1)
-"""How long after it says that it started a sync may have given itself its id."""
+"""How long after its id was made a sync may say that it started."""
 
 _NAMED = """
     SELECT run_id, 'audit row', resource_type, CASE action WHEN 'CREATE' THEN 'created' ELSE 'updated' END, count(*),
@@ -76,23 +77,27 @@ def find_runs(connection: Connection, schema: Schema, reports: Sequence[ImportRe
         When a table that runs leave traces in may not be read whole.
     """
     schema.refuse_unreadable("audit", "mappings", "sync_state", "members", "events", "registrations")
-    found: dict[str, Run] = {}
-
-    def run(run_id: str) -> Run:
-        return found.setdefault(run_id, Run(run_id, importer_of(run_id), started=start_in_run_id(run_id)))
-
-    _from_rows(connection, schema, run)
-    entries = _from_migration_entries(connection, schema, run)
+    runs = _Runs()
+    _from_rows(connection, schema, runs)
+    entries = _from_migration_entries(connection, schema, runs)
     for report in reports:
-        _from_report(report, run(report.run_id or _run_of_output(report, found)))
-    ordered = sorted(found.values(), key=lambda each: (each.started is None, each.started or 0, each.run))
+        _from_report(report, runs[report.run_id or _run_of_output(report, runs)])
+    ordered = sorted(runs.values(), key=lambda run: (run.started is None, run.started or 0, run.run))
     state = _sync_state(connection, schema, entries)
-    for position, each in enumerate(ordered):
-        judge(each, ordered[position + 1 :], state)
-        each.why = redact(each.why)  # it may quote an importer's error, and that anything
+    for position, run in enumerate(ordered):
+        judge(run, ordered[position + 1 :], state)
+        run.why = redact(run.why)  # it may quote an importer's error, and that anything
     weigh(connection, schema, ordered)
     supersede(ordered, state)
     return ordered
+
+
+class _Runs(dict[str, Run]):
+    """Runs by their ids, each made when it is first named."""
+
+    def __missing__(self, run_id: str) -> Run:
+        run = self[run_id] = Run(run_id, importer_of(run_id), started=start_in_run_id(run_id))
+        return run
 
 
 def pick_run(runs: Sequence[Run], run_id: str) -> tuple[Run, list[Run]]:
@@ -121,88 +126,83 @@ def runs_frame(runs: Sequence[Run]) -> pd.DataFrame:
         empty where it was not), a column of counts per entity (``120 created, 20 updated``), ``evidence``.
     """
     columns = "run importer mode sync operator started finished duration status why became members events registrations evidence"
-    rows = [
-        {
-            **{name: getattr(each, name, None) for name in columns.split()},
-            "operator": each.operator or "",
-            **{CONCEPT_OF[entity]: in_words(each.counts.get(entity, {})) for entity in ENTITIES},
-        }
-        for each in runs
-    ]
-    return pd.DataFrame(rows, columns=columns.split()).rename(columns={"became": "rolled_back"})
+    rows = []
+    for run in runs:
+        counts = {CONCEPT_OF[entity]: in_words(run.counts.get(entity, {})) for entity in ENTITIES}
+        rows.append([counts[name] if name in counts else getattr(run, name) for name in columns.split()])
+    frame = pd.DataFrame(rows, columns=columns.split()).rename(columns={"became": "rolled_back"})
+    return frame.assign(operator=[run.operator or "" for run in runs])
 
 
 def in_words(cells: dict[str, int]) -> str:
     """Say counts per action in words, leaving out the zeros."""
-    said = {"unlinked": "without a member or event"}
-    words = (f"{count:,} {said.get(action, action)}" for action, count in cells.items() if count)
-    return ", ".join(words) or "none"
+    words = {"unlinked": "without a member or event"}
+    return (
+        ", ".join(f"{count:,} {words.get(action, action)}" for action, count in cells.items() if count)
+        or "none"
+    )
 
 
-def _from_rows(connection: Connection, schema: Schema, run: Callable[[str], Run]) -> None:
+def _from_rows(connection: Connection, schema: Schema, runs: _Runs) -> None:
     """Note the runs that audit rows, records and mappings name themselves."""
     mapped: dict[tuple[str, str], int] = {}
-    for name, word, entity, action, count, first, last, *words in ask(connection, schema, _NAMED).fetchall():
-        each, trace = run(name), Trace(word)
-        each.saw(trace, count)
-        each.started = min(filter(None, (each.started, first)), default=None)
-        each.last_trace = max(filter(None, (each.last_trace, last)), default=None)
-        environment, operator, sync = words
-        each.environment, each.operator = each.environment or environment, each.operator or operator
-        each.sync = each.sync or (sync if sync in SYNCS else "")
+    for run_id, word, entity, action, count, first, last, environment, operator, sync in ask(
+        connection, schema, _NAMED
+    ):
+        run, trace = runs[run_id], Trace(word)
+        run.saw(trace, count)
+        run.started = min(filter(None, (run.started, first)), default=None)
+        run.last_trace = max(filter(None, (run.last_trace, last)), default=None)
+        run.environment, run.operator = run.environment or environment, run.operator or operator
+        run.sync = run.sync or (sync if sync in SYNCS else "")
         if entity in ENTITIES and trace is Trace.MAPPING:
-            mapped[name, entity] = count
+            mapped[run_id, entity] = count
         elif entity in ENTITIES:
-            each.traced.setdefault(entity, {})[action] = count
-    for (name, entity), count in mapped.items():
-        cells = run(name).traced.setdefault(entity, {})
+            run.traced.setdefault(entity, {})[action] = count
+    for (run_id, entity), count in mapped.items():
+        cells = runs[run_id].traced.setdefault(entity, {})
         if count > cells.get("created", 0):
             cells["mapped"] = count - cells.get("created", 0)
 
 
-def _from_migration_entries(connection: Connection, schema: Schema, run: Any) -> list[Entry]:
+def _from_migration_entries(connection: Connection, schema: Schema, runs: _Runs) -> list[Entry]:
     """Note what the entries say of each run; return those of what may have emptied the sync state."""
     rewriting: list[Entry] = []
     if not schema.has("audit.metadata", "audit.action", "audit.created_at"):
         return rewriting
     audit = schema.audit
-    wanted = [f"{MIGRATION_PREFIX}{each}" for each in ("started", "completed", "failed")]
+    wanted = [f"{MIGRATION_PREFIX}{event}" for event in ("started", "completed", "failed")]
+    columns = migration_action(schema), audit.c.metadata, audit.c.created_at, schema.audit_run
     rows = connection.execute(
-        select(
-            migration_action(schema).label("action"),
-            audit.c.metadata,
-            audit.c.created_at,
-            schema.audit_run.label("run"),
-        )
+        select(*columns)
         .where(has_action(schema, *wanted, *_REWRITING), not_taken_back(schema))
         .order_by(audit.c.created_at)
     )
-    for row in rows:
-        if row.action in _REWRITING:
-            rewriting.append((row.action, row.metadata, row.created_at))
-        if not row.run or row.action in (SYNC_STATE_RESET, RESTORED):
+    for action, metadata, at, run_id in rows:
+        facts = metadata if isinstance(metadata, dict) else {}
+        if action in _REWRITING:
+            rewriting.append((action, facts, at))
+        if not run_id or action in (SYNC_STATE_RESET, RESTORED):
             continue  # the check audit-metadata reports an entry that names no run
-        each: Run = run(row.run)
-        facts = row.metadata if isinstance(row.metadata, dict) else {}
-        each.saw(Trace.MIGRATION, 1)
-        if row.action == ROLLED_BACK:
-            plan = _said(facts.get("plan"))
-            by = _said(facts.get("operator"))
-            each.rollbacks[plan or str(row.created_at)] = {"plan": plan, "at": row.created_at, "by": by}
+        run, operator = runs[run_id], _word(facts.get("operator"))
+        run.saw(Trace.MIGRATION, 1)
+        if action == ROLLED_BACK:
+            plan = _word(facts.get("plan"))
+            run.rollbacks[plan or str(at)] = {"plan": plan, "at": at, "by": operator}
             continue
-        each.entries.append((row.action, facts, row.created_at))
-        each.operator = _said(facts.get("operator")) or each.operator
-        each.environment = _said(facts.get("environment")) or each.environment
+        run.entries.append((action, facts, at))
+        run.operator = operator or run.operator
+        run.environment = _word(facts.get("environment")) or run.environment
         if isinstance(facts.get("config"), dict):
-            each.config = facts["config"]
-        if row.action == "migration:started":
-            each.mode = "dry" if str(facts.get("mode", "live")).startswith("dry") else "live"
-            each.sync = facts["mode"] if facts.get("mode") in SYNCS else each.sync
-            each.started = row.created_at
+            run.config = facts["config"]
+        if action == "migration:started":
+            run.mode = "dry" if str(facts.get("mode", "live")).startswith("dry") else "live"
+            run.sync = facts["mode"] if facts.get("mode") in SYNCS else run.sync
+            run.started = at
         else:
-            each.finished = row.created_at
+            run.finished = at
             counts, errors = _counted(facts.get("counts"))
-            each.reported, each.errors = each.reported or counts, each.errors or errors
+            run.reported, run.errors = run.reported or counts, run.errors or errors
     return rewriting
 
 
@@ -210,34 +210,27 @@ def _from_report(report: ImportReport, run: Run) -> None:
     run.reports.append(report)
     run.saw(Trace.REPORT, 1)
     run.mode = report.mode
-    run.sync = run.sync or report.sync
     run.importer = report.importer if run.importer == importer_of(run.run) else run.importer
-    run.started = report.started or run.started
-    run.finished = report.finished or run.finished
-    run.operator = run.operator or report.operator
-    run.environment = run.environment or report.environment
-    run.config = run.config or report.config
-    run.files = report.files or run.files
-    run.errors = report.errors or run.errors
-    run.fetched = report.fetched or run.fetched
+    for name in ("started", "finished", "files", "errors", "fetched"):  # the report knows them best
+        setattr(run, name, getattr(report, name) or getattr(run, name))
+    for name in ("sync", "operator", "environment", "config"):
+        setattr(run, name, getattr(run, name) or getattr(report, name))
     if report.counts and (report.records or not run.reported):  # a full listing tells more than a summary
         run.reported = report.counts
 
 
-def _run_of_output(report: ImportReport, found: dict[str, Run]) -> str:
+def _run_of_output(report: ImportReport, runs: _Runs) -> str:
     """Name the run that printed this: the output tells no id, but when it started; the id tells that too."""
     assert report.started is not None
     near = [
-        (each.started - report.started, name)
-        for name, each in found.items()
-        if each.sync == report.sync
-        and each.started
-        and timedelta(0) <= each.started - report.started < STARTING
+        (report.started - run.started, name)
+        for name, run in runs.items()
+        if run.sync == report.sync and run.started and timedelta(0) <= report.started - run.started < STARTING
     ]
     return min(near)[1] if near else report.path.stem
 
 
-def _said(value: Any) -> str | None:
+def _word(value: Any) -> str | None:
     """Take a word from metadata that anybody may have written; anything else says nothing."""
     return value if isinstance(value, str) and value else None
 
@@ -248,12 +241,12 @@ def _counted(facts: Any) -> tuple[Counts, dict[str, int]]:
     errors: dict[str, int] = {}
     for entity in ENTITIES if isinstance(facts, dict) else ():
         cells = facts.get(CONCEPT_OF[entity])
-        if isinstance(cells, dict):
-            numbers = {key: value for key, value in cells.items() if type(value) is int}
+        cells = {"created": cells} if isinstance(cells, int) else cells if isinstance(cells, dict) else {}
+        numbers = {key: value for key, value in cells.items() if type(value) is int}
+        if cells:
             counts[entity] = {key: value for key, value in numbers.items() if key in ACTIONS}
-            errors |= {entity: numbers["errors"]} if "errors" in numbers else {}
-        elif isinstance(cells, int):
-            counts[entity] = {"created": cells}
+        if "errors" in numbers:
+            errors[entity] = numbers["errors"]
     return counts, errors
 
 
@@ -265,22 +258,13 @@ def _sync_state(connection: Connection, schema: Schema, entries: Sequence[Entry]
     latest = ", ".join(f"max({name})" for name in SYNC_MOMENTS)
     row = ask(connection, schema, f"SELECT {latest} FROM sync_state").fetchone() or ()
     moments = [(name, value) for name, value in zip(SYNC_MOMENTS, row, strict=True) if value is not None]
-    real = schema.resolved["sync_state"].spelling if names else {}
+    spelling = schema.resolved["sync_state"].spelling if names else {}
     for action, facts, at in entries:
-        facts = facts if isinstance(facts, dict) else {}
         was = facts.get(SYNC_STATE_WAS)
         if action == ROLLED_BACK and facts.get("plan") and was is None:
             continue  # a plan that touched the sync state says what it was
         (emptied if action == SYNC_STATE_RESET else rewritten).append(at)
-        if isinstance(was, dict):
-            values = ((name, _moment(was.get(real[name]))) for name in names)
-            moments += [(name, value) for name, value in values if value]
+        for name in names if isinstance(was, dict) else ():
+            with suppress(ValueError):  # an entry that anybody may have written
+                moments.append((name, read_moment(was.get(spelling[name]))))
     return SyncState(tuple(moments), tuple(emptied), tuple(rewritten), frozenset(names))
-
-
-def _moment(value: Any) -> datetime | None:
-    try:
-        moment = datetime.fromisoformat(value)
-    except (TypeError, ValueError):
-        return None  # an entry that anybody may have written
-    return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment

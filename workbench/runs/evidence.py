@@ -61,11 +61,9 @@ def overlaps(run: Run, others: Sequence[Run]) -> bool:
     if start is None or end is None:
         return False
     return any(
-        each.mode == "live"
-        and each.started is not None
-        and each.started <= end
-        and (each.finished or each.last_trace or each.started) >= start
-        for each in others
+        other.started <= end and (other.finished or other.last_trace or other.started) >= start
+        for other in others
+        if other.mode == "live" and other.started is not None
     )
 
 
@@ -74,7 +72,7 @@ def words_of(traces: int) -> str:
     return ", ".join(str(trace) for trace, bit in _BITS.items() if traces & bit)
 
 
-def each_once(ids: str | None) -> str | None:
+def sorted_once(ids: str | None) -> str | None:
     """Sort WA ids that are listed in one text."""
     return ", ".join(sorted(set(ids.split(", ")))) if ids and ", " in ids else ids
 
@@ -110,22 +108,24 @@ def ask_of_records(
     """
     live = run.mode == "live"
     begun, ended = window(run) if live else (None, None)
-    report = max(run.reports, key=lambda each: len(each.records), default=None)
+    report = max(run.reports, key=lambda report: len(report.records), default=None)
     records = report.records if report else ()
-    errors = sorted({(each.entity, each.wa_id) for each in run.problems if each.wa_id})
+    errors = sorted({(problem.entity, problem.wa_id) for problem in run.problems if problem.wa_id})
     tagged = [entity for entity in ENTITIES if schema.has(f"{CONCEPT_OF[entity]}.run_id")]
     # Of a run that tags its records what bears no tag is somebody else's; without mappings, none of them leads anywhere.
     timed = run.importer != "csv" and schema.has("mappings.target", "mappings.entity_type")
-    # A record that a mapping of the run names is not named by its own tag as well: where there is nothing else, one with
-    # a tag is alone.
-    apart = run.traces.keys() - {Trace.MIGRATION, Trace.SYNC_STATE} <= {Trace.MAPPING, Trace.RECORD}
+    others_too = [
+        entity for entity in ENTITIES if timed and not (run.importer == "guide" and entity in tagged)
+    ]
     likely = Strength.weak if overlaps(run, others) else STRENGTH[Trace.WINDOW]
     values = {
         **{trace.name.lower(): bit for trace, bit in _BITS.items()},
         **{strength.name: int(strength) for strength in Strength},
         "likely": int(likely),
         "actions": list(ACTIONS),
-        "apart": apart,
+        # A record that a mapping of the run names is not named by its own tag as well: where there is nothing else, one
+        # with a tag is alone.
+        "apart": run.traces.keys() - {Trace.MIGRATION, Trace.SYNC_STATE} <= {Trace.MAPPING, Trace.RECORD},
         "only": only,
         "limit": limit,
         "run": run.run if live else None,
@@ -133,22 +133,20 @@ def ask_of_records(
         "ended": ended,
         "started": run.started,
         "windowed": run.importer == "api",
-        "undone": [each.run for each in others if each.rolled_back],
+        "undone": [other.run for other in others if other.rolled_back],
         "entities": [entity for entity in ENTITIES if schema.has(CONCEPT_OF[entity])],
         "tagged": tagged,
-        "untagged": [
-            entity for entity in ENTITIES if timed and not (run.importer == "guide" and entity in tagged)
-        ],
+        "untagged": others_too,
         "error_entities": [entity for entity, _ in errors],
         "error_ids": [wa_id for _, wa_id in errors],
         "reported_at": run.finished or run.started,
-        "report_entities": [each.entity for each in records],
-        "report_actions": [each.action for each in records],
-        "report_records": [each.record_id for each in records],
-        "report_ids": [each.wa_id for each in records],
+        "report_entities": [record.entity for record in records],
+        "report_actions": [record.action for record in records],
+        "report_records": [record.record_id for record in records],
+        "report_ids": [record.wa_id for record in records],
     }
     taken = _taken(schema, plans, run.run if live else "")
-    fates = f"WITH fates AS (SELECT *, touched_since <> '' AS touched FROM (\n{_evidence()}) AS told)"
+    fates = f"WITH fates AS (SELECT *, touched_since <> '' AS touched FROM (\n{_evidence()}) AS records)"
     return ask(connection, schema, f"{fates}\n{question}", values, {"taken": taken})
 
 
@@ -211,19 +209,13 @@ def record_fates(
         only=only,
     ).fetchall()
     connection.execute(text("SET LOCAL enable_sort = on"))
-    found = [
+    groups = [
         Fates(
-            entity,
-            action,
-            Strength(strength),
-            bool(exists),
-            touched or "",
-            record_ids,
-            list(map(each_once, wa_ids)),
+            entity, action, Strength(strength), bool(exists), touched or "", ids, [*map(sorted_once, wa_ids)]
         )
-        for entity, action, strength, exists, touched, record_ids, wa_ids in rows
+        for entity, action, strength, exists, touched, ids, wa_ids in rows
     ]
-    return sorted(found, key=itemgetter(slice(0, 5)))
+    return sorted(groups, key=itemgetter(slice(0, 5)))
 
 
 class Wrote(NamedTuple):
@@ -259,16 +251,16 @@ def writers(
     entity : str
         ``Member``, ``Event`` or ``Registration``.
     """
-    found: dict[str, list[Wrote]] = {}
+    writes: dict[str, list[Wrote]] = {}
     wanted = set(keys)
     for run in runs if wanted else ():
-        others = [each for each in known if each is not run]
-        for fates in record_fates(connection, schema, run, others, sorted(wanted)):
-            if fates.entity == entity:
-                wrote = Wrote(run, fates.action, fates.strength, fates.touched_since)
-                for key in wanted.intersection(each for each in fates.record_ids if each is not None):
-                    found.setdefault(key, []).append(wrote)
-    return found
+        others = [other for other in known if other is not run]
+        for group in record_fates(connection, schema, run, others, sorted(wanted)):
+            write = Wrote(run, group.action, group.strength, group.touched_since)
+            for key in group.record_ids if group.entity == entity else ():
+                if key in wanted:
+                    writes.setdefault(key, []).append(write)
+    return writes
 
 
 def last_writers(
@@ -276,9 +268,9 @@ def last_writers(
 ) -> dict[str, Wrote]:
     """Tell which import created or updated some records last, on at least likely evidence."""
     live = [run for run in runs if run.mode != "dry" and not run.rolled_back]
-    found = {}
-    for key, wrote in writers(connection, schema, live, runs, entity, keys).items():
-        for each in wrote:
-            if each.action in ("created", "updated") and each.strength >= Strength.likely:
-                found[key] = each
-    return found
+    return {
+        key: write
+        for key, writes in writers(connection, schema, live, runs, entity, keys).items()
+        for write in writes
+        if write.action in ("created", "updated") and write.strength >= Strength.likely
+    }

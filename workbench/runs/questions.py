@@ -48,23 +48,25 @@ class Runs:
         """List every import run: when, by whom, what it did, how it ended and how we know."""
         runs = self.wb.find_runs()
         table = runs_frame(runs)
-        ended = table["status"].where(table["rolled_back"].eq(""), table["status"] + ", rolled back")
-        shown = table.assign(status=ended).drop(columns=["finished", "why", "rolled_back", "evidence"])
+        status = table["status"].where(table["rolled_back"].eq(""), table["status"] + ", rolled back")
+        shown = table.assign(status=status).drop(columns=["finished", "why", "rolled_back", "evidence"])
         empty = "No import run left a trace here. Report files are evidence too: --import-report."
-        open_ = [run for run in runs if run.status != "completed" and not run.rolled_back]
-        told = [run for run in runs if run in open_ or run.rolled_back or run.problems]
-        ends = f"{len(open_)} neither completed nor rolled back" if open_ else "all completed or rolled back"
-        summary = f"{many(len(runs), 'run')}, {ends}." if runs else ""
+        unfinished = [run for run in runs if run.status != "completed" and not run.rolled_back]
+        endings = [_ending(run) for run in runs if run in unfinished or run.rolled_back or run.problems]
+        summary, steps = "", list[Step]()
+        if runs:
+            count = len(unfinished)
+            ends = f"{count} neither completed nor rolled back" if count else "all completed or rolled back"
+            summary = f"\n{many(len(runs), 'run')}, {ends}."
+            steps = [Step("What one did, record by record", f"run {(unfinished or runs)[-1].run}")]
         return Answer(
             parts={
                 "runs": Table(shown.rename(columns={"duration": "seconds"}), empty=empty, first=_FIRST),
-                "endings": "\n".join(f"\n{_ending(run)} Evidence: {run.evidence}." for run in told),
-                "summary": f"\n{summary}" if summary else "",
+                "endings": "\n".join(endings),
+                "summary": summary,
                 "drawn": partial(runs_chart, table),
             },
-            next_steps=[Step("What one did, record by record", f"run {(open_ or runs)[-1].run}")]
-            if runs
-            else (),
+            next_steps=steps,
             facts=[_facts(run) for run in runs],
         )
 
@@ -75,47 +77,41 @@ class Runs:
     def run(self, run_id: str, limit: int | None = 50) -> Answer:
         """Tell record by record what one run did, by which evidence, and what became of it since."""
         records = self.records(run_id, limit)
-        run, tally = records.run, records.tally
+        run, tally, left_out = records.run, records.tally, records.left_out
         bundles = bundles_frame(list_bundles(self.wb.settings.backups, run.run))
-        open_ = records.left_out[records.left_out["since"] == ""]
-        clean = not records.differences and bool(
-            run.rolled_back or (run.status == "completed" and open_.empty)
-        )
-        total, listed = int(tally["records"].sum()), len(records.records)
-        more = f"What is gone or touched first. More: `workbench run {run.run} --limit {total}`."
+        complete = run.status == "completed" and not left_out["since"].eq("").any()
+        clean = not records.differences and bool(run.rolled_back or complete)
+        total, more = int(tally["records"].sum()), ""
+        if total > len(records.records):
+            more = f"What is gone or touched first. More: `workbench run {run.run} --limit {total}`."
         steps = [] if clean else [Step("To read and to show", f"report run -p run_id {run.run}")]
         if run.status in {"incomplete", "interrupted", "failed"} and not run.rolled_back:
             steps += [Step(option) for option in options(run)]
         unread = "nothing, by its report" if run.reported else "not known: there is no report"
+        nobody, nothing = "no record can be named", "nothing" if run.reports else ""
         return Answer(
             f"Run {run.run} {_ENDINGS.get(run.status, '')} ({run.status}): {run.why}.",
             {
                 "summary": run_summary(run),
                 "bundles": "\n".join(
-                    f"Sealed by {each.sealed_by} in {each.bundle}, SHA-256 {each.digest}."
-                    for each in bundles.itertuples()
+                    f"Sealed by {row.sealed_by} in {row.bundle}, SHA-256 {row.digest}."
+                    for row in bundles.itertuples()
                 ),
                 "counts": Table(run_counts(run), "What it did, by WA id", "no record of it was found"),
-                "differences": "\n".join(f"! {each}" for each in records.differences),
-                "said": Table(_said(run), "What its reports say besides", "nothing" if run.reports else ""),
+                "differences": "\n".join(f"! {line}" for line in records.differences),
+                "said": Table(_statements(run), "What its reports say besides", nothing),
                 "problems": Table(records.problems, "Errors", "none that they list" if run.reports else ""),
-                "left_out": Table(records.left_out.drop(columns=["key", "run"]), "Left out", unread),
+                "left_out": Table(left_out.drop(columns=["key", "run"]), "Left out", unread),
                 "drawn": partial(actions_chart, tally),
                 "neighbours": lambda: runs_chart(self.frame(), highlight=run.run),
-                "tally": Table(tally, "Records by evidence", "no record can be named"),
-                "records": Table(
-                    records.records,
-                    "Records",
-                    "no record can be named",
-                    total=total,
-                    note=more if total > listed else "",
-                ),
+                "tally": Table(tally, "Records by evidence", nobody),
+                "records": Table(records.records, "Records", nobody, total=total, note=more),
             },
             next_steps=steps,
             facts={
                 **_facts(run),
                 "differences": records.differences,
-                "left_out": records.left_out,
+                "left_out": left_out,
                 "tally": tally,
                 "listed": records.records,
                 "bundles": bundles[["bundle", "digest", "sealed_at", "sealed_by", "path"]],
@@ -148,16 +144,15 @@ class Runs:
 def run_summary(run: Run) -> dict[str, str]:
     """Say in plain words what a run was, what became of it and how this is known."""
     dry = "A dry run, which writes nothing, of " if run.mode == "dry" else ""
-    fetched = {"full": ", fetching everything", "incremental": ", fetching only what had changed"}.get(
-        run.sync, ""
-    )
+    fetched = {"full": ", fetching everything", "incremental": ", fetching only what had changed"}
     who = f", by {run.operator}" if run.operator else ""
     when = (
         f"It started on {run.started:%Y-%m-%d %H:%M} UTC" if run.started else "When it started is not known"
     )
     lasted = f" and took {run.duration:,.0f} seconds." if run.duration is not None else "."
+    importer = _IMPORTERS.get(run.importer, run.importer)
     return {
-        "What it was": f"{dry}{_IMPORTERS.get(run.importer, run.importer)}{fetched}{who}. {when}{lasted}",
+        "What it was": f"{dry}{importer}{fetched.get(run.sync, '')}{who}. {when}{lasted}",
         "What it did": "; ".join(f"{entity}: {in_words(run.counts.get(entity, {}))}" for entity in ENTITIES),
         **({"What became of it": f"It was {run.became}."} if run.rolled_back else {}),
         "Evidence": run.evidence or "none at all",
@@ -172,38 +167,41 @@ def run_counts(run: Run) -> pd.DataFrame:
     pandas.DataFrame
         ``entity``, ``action``, ``found``, ``reported``, ``difference``; where one side says nothing, a gap.
     """
-    rows = [
-        (entity, action, run.traced.get(entity, {}).get(action), run.reported.get(entity, {}).get(action))
+    cells = {
+        (entity, action): [counts.get(entity, {}).get(action) for counts in (run.traced, run.reported)]
         for entity in ENTITIES
         for action in ACTIONS
-        if run.traced.get(entity, {}).get(action) or run.reported.get(entity, {}).get(action)
-    ]
-    columns = ["entity", "action", "found", "reported"]
-    frame = pd.DataFrame(rows, columns=columns).astype({"found": "Int64", "reported": "Int64"})
+    }
+    rows = [(*pair, *counts) for pair, counts in cells.items() if any(counts)]
+    frame = pd.DataFrame(rows, columns=["entity", "action", "found", "reported"])
+    frame = frame.astype({"found": "Int64", "reported": "Int64"})
     return frame.assign(difference=frame["found"] - frame["reported"])
 
 
-def _said(run: Run) -> pd.DataFrame:
+def _statements(run: Run) -> pd.DataFrame:
     """Lay out what a run's reports say besides counts and records: warnings, diagnostics, reasons to skip, unknown keys."""
     rows = [
-        (f"warning, {each.severity or 'not rated'}", f"{each.code} {mask_text(each.message)}".strip())
-        for each in run.warnings
+        (
+            f"warning, {warning.severity or 'not rated'}",
+            f"{warning.code} {mask_text(warning.message)}".strip(),
+        )
+        for warning in run.warnings
     ]
-    rows += [(name, f"{count:,}") for name, count in _summed(run, "diagnostics").items() if count]
-    rows += [(reason, f"{count:,}") for reason, count in _summed(run, "skip_reasons").items()]
+    rows += [(name, f"{count:,}") for name, count in _counted(run, "diagnostics").items() if count]
+    rows += [(reason, f"{count:,}") for reason, count in _counted(run, "skip_reasons").items()]
     rows += [(f"unknown key in {report}", key) for report, key in run.unread]
     return pd.DataFrame(rows, columns=["what", "said"]).drop_duplicates(ignore_index=True)
 
 
-def _summed(run: Run, name: str) -> dict[str, int]:
+def _counted(run: Run, name: str) -> dict[str, int]:
     """Return what its reports count under a name, free text masked."""
     return {mask_text(word): count for report in run.reports for word, count in getattr(report, name).items()}
 
 
 def _ending(run: Run) -> str:
-    """Say how a run ended, and what became of it since."""
+    """Say how a run ended, what became of it since, and how we know."""
     became = f" It was {run.became}." if run.rolled_back else ""
-    return f"{run.run}: {run.status}, {run.why}.{became}"
+    return f"\n{run.run}: {run.status}, {run.why}.{became} Evidence: {run.evidence}."
 
 
 def _facts(run: Run) -> dict[str, Any]:
@@ -216,10 +214,10 @@ def _facts(run: Run) -> dict[str, Any]:
         "rolled_back": run.rollback,
         "records": run.counts,
         "superseded_by": run.superseded_by or None,
-        "warnings": [{**each._asdict(), "message": mask_text(each.message)} for each in run.warnings],
-        "problems": [{**each._asdict(), "message": mask_text(each.message)} for each in run.problems],
-        "diagnostics": _summed(run, "diagnostics"),
-        "skip_reasons": _summed(run, "skip_reasons"),
+        "warnings": [{**row._asdict(), "message": mask_text(row.message)} for row in run.warnings],
+        "problems": [{**row._asdict(), "message": mask_text(row.message)} for row in run.problems],
+        "diagnostics": _counted(run, "diagnostics"),
+        "skip_reasons": _counted(run, "skip_reasons"),
         "unknown_keys": [{"report": report, "key": key} for report, key in run.unread],
         "evidence": [{"trace": str(trace), "count": count} for trace, count in run.traces.items()],
     }

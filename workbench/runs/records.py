@@ -52,9 +52,9 @@ class RunRecords:
     @property
     def problems(self) -> pd.DataFrame:
         """Every record that its reports say it gave up on: ``entity``, ``wa_id``, ``row``, ``reason``."""
-        rows = [(each.entity, each.wa_id, each.row, each.reason) for each in self.run.problems]
-        table = pd.DataFrame(rows, columns=["entity", "wa_id", "row", "reason"], dtype=object)
-        return table.astype({"row": "Int64"})
+        columns = ["entity", "wa_id", "row", "reason"]
+        rows = [[getattr(problem, name) for name in columns] for problem in self.run.problems]
+        return pd.DataFrame(rows, columns=columns, dtype=object).astype({"row": "Int64"})
 
 
 def run_records(
@@ -94,7 +94,7 @@ def run_records(
     records["other_wa_ids"] = _other_wa_ids(connection, schema, records)
     run = replace(run, traced=_counts(tally))
     tally = tally.drop(columns=list(ACTIONS))
-    later = [each for each in others if run.started and each.started and each.started > run.started]
+    later = [other for other in others if run.started and other.started and other.started > run.started]
     left_out = left_out_since(connection, schema, run, later) + not_explained(connection, schema, run)
     return RunRecords(run, records, tally, _differences(run, tally) + unread, left_out_frame(left_out))
 
@@ -132,28 +132,28 @@ def _counts(tally: pd.DataFrame) -> Counts:
 
 
 def _differences(run: Run, tally: pd.DataFrame) -> list[str]:
-    found = []
-    paired = max((len(each.identities) for each in run.reports), default=0)
+    """Say where what was found and what the importer reported disagree."""
+    lines = []
+    paired = max((len(report.identities) for report in run.reports), default=0)
     if not run.traced and not run.reported and paired:
-        found.append(
+        lines.append(
             f"Only an id map names this run: {paired:,} ids paired, and not a word of what was done with them."
         )
     elif not run.traced and not any(sum(cells.values()) for cells in run.reported.values()):
-        found.append(
+        lines.append(
             "No record of this run was found, neither in the database nor in a report: nothing shows that it did anything."
         )
     for entity, cells in run.reported.items():
         for action in ("created", "updated"):
-            said, seen = cells.get(action, 0), run.traced.get(entity, {}).get(action, 0)
-            if said and not run.traced and run.mode == "live":
-                found.append(
-                    f"{entity}: {said:,} {action} by its report alone; no row of the database or full report names them."
-                )
-            elif run.traced and said != seen:
-                found.append(f"{entity}: {said:,} {action} by its report, {seen:,} found.")
-    gone = tally[
-        tally["exists"].eq(False) & tally["action"].isin(["created", "updated"]) & tally["fate"].eq("")
+            reported, traced = cells.get(action, 0), run.traced.get(entity, {}).get(action, 0)
+            if reported and not run.traced and run.mode == "live":
+                why = "by its report alone; no row of the database or full report names them"
+                lines.append(f"{entity}: {reported:,} {action} {why}.")
+            elif run.traced and reported != traced:
+                lines.append(f"{entity}: {reported:,} {action} by its report, {traced:,} found.")
+    written = tally["action"].isin(["created", "updated"]) & tally["fate"].eq("")
+    gone = tally[written & tally["exists"].eq(False)].groupby("entity")["records"].sum()
+    lines += [
+        f"{entity}: {count:,} that it created or updated no longer exist." for entity, count in gone.items()
     ]
-    for name, rows in gone.groupby("entity")["records"].sum().items():
-        found.append(f"{name}: {rows:,} that it created or updated no longer exist.")
-    return found
+    return lines
