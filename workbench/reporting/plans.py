@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC
 from functools import partial
 from itertools import islice
 from shlex import quote
@@ -15,15 +14,13 @@ import pandas as pd
 import psycopg
 
 from workbench.answer import Answer, Part, Step, Table, many
-from workbench.checks.finding import SAMPLE, Finding
+from workbench.checks.finding import SAMPLE, Finding, Status
 from workbench.database.address import redact
 from workbench.errors import SchemaGap
 from workbench.hints import paths_below
-from workbench.murmurant.catalogue import Catalogue
 from workbench.murmurant.spellings import CONCEPTS
 from workbench.plans import journal, rows
-from workbench.plans.plan import NOTES, OPERATIONS, Plan, Row, Section
-from workbench.plans.rows import rows_by_key
+from workbench.plans.plan import NOTES, OPERATIONS, Plan, Section
 from workbench.plans.states import plan_states, plans_in
 from workbench.reporting.masking import mask
 from workbench.reporting.plan_rows import changed_rows, noted, row_tables
@@ -36,16 +33,12 @@ COMPARED = 500
 
 WENT = ("applied", "undone")
 _NOUNS = {
-    "members": "member",
-    "events": "event",
-    "registrations": "registration",
-    "mappings": "mapping",
-    "sync_state": "sync state",
+    table: concept.removesuffix("s").replace("_", " ")
+    for concept in ("members", "events", "registrations", "mappings", "sync_state")
+    for table in CONCEPTS[concept].tables
 }
-_NOUN_OF = {table: noun for concept, noun in _NOUNS.items() for table in CONCEPTS[concept].tables}
-_GOING_BACK = {"delete": "deletes", "update": "restores", "insert": "puts back"}
-_OTHERWISE = {"delete": "deletes", "update": "changes", "insert": "adds"}
-_AGAIN = "Plan again: the new plan will see what is there now."
+_VERBS = {"delete": "deletes", "update": "changes", "insert": "adds"}
+_APPLIED = ["plan", "digest", "kind", "state", "changes", "approved_by", "applied_by", "at", "undone_by"]
 
 
 @dataclass(frozen=True)
@@ -58,37 +51,33 @@ class Review:
         What became of it (see `workbench.plans.states.STATES`), by whom and when.
     here : bool
         Whether this is the database that the plan was made on.
-    findings : list of Finding
-        What decides whether it can be approved; `reason` says what was found.
     answer : Answer
-        All of it, for every surface.
+        All of it, for every surface; its findings decide whether it can be approved.
     """
 
     plan: Plan
     state: str
     detail: str
     here: bool
-    findings: list[Finding]
     answer: Answer
+
+    @property
+    def findings(self) -> Sequence[Finding]:
+        """What decides whether it can be approved; `reason` says why."""
+        return self.answer.findings
 
     @property
     def refused(self) -> bool:
         """Whether it cannot be applied here, whoever approves it."""
-        return any(each.status == "fail" for each in self.findings)
+        return any(finding.status == "fail" for finding in self.findings)
 
     @property
     def facts(self) -> dict[str, Any]:
         """What a machine wants to know of the plan besides the verdict."""
-        plan = self.plan
-        counts = {"kept": "kept", "conflicts": "conflict", "unresolved": "unresolved"}
-        return {
-            "plan": plan.id,
-            "digest": plan.digest,
-            "kind": plan.kind,
-            "state": self.state,
-            "changes": plan.changes,
-            **{name: noted(plan, note) for name, note in counts.items()},
-        }
+        notes = {"kept": "kept", "conflicts": "conflict", "unresolved": "unresolved"}
+        facts = {name: getattr(self.plan, name) for name in ("digest", "kind", "changes")}
+        counts = {name: noted(self.plan, note) for name, note in notes.items()}
+        return {"plan": self.plan.id, "state": self.state, **facts, **counts}
 
 
 def review_plan(session: Session, name: str) -> Review:
@@ -106,99 +95,76 @@ def review_plan(session: Session, name: str) -> Review:
     DocumentError, Refused
         When its file is cut short or was altered.
     """
-    plan, here = plans_in(session.settings).find(name), session.environment.name
+    plan, environment = plans_in(session.settings).find(name), session.environment.name
     with session.reading() as connection:
-        states = plan_states(journal.raw(connection), session.settings, here)
-    known = {name: told for name, *told in states[["plan", "state", "detail"]].itertuples(index=False)}
-    elsewhere = f"by {plan.planned_by}; it is not among the plans of {here}"
-    state, detail = known.get(plan.id, ("planned", elsewhere))
-    findings = [_target(session, plan), _once(plan, state, detail)]
-    if all(each.status == "pass" for each in findings):
-        findings.append(_rows(session, plan))
-    findings += [
-        _left_over(plan, "conflict", "Conflicts with what others wrote", "in conflict"),
-        _left_over(plan, "unresolved", "Rows left undecided", "undecided"),
-    ]
-    answer = explain(session, plan, state, detail, findings)
-    return Review(plan, state, detail, plan.target == session.target, findings, answer)
+        states = plan_states(journal.raw(connection), session.settings, environment).set_index("plan")
+    elsewhere = f"by {plan.planned_by}; it is not among the plans of {environment}"
+    state = str(states["state"].get(plan.id, "planned"))
+    detail = str(states["detail"].get(plan.id, elsewhere))
+    answer = explain(session, plan, state, detail, _findings(session, plan, state, detail))
+    return Review(plan, state, detail, plan.target == session.target, answer)
 
 
 def explain(
-    session: Session, plan: Plan, state: str = "", detail: str = "", findings: Sequence[Finding] = (), **facts: Any
-) -> Answer:  # fmt: skip
+    session: Session,
+    plan: Plan,
+    state: str = "",
+    detail: str = "",
+    findings: Sequence[Finding] = (),
+    **more: Any,
+) -> Answer:
     """Explain a plan: in a sentence, the rows with old and new values, what is left alone, and how to go on.
 
     Parameters
     ----------
     state, detail, findings
         What became of it, and what decides whether it can be approved, where that was asked: see `review_plan`.
-    facts
+    more
         What machines are told besides.
     """
-    counted = plan.parameters.get("conservation") or []
-    proof = pd.DataFrame(counted).drop(columns="why", errors="ignore")
-    why = [f"{each['table']}, {each['deleted']:,} deleted: {each['why']}." for each in counted if each["why"]]
-    checked = [(each.status, each.title, each.reason) for each in findings]
-    changes, tables = changed_rows(plan), row_tables(session, plan)
+    judged = [(finding.status, finding.title, finding.reason) for finding in findings]
+    refusals = [finding.reason for finding in findings if finding.status == "fail"]
+    changes = changed_rows(plan)
     parts: dict[str, Part] = {
         "plan": _summary(plan, f"{state}, {detail}" if state else ""),
-        "checked": Table(pd.DataFrame(checked, columns=["status", "check", "found"]), "What was checked", ""),
+        "checked": Table(pd.DataFrame(judged, columns=["status", "check", "found"]), "What was checked", ""),
         "drawn": partial(_drawn, changes),
         "changes": Table(changes, "What changes", "nothing"),
-        **tables,
-        "conservation": Table(
-            proof, "Rows that refer to the records concerned, before and after", "", note=" ".join(why)
-        ),
+        **row_tables(session, plan),
+        "conservation": _conservation(plan),
         "digest": f"Digest  {plan.digest}",
     }
+    conflicts = pd.DataFrame(plan.conflicts, columns=list(NOTES["conflict"]), dtype=object)
+    facts: dict[str, Any] = {"plan": str(plan.path), "reasons": plan.because}
+    facts |= {
+        name: getattr(plan, name) for name in ("id", "digest", "changes", "kept", "unresolved", "notes")
+    }
+    facts |= {"conflicts": mask(conflicts, session.shows_people).to_dict("records"), **more}
     return Answer(
-        " ".join([plan_sentence(plan), *(each.reason for each in findings if each.status == "fail")]),
+        " ".join([plan_sentence(plan), *refusals]),
         parts,
         findings,
-        _steps(session, plan, state, findings),
-        {**plan_facts(plan, session.shows_people), **facts},
+        [] if refusals and state not in WENT else _steps(session, plan, state),
+        facts,
         environment=plan.target.environment,
         unmask=session.shows_people,
     )
 
 
-def plan_facts(plan: Plan, unmask: bool = False) -> dict[str, Any]:
-    """Return what a plan says; values of people masked by the column they stood in."""
-    conflicts = pd.DataFrame(plan.conflicts, columns=list(NOTES["conflict"]), dtype=object)
-    return {
-        "plan": str(plan.path),
-        "id": plan.id,
-        "digest": plan.digest,
-        "changes": plan.changes,
-        "kept": plan.kept,
-        "conflicts": mask(conflicts, unmask).to_dict("records"),
-        "unresolved": plan.unresolved,
-        "reasons": plan.because,
-        "notes": plan.notes,
-    }
-
-
 def plan_sentence(plan: Plan) -> str:
     """Say in one sentence what a plan would do."""
-    openings = {
-        "rollback": f"Rolls back run {plan.parameters.get('run')}",
-        "undo": f"Takes back plan {plan.parameters.get('plan')}",
-    }
-    opening = (
-        openings.get(plan.kind) or " ".join(plan.reasons).rstrip(".") or f"A plan of the kind {plan.kind}"
-    )
-    verbs, changes, parts = _GOING_BACK if plan.kind in openings else _OTHERWISE, changed_rows(plan), []
+    opening = " ".join(plan.reasons).rstrip(".") or f"A plan of the kind {plan.kind}"
+    if plan.kind == "rollback":
+        opening = f"Rolls back run {plan.parameters.get('run')}"
+    elif plan.kind == "undo":
+        opening = f"Takes back plan {plan.parameters.get('plan')}"
+    changes, parts = changed_rows(plan), list[str]()
     for operation in OPERATIONS:
-        of_it = changes[changes["operation"] == operation]
-        nouns = [
-            many(
-                count, _NOUN_OF.get(table, f"row of {table}"), "" if table in _NOUN_OF else f"rows of {table}"
-            )
-            for table, count in zip(of_it["table"], of_it["rows"], strict=True)
-        ]
+        counts = changes[changes["operation"] == operation].set_index("table")["rows"].items()
+        nouns = [many(count, _NOUNS.get(str(table), f"{table} row")) for table, count in counts]
         listed = " and ".join(filter(None, [", ".join(nouns[:-1]), *nouns[-1:]]))
-        parts += [f"{verbs[operation]} {listed}"] if nouns else []
-    kept, conflicts, unresolved = (noted(plan, each) for each in ("kept", "conflict", "unresolved"))
+        parts += [f"{_VERBS[operation]} {listed}"] if nouns else []
+    kept, conflicts, unresolved = (noted(plan, note) for note in ("kept", "conflict", "unresolved"))
     parts += [f"leaves {many(kept, 'row')} alone"] if kept else []
     parts += [many(conflicts, "conflict")] if conflicts else []
     parts += [f"{unresolved:,} left undecided"] if unresolved else []
@@ -215,32 +181,17 @@ def approval_command(plan: Plan) -> str:
 def applied_plans(session: Session) -> Answer:
     """List the plans that were applied to this database, by its own journal; the last one first."""
     with session.reading() as connection:
-        try:
-            with connection.begin_nested():
-                entries = journal.entries(journal.raw(connection))
-        except psycopg.errors.InsufficientPrivilege:
-            words = "USAGE on the schema workbench, and SELECT on its tables, would show the journal."
-            return Answer(parts={"applied": f"Plans applied here: not run: {words}"}, facts={"plans": None})
-    columns = [
-        "plan",
-        "digest",
-        "kind",
-        "state",
-        "changes",
-        "approved_by",
-        "applied_by",
-        "applied",
-        "taken_back_by",
+        entries = journal.entries(journal.raw(connection))
+    rows = [
+        {
+            **vars(entry),
+            "state": "undone" if entry.undone_by else "applied",
+            "changes": entry.total,
+            "at": entry.at,
+        }
+        for entry in entries
     ]
-    applied = [
-        (
-            *(each.plan, each.digest, each.kind, "undone" if each.undone_by else "applied", each.total),
-            *(each.approved_by, each.applied_by, each.applied_at.astimezone(UTC).replace(tzinfo=None)),
-            each.undone_by,
-        )
-        for each in entries
-    ]
-    frame = pd.DataFrame(applied, columns=columns)
+    frame = pd.DataFrame(rows, columns=_APPLIED)
     table = Table(frame.drop(columns="digest").iloc[::-1], "Plans applied here", "none yet", limit=40)
     facts = {"plans": frame[["plan", "digest", "state"]].to_dict("records")}
     return Answer(parts={"applied": table}, facts=facts, unmask=session.shows_people)
@@ -249,14 +200,8 @@ def applied_plans(session: Session) -> Answer:
 def _summary(plan: Plan, state: str) -> dict[str, str]:
     """Tell what a plan is: what for, by whom, resting on what, and what to know besides."""
     target, evidence = plan.target, list(plan.evidence)
-    logged = Counter(str(each.get("action")) for each in plan.audit)
-    # What has a structure of its own is shown in tables, or too long for a line.
-    asked = {
-        name.replace("_", " "): value
-        for name, value in plan.parameters.items()
-        if value not in (None, [], {}, "")
-        and not (isinstance(value, list) and any(isinstance(each, dict) for each in value))
-    }
+    logged = Counter(str(entry.get("action")) for entry in plan.audit)
+    asked = {name.replace("_", " "): _value(value) for name, value in plan.parameters.items()}
     facts = {
         "Plan": f"{plan.id}, in the file {plan.path.name if state else paths_below([plan.path])[0]}",
         "State": state,
@@ -264,35 +209,44 @@ def _summary(plan: Plan, state: str) -> dict[str, str]:
         "For": f"{target.environment} ({target.kind}): database {target.database}, schema {target.schema}, server {target.system_identifier}",
         "Why": " ".join(plan.reasons),
         "Evidence": "; ".join(evidence[:3]) + (f"; and {len(evidence) - 3:,} more" if evidence[3:] else ""),
-        "To know besides": " ".join(plan.notes),
-        "Asked for": "; ".join(f"{name} {_value(value)}" for name, value in asked.items()),
+        "Also": " ".join(plan.notes),
+        "Asked for": "; ".join(f"{name} {value}" for name, value in asked.items() if value),
         "Audit log": "; ".join(f"{many(count, 'entry', 'entries')} {action}" for action, count in logged.items()),
     }  # fmt: skip
-    return {what: said for what, said in facts.items() if said}
+    return {title: fact for title, fact in facts.items() if fact}
 
 
 def _value(value: Any) -> str:
+    """Write a parameter for people; nothing for one that was not given, or that is a table."""
     if isinstance(value, Mapping):
-        return ", ".join(f"{name}={_value(each)}" for name, each in value.items())
+        return ", ".join(f"{name}={_value(inner)}" for name, inner in value.items())
     if isinstance(value, list):
-        return ", ".join(map(str, value))
-    return {"True": "yes", "False": "no"}.get(str(value), str(value))
+        return "" if any(isinstance(item, dict) for item in value) else ", ".join(map(str, value))
+    return {"True": "yes", "False": "no", "None": ""}.get(str(value), str(value))
 
 
-def _steps(session: Session, plan: Plan, state: str, findings: Sequence[Finding]) -> list[Step]:
+def _conservation(plan: Plan) -> Table:
+    """Prove that what referred to the records concerned still does, or say why not."""
+    counts = plan.parameters.get("conservation") or []
+    why = " ".join(
+        f"{row['table']}, {row['deleted']:,} deleted: {row['why']}." for row in counts if row["why"]
+    )
+    frame = pd.DataFrame(counts).drop(columns="why", errors="ignore")
+    return Table(frame, "Rows that refer to the records concerned, before and after", "", note=why)
+
+
+def _steps(session: Session, plan: Plan, state: str) -> list[Step]:
     """Say how to approve, apply, verify and take back a plan, as far as it has come."""
-    read, undo = Step("To read it as a page", f"report plan -p plan {plan.id}"), f"undo {plan.id}"
+    undo = f"undo {plan.id}"
     if state == "applied":
         return [Step("It was applied. To take it back", undo)]
-    if state and plan.target != session.target:
-        return [Step(f"To look at it where it belongs, on {plan.target.environment}", f"show {plan.id}")]
-    if any(each.status == "fail" for each in findings):
-        return [read]  # what to do is said beside what was checked
+    if state == "undone":
+        return []
     production, hours = plan.target.kind == "production", session.settings.approval_hours
     second = f", by a second person: {plan.planned_by} planned it" if production else ""
-    back = " (it stops at the plan of the way back, which a second person approves)" if production else ""
+    back = " (it stops at the plan of the undo, which a second person approves)" if production else ""
     return [
-        read,
+        Step("To read it as a page", f"report plan -p plan {plan.id}"),
         Step(f"To approve exactly this{second}; it holds once, for {hours:g} hours", approval_command(plan)),
         Step("To apply it, whole or not at all", f"apply {plan.id}"),
         Step("To verify what it did", "report post-recovery"),
@@ -306,88 +260,77 @@ def _drawn(changes: pd.DataFrame) -> Any:
     return changes_chart(changes)
 
 
-def _target(session: Session, plan: Plan) -> Finding:
-    """Tell whether this is the database that the plan was made on."""
-    made, here = asdict(plan.target), asdict(session.target)
-    differ = [
-        f"{name.replace('_', ' ')} {was}, this is {here[name]}"
-        for name, was in made.items()
-        if was != here[name]
+def _findings(session: Session, plan: Plan, state: str, detail: str) -> list[Finding]:
+    """Return what decides whether a plan can be approved."""
+    here, again = asdict(session.target), "Plan again: the new plan will see what is there now."
+    differences = [
+        f"{name.replace('_', ' ')} {value}, this is {here[name]}"
+        for name, value in asdict(plan.target).items()
+        if value != here[name]
     ]
-    return Finding(
-        "plan-target",
-        "The database it was made for",
-        "fail" if differ else "pass",
-        len(differ),
-        reason=f"It was made for {'; for '.join(differ)}." if differ else "It is.",
-        guide="§1.6",
-        remedy="Look at it on its own environment (`--environment NAME`), or plan again here.",
-        risk="critical",
-    )
-
-
-def _once(plan: Plan, state: str, detail: str) -> Finding:
-    """Tell whether the journal in the database knows it."""
+    reason = f"It was made for {'; for '.join(differences)}." if differences else "It is."
+    remedy = "Look at it on its own environment (`--environment NAME`), or plan again here."
+    title = "The database it was made for"
+    target = _finding("target", title, len(differences), reason, remedy, guide="§1.6", risk="critical")
     went = state in WENT
-    said = f"It was {state}: {detail}." if went else f"The journal does not have it. It is {state}: {detail}."
-    return Finding(
-        "plan-applied",
-        "Applied at most once",
-        "fail" if went else "pass",
-        int(went),
-        pd.DataFrame({"key": [plan.id] * went}),
-        said,
-        guide="§3",
-        remedy="Nothing is applied twice. Plan again if there is more to correct; `workbench undo PLAN` takes back what it did.",
+    reason = (
+        f"It was {state}: {detail}." if went else f"The journal does not have it. It is {state}: {detail}."
     )
+    remedy = "Nothing is applied twice. Plan again if there is more to correct; `workbench undo PLAN` takes back what it did."
+    findings = [target, _finding("applied", "Applied at most once", int(went), reason, remedy)]
+    if not differences and not went:
+        count, reason, changed = _compared(session, plan)
+        title = "Rows as the plan saw them"
+        findings.append(_finding("rows", title, count, reason, again, rows=changed, risk="high"))
+    for note, name, title, words in (
+        ("conflict", "conflicts", "Conflicts with what others wrote", "in conflict"),
+        ("unresolved", "unresolved", "Rows left undecided", "undecided"),
+    ):
+        count = noted(plan, note)
+        reason = f"{count:,} {words}; they are listed below." if count else f"Nothing is {words}."
+        remedy = "Read each below, and decide; until then it stays as it is."
+        findings.append(_finding(name, title, count, reason, remedy, severity="warn"))
+    return findings
 
 
-def _left_over(plan: Plan, name: str, title: str, what: str) -> Finding:
-    """Tell whether there is anything that somebody has to decide."""
-    count = noted(plan, name)
-    return Finding(
-        {"conflict": "plan-conflicts"}.get(name, f"plan-{name}"),
-        title,
-        "warn" if count else "pass",
-        count,
-        reason=f"{count:,} {what}; they are listed below." if count else f"Nothing is {what}.",
-        guide="§3",
-        remedy="Read each below, and decide; until then it stays as is said beside it.",
-        severity="warn",
-    )
+def _finding(name: str, title: str, count: int | None, reason: str, remedy: str, **how: Any) -> Finding:
+    status: Status = "not run" if count is None else how.get("severity", "fail") if count else "pass"
+    how = {"guide": "§3", "remedy": remedy, **how}
+    return Finding(f"plan-{name}", title, status, count, reason=reason, **how)
 
 
-def _rows(session: Session, plan: Plan) -> Finding:
-    """Tell whether the first rows are still as they were; only apply, which keeps others from writing, can tell of all."""
-    said = partial(Finding, "plan-rows", "Rows as the plan saw them", guide="§3", remedy=_AGAIN, risk="high")
-    seen, different = 0, list[tuple[str, str, str]]()
+def _compared(session: Session, plan: Plan) -> tuple[int | None, str, pd.DataFrame]:
+    """Compare the first rows with the database; only apply, which keeps others from writing, can compare them all."""
+    total, changed, sample = 0, list[tuple[str, str, str]](), pd.DataFrame()
     with session.reading() as connection:
         try:
             # A question that the database refuses must not silence the others.
             with connection.begin_nested():
                 for section in plan.operations:
-                    some = list(islice(plan.rows(section), COMPARED))
-                    seen += len(some)
-                    different += _differing(journal.raw(connection), session.schema.catalogue, section, some)
+                    total += min(section.rows, COMPARED)
+                    changed += _changed(session, journal.raw(connection), plan, section)
         except SchemaGap as error:
-            return said("fail", 1, reason=error.what)
+            return 1, error.what, sample
         except (psycopg.DataError, psycopg.errors.InsufficientPrivilege) as error:
-            why = redact(str(error).splitlines()[0])
-            return said("not run", reason=f"The database refused the comparison: {why}.")
-    told = f"{seen:,} of {plan.total:,} rows were compared with the database"
-    if not different:
-        return said("pass", 0, reason=f"{told}: each is as the plan saw it.")
-    frame = pd.DataFrame(different[:SAMPLE], columns=["key", "table", "reason"])
-    key, table, why = different[0]
-    more = f", and {len(different) - 1:,} more" if len(different) > 1 else ""
-    told = f"{told}: {table} {key} {why}{more}. Apply would refuse the whole plan."
-    return said("fail", len(different), frame, told)
+            return None, f"The database refused the comparison: {redact(str(error).splitlines()[0])}.", sample
+    compared = f"{total:,} of {plan.total:,} rows were compared with the database"
+    if not changed:
+        return 0, f"{compared}: each is as the plan saw it.", sample
+    key, table, reason = changed[0]
+    more = f", and {len(changed) - 1:,} more" if len(changed) > 1 else ""
+    sample = pd.DataFrame(changed[:SAMPLE], columns=["key", "table", "reason"])
+    return (
+        len(changed),
+        f"{compared}: {table} {key} {reason}{more}. Apply would refuse the whole plan.",
+        sample,
+    )
 
 
-def _differing(
-    connection: psycopg.Connection[Any], catalogue: Catalogue, section: Section, some: Sequence[Row]
+def _changed(
+    session: Session, connection: psycopg.Connection[Any], plan: Plan, section: Section
 ) -> list[tuple[str, str, str]]:
-    """Return key, table and reason of each row that is not as the plan saw it."""
+    """Return key, table and reason of each of the first rows that is not as the plan saw it."""
+    catalogue = session.schema.catalogue
     described = rows.table_of(catalogue, section.table)
     gone = sorted({*section.key, *section.seen, *section.changed} - described.columns.keys())
     if gone or section.key != described.primary_key:
@@ -396,17 +339,19 @@ def _differing(
             f'The table "{section.table}" has changed its columns or key since the plan was made ({what}).',
             "Plan again.",
         )
-    place = section.columns.index(rows.key_of(described))
-    seen = None if section.name == "insert" else rows.digest(described, section.seen, "t")
-    now = rows_by_key(connection, catalogue.schema, described, [str(row[place]) for row in some], (), seen)
-    different = []
-    for row in some:
-        found = now.get(key := str(row[place]))
-        if section.name == "insert":
-            reason = "is there already" if found else ""
-        elif found is None:
+    inserted, key = section.name == "insert", section.columns.index(rows.key_of(described))
+    digest = None if inserted else rows.digest(described, section.seen, "t")
+    seen = 0 if inserted else len(section.key)
+    planned = {str(row[key]): row[seen] for row in islice(plan.rows(section), COMPARED)}
+    current = rows.rows_by_key(connection, catalogue.schema, described, planned, (), digest)
+    changed = []
+    for name, old in planned.items():
+        if inserted:
+            reason = "is there already" if name in current else ""
+        elif name not in current:
             reason = "is not there any more"
         else:
-            reason = "" if found.digest == row[len(section.key)] else "was changed since"
-        different += [(key, section.table, reason)] if reason else []
-    return different
+            reason = "was changed since" if current[name].digest != old else ""
+        if reason:
+            changed.append((name, section.table, reason))
+    return changed

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.answer import Answer
 from workbench.checks import Finding
-from workbench.errors import DocumentError, SchemaGap, UsageError
+from workbench.errors import DatabaseUnreachable, WorkbenchError
 from workbench.reporting.plans import Review, applied_plans, review_plan
 from workbench.reporting.verdict import Verdict, conclude
 from workbench.session import Session
@@ -25,26 +25,8 @@ class Reports:
     def __call__(
         self, name: str, parameters: Mapping[str, Any] | None = None, progress: Progress | None = None
     ) -> ReportResult:
-        """Run a report on this environment; nothing is changed.
-
-        Parameters
-        ----------
-        name : str
-            Of a notebook that declares parameters, without its ending: ``post-recovery``, ``plan``, ...
-        parameters : mapping, optional
-            As its tagged cell declares them.
-        progress : callable, optional
-            Told the heading that begins, how many cells are done, and how many there are.
-
-        Raises
-        ------
-        UsageError
-            For an unknown report or parameter, or a wrong value; nothing was run then.
-        NotebookFailed
-            When a cell failed; notebook and page were kept.
-        """
-        # Half a second of imports that only a report needs.
-        from workbench.reporting.runner import run_report
+        """Run a report on this environment; nothing is changed: see `workbench.reporting.runner.run_report`."""
+        from workbench.reporting.runner import run_report  # half a second of imports that only a report needs
 
         return run_report(
             name,
@@ -52,7 +34,7 @@ class Reports:
             environment=self.wb.environment.name,
             settings=self.wb.settings,
             unmask=self.wb.unmask,
-            import_reports=[each.path for each in self.wb.reports],
+            import_reports=[report.path for report in self.wb.reports],
             progress=progress,
         )
 
@@ -75,8 +57,11 @@ class Reports:
     def ask(self, question: Callable[..., Answer], *args: Any, **how: Any) -> Answer:
         """Ask a question; where this database or its configuration cannot answer, say why instead, and let the report go on."""
         try:
-            return question(*args, **how)
-        except (SchemaGap, UsageError, DocumentError) as error:
+            with self.wb.reading() as connection, connection.begin_nested():
+                return question(*args, **how)
+        except DatabaseUnreachable:
+            raise
+        except WorkbenchError as error:
             return Answer(parts={"why": f"Not run: {error}"}, environment=self.wb.environment.name)
 
     def review(self, plan: str) -> Review:

@@ -1,37 +1,39 @@
-"""Run a report: check its parameters, execute its notebook, and leave notebook, page and verdict."""
+"""Run a report: check its parameters, execute its notebook in this very interpreter, and leave notebook, page and verdict."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
+import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
-from papermill.iorw import load_notebook_node
 
 from workbench import errors
 from workbench.database.address import parse_address, redact
 from workbench.documents import write_whole
-from workbench.errors import NotebookFailed, UsageError, WorkbenchError
-from workbench.reporting.html import to_html
-from workbench.reporting.index import write_index
-from workbench.reporting.kernel import execute, kernel_variables
+from workbench.errors import DocumentError, NotebookFailed, UsageError, WorkbenchError
+from workbench.reporting.html import to_html, write_index
 from workbench.reporting.masking import mask_text
 from workbench.reporting.templates import checked_parameters, report_parameters, report_template
 from workbench.reporting.verdict import MIME
-from workbench.settings import Settings
+from workbench.settings import Settings, config_file
 
 Progress = Callable[[str, int, int], None]
 """Told the heading that begins, how many cells are done, and how many there are."""
+
+SHARE = Path(__file__).parents[1] / "panels" / "share"
+"""Where Jupyter finds the kernel that is this Python, before any other of that name."""
 
 _HERE = {Path(errors.__file__).parents[1], sys.prefix, sys.base_prefix, Path.cwd(), Path.home()}
 _FOLDERS = sorted({f"{folder}{os.sep}" for folder in _HERE}, key=len, reverse=True)
@@ -105,43 +107,110 @@ def run_report(
     given |= {parameter: value for parameter, value in own.items() if parameter in report_parameters(name)}
     variables = kernel_variables(environment, settings, files)
     made_at = datetime.now(UTC)
-    notebook = load_notebook_node(str(report_template(name)))
-    target = _reserved(settings.reports, f"{name}-{environment}-{made_at:%Y%m%d_%H%M%S}")
+    notebook_file = _reserved(settings.reports, f"{name}-{environment}-{made_at:%Y%m%d_%H%M%S}")
+    page_file, verdict_file = (notebook_file.with_suffix(ending) for ending in (".html", ".json"))
     try:
-        notebook, stopped = execute(notebook, given, variables, _telling(notebook, progress))
+        notebook, stopped = _executed(report_template(name), given, variables, progress)
         clean = _cleaning(given, _secret(environment, settings))
-        concluded = _taken_out(notebook)
-        notebook.cells = [_cleaned(cell, clean, unmask) for cell in notebook.cells]
         verdict = {
             "status": "not run",
             "headline": "It came to no conclusion.",
             "findings": [],
             "environment": {"name": environment, "kind": kind},
-            **_mapped(concluded, clean),
+            **_mapped(_taken_out(notebook), clean),
             "report": name,
             "parameters": _mapped(given, clean),
             "import_reports": sorted(path.name for path in files),
             "made_at": made_at.isoformat(timespec="seconds"),
         }
-        notebook_file, page_file, verdict_file = (
-            target.with_name(target.name + ending) for ending in (".ipynb", ".html", ".json")
-        )
+        for cell in notebook.cells:
+            _clean_cell(cell, clean, unmask)
         failure = _failure(stopped, notebook, notebook_file, clean) if stopped else None
         title = next((heading for heading in _headings(notebook) if heading), name)
         page = to_html(notebook, verdict, f"{title} · {environment}", failure.what if failure else "")
         write_whole(page_file, page.encode(), "report")
         if failure is None:
-            facts = json.dumps(verdict, indent=2, ensure_ascii=False)
-            write_whole(verdict_file, f"{facts}\n".encode(), "report")
+            write_whole(
+                verdict_file, f"{json.dumps(verdict, indent=2, ensure_ascii=False)}\n".encode(), "report"
+            )
         written: str = nbformat.writes(notebook)  # type: ignore[no-untyped-call, unused-ignore]
         write_whole(notebook_file, f"{written}\n".encode(), "report")
     except BaseException:
-        target.with_name(f"{target.name}.ipynb").unlink()
+        notebook_file.unlink()
         raise
     write_index(settings.reports)
     if failure is not None:
         raise failure
     return ReportResult(notebook_file, page_file, verdict_file, verdict, perf_counter() - begun)
+
+
+def kernel_variables(
+    environment: str, settings: Settings, import_reports: Sequence[Path] = ()
+) -> dict[str, str]:
+    """Say by variables what the kernel's own look at the settings must come to, in whatever folder it runs.
+
+    The settings hold the *name* of the variable with the database URL, and the kernel inherits that variable: the
+    connection itself never travels, nor do the machine's paths get into the notebook as parameters. `DocumentError`
+    for an import report that is not there.
+    """
+    if missing := next((path for path in import_reports if not path.exists()), None):
+        raise DocumentError(f"The import report {missing} is not there.", "Check its name.")
+    folders = {name: getattr(settings, name).resolve() for name in ("home", "reports", "backups")}
+    variables = {f"WORKBENCH_{name.upper()}": str(folder) for name, folder in folders.items()}
+    variables |= {"WORKBENCH_ENVIRONMENT": environment, "PYTHONIOENCODING": "utf-8"}
+    if settings.operator_named:  # who is merely logged in is not named by being passed on
+        variables["WORKBENCH_OPERATOR"] = settings.operator
+    if config_file().is_file():
+        variables["WORKBENCH_CONFIG"] = str(config_file().resolve())
+    if import_reports:
+        chosen = settings.environment(environment)
+        files = (*chosen.import_reports, *(path.resolve() for path in import_reports))
+        chosen = chosen.model_copy(update={"import_reports": files})
+        known = chosen.model_dump(mode="json", exclude_none=True)
+        variables["WORKBENCH_ENVIRONMENTS"] = json.dumps({environment: known})
+    return variables
+
+
+def _executed(
+    template: Path, parameters: dict[str, Any], variables: dict[str, str], progress: Progress | None
+) -> tuple[NotebookNode, Exception | None]:
+    """Execute a notebook with its parameters; return it with its outputs, and what stopped it if something did."""
+    from jupyter_client.kernelspec import KernelSpecManager
+    from jupyter_client.manager import AsyncKernelManager
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError, DeadKernelError
+    from papermill.iorw import load_notebook_node
+    from papermill.parameterize import parameterize_notebook
+
+    notebook = parameterize_notebook(load_notebook_node(str(template)), parameters)
+    del notebook.metadata["papermill"]
+    headings = _headings(notebook)
+
+    def begin(cell: NotebookNode, cell_index: int) -> None:
+        if progress is not None:
+            progress(headings[cell_index], cell_index, len(headings))
+
+    manager = AsyncKernelManager(
+        kernel_name="python3",
+        kernel_spec_manager=KernelSpecManager(kernel_dirs=[str(SHARE / "kernels")]),
+        transport_encryption="auto",  # what is shown passes through local ports, which others here can reach
+    )
+    client = NotebookClient(notebook, km=manager, timeout=None, on_cell_start=begin)
+    # Settings of IPython and matplotlib, and start-up files, have no say in a report.
+    inherited = {
+        name: value for name, value in os.environ.items() if name not in ("MPLBACKEND", "PYTHONSTARTUP")
+    }
+    with TemporaryDirectory(prefix="workbench-ipython-") as own:
+        start = Path(own, "profile_default", "startup", "settings.py")
+        start.parent.mkdir(parents=True)
+        start.write_text("import matplotlib; matplotlib.rcdefaults()", encoding="utf-8")
+        try:
+            # On its way out a kernel tells the terminal that it was interrupted; nobody has to know.
+            surroundings = {**inherited, **variables, "IPYTHONDIR": own}
+            client.execute(env=surroundings, stderr=subprocess.DEVNULL, cleanup_kc=True)
+        except (CellExecutionError, DeadKernelError, RuntimeError) as error:
+            return notebook, error
+    return notebook, None
 
 
 def _headings(notebook: NotebookNode) -> list[str]:
@@ -153,24 +222,13 @@ def _headings(notebook: NotebookNode) -> list[str]:
     return headings[1:]
 
 
-def _telling(notebook: NotebookNode, progress: Progress | None) -> Callable[..., None]:
-    """Tell the heading of each cell before it is run; papermill has put one more cell among them."""
-    headings = ["", *_headings(notebook)]
-
-    def begin(cell: NotebookNode, cell_index: int) -> None:
-        if progress is not None:
-            progress(headings[min(cell_index, len(headings) - 1)], cell_index, len(headings))
-
-    return begin
-
-
 def _taken_out(notebook: NotebookNode) -> dict[str, Any]:
     """Take the verdict out of the outputs; an empty one when the notebook gave none."""
-    found: dict[str, Any] = {}
+    verdict: dict[str, Any] = {}
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
-            found = output.get("data", {}).pop(MIME, found)
-    return dict(found)
+            verdict = output.get("data", {}).pop(MIME, verdict)
+    return dict(verdict)
 
 
 def _mapped(value: Any, change: Callable[[str], str]) -> Any:
@@ -178,28 +236,28 @@ def _mapped(value: Any, change: Callable[[str], str]) -> Any:
     if isinstance(value, str):
         return change(value)
     if isinstance(value, dict):
-        return type(value)({key: _mapped(each, change) for key, each in value.items()})
-    return [_mapped(each, change) for each in value] if isinstance(value, list) else value
+        return type(value)({key: _mapped(inner, change) for key, inner in value.items()})
+    return [_mapped(inner, change) for inner in value] if isinstance(value, list) else value
 
 
 def _cleaning(given: Mapping[str, Any], secret: str) -> Callable[[str], str]:
     """Return what takes a secret out of a text, and names files of this machine among the parameters by their names."""
-    values = [each for value in given.values() for each in (value if isinstance(value, list) else [value])]
-    paths = [Path(each) for each in values if isinstance(each, str) and Path(each).is_absolute()]
-    there = sorted(
-        (str(each) for each in paths if len(each.parts) > 2 and each.exists()), key=len, reverse=True
+    values = [item for value in given.values() for item in (value if isinstance(value, list) else [value])]
+    paths = {Path(value) for value in values if isinstance(value, str) and Path(value).is_absolute()}
+    files = sorted(
+        (path for path in paths if len(path.parts) > 2 and path.exists()), key=lambda path: -len(str(path))
     )
 
     def clean(text: str) -> str:
         text = redact(text, secret)
-        for path in there:
-            text = text.replace(path, Path(path).name)
+        for path in files:
+            text = text.replace(str(path), path.name)
         return text
 
     return clean
 
 
-def _cleaned(cell: NotebookNode, clean: Callable[[str], str], unmask: bool) -> NotebookNode:
+def _clean_cell(cell: NotebookNode, clean: Callable[[str], str], unmask: bool) -> None:
     """Leave no path of this machine, no secret and no person in what will be passed on."""
 
     def strictly(text: str) -> str:
@@ -211,16 +269,15 @@ def _cleaned(cell: NotebookNode, clean: Callable[[str], str], unmask: bool) -> N
     if "injected-parameters" in cell.metadata.get("tags", []):
         cell.source = clean(cell.source)
     for place, output in enumerate(cell.get("outputs", [])):
-        if output.output_type == "error" and _known(output.ename):  # its text says all there is to say
+        failed = output.output_type == "error"
+        if failed and _error_class(output.ename):  # its text says all there is to say
             output.traceback = [f"{output.ename}: {output.evalue}"]
-        failed = output.output_type == "error" or output.get("name") == "stderr"
-        cell.outputs[place] = _mapped(output, strictly if failed else clean)
-    return cell
+        cell.outputs[place] = _mapped(output, strictly if failed or output.get("name") == "stderr" else clean)
 
 
-def _known(name: str) -> type[WorkbenchError] | None:
-    found = getattr(errors, name, None)
-    return found if isinstance(found, type) and issubclass(found, WorkbenchError) else None
+def _error_class(name: str) -> type[WorkbenchError] | None:
+    kind = getattr(errors, name, None)
+    return kind if isinstance(kind, type) and issubclass(kind, WorkbenchError) else None
 
 
 def _failure(
@@ -228,21 +285,17 @@ def _failure(
 ) -> WorkbenchError:
     """Turn what stopped a notebook into the workbench's own error, of the same kind where there is one."""
     kept = f"What was found until then is in {path}."
-    outputs = (
-        (number, output)
-        for number, cell in enumerate(notebook.cells, 1)
-        for output in cell.get("outputs", [])
-    )
-    number, output = next((each for each in outputs if each[1].output_type == "error"), (None, None))
-    if output is None:
-        reason = clean((str(stopped).strip() or type(stopped).__name__).splitlines()[-1])
-        failure: WorkbenchError = NotebookFailed(f"The report's kernel stopped: {reason}.", kept)
-    elif known := _known(output.ename):
-        failure = known(output.evalue, kept)
-    else:
-        last = (output.evalue.strip() or output.ename).splitlines()[-1]
-        failure = NotebookFailed(f"Cell {number} of the report failed: {output.ename}: {last}.", kept)
-    failure.cell, failure.notebook = number, path  # type: ignore[attr-defined]
+    reason = clean((str(stopped).strip() or type(stopped).__name__).splitlines()[-1])
+    failure: WorkbenchError = NotebookFailed(f"The report's kernel stopped: {reason}.", kept)
+    failed = None
+    for number, cell in enumerate(notebook.cells, 1):
+        for output in cell.get("outputs", []):
+            if output.output_type == "error" and failed is None:
+                failed, kind = number, _error_class(output.ename)
+                last = (output.evalue.strip() or output.ename).splitlines()[-1]
+                words = f"Cell {number} of the report failed: {output.ename}: {last}."
+                failure = kind(output.evalue, kept) if kind else NotebookFailed(words, kept)
+    failure.cell, failure.notebook = failed, path  # type: ignore[attr-defined]
     return failure
 
 
@@ -255,18 +308,18 @@ def _secret(environment: str, settings: Settings) -> str:
 
 
 def _reserved(folder: Path, stem: str) -> Path:
-    """Return a path without ending that no other report has: its notebook's place is taken."""
-    plain, number = re.sub(r"[^\w.-]+", "_", stem), 1
-    target = folder / plain
+    """Take the place of a notebook that no other report has."""
+    stem, number = re.sub(r"[^\w.-]+", "_", stem), 1
+    path = folder / f"{stem}.ipynb"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         while True:
             try:
-                target.with_name(f"{target.name}.ipynb").touch(exist_ok=False)
-                return target
+                path.touch(exist_ok=False)
+                return path
             except FileExistsError:
                 number += 1
-                target = folder / f"{plain}-{number}"
+                path = folder / f"{stem}-{number}.ipynb"
     except OSError as error:
         raise WorkbenchError(
             f"Reports cannot be written to {folder}: {error.strerror}.",

@@ -6,7 +6,7 @@ import json
 import numbers
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from functools import cache
 from pathlib import Path
@@ -24,21 +24,20 @@ DASH = "\N{EN DASH}"
 LONGEST = 160
 """Characters of a value that are shown; the rest is behind an ellipsis."""
 
+WORST_FIRST = ("fail", "not run", "warn", "waived", "pass")
+"""Statuses, as a report weighs them."""
+
 _MANY = 40  # rows from which on a table scrolls by itself, under headings that stay
 _JOINERS = "\u200c\u200d"  # invisible, but part of how some scripts and emoji are written
 _INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
-_MARKS = {
-    "pass": ("✓", "pass"),
-    "fail": ("✗", "fail"),
-    "warn": ("!", "warn"),
-    "waived": ("≈", "waived"),
-    "completed": ("✓", "pass"),
-    "failed": ("✗", "fail"),
-    "incomplete": ("!", "warn"),
-    "interrupted": ("!", "warn"),
+_SYMBOLS = {"pass": "✓", "fail": "✗", "warn": "!", "waived": "≈", "differs": "≠", "in part": "◐", "same": "="}
+_TONES = {
+    "completed": "pass",
+    "failed": "fail",
+    **dict.fromkeys(("incomplete", "interrupted", "in part"), "warn"),
+    "differs": "fail",
 }
 _SPELLED = {"wa": "WA", "sql": "SQL", "url": "URL"}
-_WORST_FIRST = ("fail", "not run", "warn", "waived")
 
 
 class Shown:
@@ -70,98 +69,97 @@ def plain_text(html: str) -> str:
 
 
 def show(
-    frame: pd.DataFrame, caption: str, unmask: bool = False, *, limit: int = 20, total: int | None = None
+    frame: pd.DataFrame,
+    caption: str,
+    unmask: bool = False,
+    *,
+    limit: int = 20,
+    total: int | None = None,
+    kind: str = "",
 ) -> Shown:
     """Lay a frame out as a table. Every value is text, whatever it contains.
 
     Parameters
     ----------
     caption : str
-        What the table shows.
+        What it shows.
     unmask : bool
         Whether personal data may be seen.
     limit : int
         The most rows to show.
     total : int, optional
         How many there are in all, where the frame itself is a sample.
+    kind : str
+        A class of its own for the page's sheet.
     """
     if frame.empty:
         return Shown(Markup('<p class="wb-note">{}: none.</p>').format(caption))
-    shown, of_all = mask(frame.head(limit), unmask), len(frame) if total is None else total
-    titles, columns, plain = list[Markup](), list[list[Markup]](), pd.DataFrame(index=range(len(shown)))
-    for at, column in enumerate(shown.columns):
-        number = _is_number(frame.iloc[:, at], column)
-        kind = "right" if number else "id" if is_identifier(column) else ""
-        texts = [text_of(value, column) for value in shown.iloc[:, at]]
+    shown, total = mask(frame.head(limit), unmask), len(frame) if total is None else total
+    titles, columns = list[Markup](), list[list[Markup]]()
+    for place, column in enumerate(shown.columns):
+        number = _is_number(frame.iloc[:, place], column)
+        look = "right" if number else "id" if is_identifier(column) else ""
+        texts = [text_of(value, column) for value in shown.iloc[:, place]]
         titles.append(_cell(heading(column), "right") if number else escape(heading(column)))
-        columns.append([status_mark(text) if column == "status" else _cell(text, kind) for text in texts])
-        plain.insert(at, heading(column), [shorten(text) for text in texts], allow_duplicates=True)
-    cut = f"showing {len(shown):,} of {of_all:,}" if of_all > len(shown) else ""
-    below = Markup('<p class="wb-cut">{}</p>').format(cut) if cut else ""
-    html = table(caption, titles, zip(*columns, strict=True), below, many=len(shown) > _MANY)
-    return Shown(html, "\n".join(filter(None, [caption, plain.to_string(index=False), cut])))
-
-
-def table(
-    caption: str,
-    titles: Sequence[str],
-    rows: Iterable[Sequence[str]],
-    below: str = "",
-    *,
-    many: bool = False,
-    kind: str = "",
-) -> Markup:
-    """Return a table of cells that are mark-up, or are escaped here; it scrolls by itself where it has many rows."""
-    row, cell = Markup("<tr>{}</tr>"), Markup("<td>{}</td>")
-    body = Markup("\n").join(row.format(Markup("").join(map(cell.format, cells))) for cells in rows)
-    head = Markup("").join(map(Markup("<th>{}</th>").format, titles))
-    return Markup(
-        '<div class="wb-table{}"><p class="wb-caption">{}</p><div class="wb-scroll{}" role="region" tabindex="0"'
-        ' aria-label="{}"><table><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>{}</div>'
-    ).format(kind, caption, " wb-many" if many else "", caption, head, body, below)
+        columns.append([status_mark(text) if column == "status" else _cell(text, look) for text in texts])
+    rows = [Markup("<td>{}</td>" * len(row)).format(*row) for row in zip(*columns, strict=True)]
+    cut = Markup('<p class="wb-cut">showing {:,} of {:,}</p>').format(len(shown), total)
+    return Shown(
+        Markup(
+            '<div class="wb-table {}"><p class="wb-caption">{}</p><div class="wb-scroll{}" role="region" tabindex="0"'
+            ' aria-label="{}"><table><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>{}</div>'
+        ).format(
+            kind,
+            caption,
+            " wb-many" if len(rows) > _MANY else "",
+            caption,
+            Markup("<th>{}</th>" * len(titles)).format(*titles),
+            Markup("<tr>{}</tr>\n" * len(rows)).format(*rows),
+            cut if total > len(shown) else "",
+        )
+    )
 
 
 def listed(facts: Mapping[str, str], environment: str = DEFAULT) -> Shown:
     """Show facts, each under what it is about; commands in them ask an environment."""
-    fact = Markup("<dt>{}</dt><dd>{}</dd>")
-    items = Markup("").join(
-        fact.format(what, prose(visible(said), environment)) for what, said in facts.items()
-    )
-    return Shown(Markup('<dl class="wb-facts">{}</dl>').format(items))
+    items = [
+        Markup("<dt>{}</dt><dd>{}</dd>").format(what, prose(visible(fact), environment))
+        for what, fact in facts.items()
+    ]
+    return Shown(Markup('<dl class="wb-facts">{}</dl>').format(Markup("").join(items)))
 
 
 def findings_in_full(findings: Sequence[Finding], unmask: bool = False) -> Shown:
     """Show each finding that somebody has to look at: question, remedy, sample and query."""
-    bad = [each for status in _WORST_FIRST for each in findings if each.status == status]
+    bad = [finding for status in WORST_FIRST[:-1] for finding in findings if finding.status == status]
     if not bad:
         return Shown('<p class="wb-note">Nothing that needs looking at.</p>')
-    shown = [_in_full(each, unmask) for each in bad]
-    return Shown("\n".join(each.html for each in shown), "\n\n".join(each.text for each in shown))
+    return Shown("\n".join(_in_full(finding, unmask) for finding in bad))
 
 
-def _in_full(finding: Finding, unmask: bool) -> Shown:
-    said = {
+def _in_full(finding: Finding, unmask: bool) -> Markup:
+    facts = {
         "The question": finding.question,
         "Found": "" if finding.count is None else f"{finding.count:,} found.",
         "Why": finding.reason,
         "If it fails" if finding.status == "not run" else "What to do": finding.remedy,
     }
-    fact, sample = Markup("<dt>{}</dt><dd>{}</dd>"), culprits(finding.rows)
-    facts = Markup("").join(fact.format(what, prose(words)) for what, words in said.items() if words)
-    total = finding.count if finding.count != sample else None
+    sample = culprits(finding.rows)
     caption = "A sample" if (finding.count or 0) > sample else "All of them"
-    rows = show(finding.rows, caption, unmask, total=total) if len(finding.rows) else Shown("")
+    total = finding.count if finding.count != sample else None
     query = Markup('<details class="wb-query"><summary>The query</summary><pre>{}</pre></details>')
-    head = Markup("<h3>{} {} <small>{} · {}</small></h3><dl>{}</dl>").format(
-        status_mark(finding.status), finding.title, f"guide {finding.guide}", finding.check, facts
-    )
-    html = Markup('<section class="wb-finding wb-{}">{}{}{}</section>').format(
+    return Markup(
+        '<section class="wb-finding wb-{}"><h3>{} {} <small>guide {} · {}</small></h3>{}{}{}</section>'
+    ).format(
         finding.status.replace(" ", "-"),
-        head,
-        Markup(rows.html),
+        status_mark(finding.status),
+        finding.title,
+        finding.guide,
+        finding.check,
+        Markup(listed({what: fact for what, fact in facts.items() if fact}).html),
+        Markup(show(finding.rows, caption, unmask, total=total).html) if len(finding.rows) else "",
         query.format(finding.query) if finding.query else "",
     )
-    return Shown(html, "\n".join(filter(None, [plain_text(head), rows.text])))
 
 
 def heading(column: object) -> str:
@@ -188,19 +186,20 @@ def text_of(value: Any, column: object = "") -> str:
 
 def visible(text: str) -> str:
     """Make control characters, among them those that turn the writing direction, plain to see."""
-    if text.isprintable():
-        return text
-    return "".join(
-        " " if each in "\n\t\r"
-        else f"⟨U+{ord(each):04X}⟩" if unicodedata.category(each) in _INVISIBLE and each not in _JOINERS
-        else each
-        for each in text
-    )  # fmt: skip
+    return text if text.isprintable() else "".join(map(_visible, text))
+
+
+def _visible(letter: str) -> str:
+    if letter in "\n\t\r":
+        return " "
+    hidden = unicodedata.category(letter) in _INVISIBLE and letter not in _JOINERS
+    return f"⟨U+{ord(letter):04X}⟩" if hidden else letter
 
 
 def status_mark(status: str) -> Markup:
     """Return a status as a symbol and a word, so that it is never told by colour alone."""
-    symbol, tone = _MARKS.get(status, ("?", "not-run"))
+    tone = _TONES.get(status, status if status in _SYMBOLS else "not-run")
+    symbol = _SYMBOLS.get(status) or _SYMBOLS.get(tone, "?")
     return Markup('<span class="wb-status wb-{}"><span aria-hidden="true">{}</span> {}</span>').format(
         tone, symbol, shorten(visible(status))
     )
@@ -221,10 +220,8 @@ def _is_number(values: pd.Series[Any], column: object) -> bool:
     return kind in ("integer", "floating", "decimal", "mixed-integer-float") and not is_identifier(column)
 
 
-def _cell(text: str, kind: str) -> Markup:
+def _cell(text: str, look: str) -> Markup:
     """Return a value as a cell has it: what is short stays on one line, a sentence gets the room to be read."""
-    if not kind and len(text) > LONGEST:
-        cut = Markup('<span class="wb-long" title="{}">{}</span>')
-        return cut.format(shorten(text, 1000), shorten(text))
-    kind = kind or ("number" if len(text) <= 16 else "long" if len(text) > 40 else "")
-    return Markup('<span class="wb-{}">{}</span>').format(kind, text) if kind else escape(text)
+    look = look or ("number" if len(text) <= 16 else "long" if len(text) > 40 else "phrase")
+    cut = Markup(' title="{}"').format(shorten(text, 1000)) if len(text) > LONGEST else ""
+    return Markup('<span class="wb-{}"{}>{}</span>').format(look, cut, shorten(text) if cut else text)

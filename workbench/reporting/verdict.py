@@ -12,29 +12,21 @@ from markupsafe import Markup
 from workbench.answer import Answer
 from workbench.checks.finding import RISKS, Finding, Status, section
 from workbench.reporting.masking import mask_text
-from workbench.reporting.tables import Shown, prose, status_mark, visible
+from workbench.reporting.tables import WORST_FIRST, Shown, prose, status_mark, visible
 from workbench.session import Session
 
 MIME = "application/vnd.murmurant.verdict+json"
 """How the verdict travels from the kernel: as an output, so that no side file is needed."""
 
-WORST_FIRST: tuple[Status, ...] = ("fail", "not run", "warn", "waived", "pass")
 _FIRST = 3  # things to do on the first screen
-
-_ANSWERS: dict[str, str] = {
+_ANSWERS = {
     "pass": "Yes.",
     "waived": "Yes, with what was waived.",
     "warn": "Not before somebody has looked at the warnings.",
     "not run": "Nobody knows: not everything could be checked.",
     "fail": "No.",
 }
-_WORDS: dict[str, str] = {
-    "pass": "passed",
-    "fail": "failed",
-    "warn": "gave a warning",
-    "not run": "could not run",
-    "waived": "waived",
-}
+_COUNTED = {"pass": "passed", "fail": "failed", "warn": "gave a warning", "not run": "could not run"}
 
 
 class Verdict(Shown):
@@ -62,9 +54,9 @@ class Verdict(Shown):
         return {MIME: self.facts, **super()._repr_mimebundle_()}
 
 
-def worst(findings: Sequence[Finding]) -> Status:
+def worst(findings: Sequence[Finding]) -> str:
     """Return the worst status; with no finding nothing is known, and nothing unknown is green."""
-    return min((each.status for each in findings), key=WORST_FIRST.index, default="not run")
+    return min((finding.status for finding in findings), key=WORST_FIRST.index, default="not run")
 
 
 def conclude(
@@ -74,31 +66,28 @@ def conclude(
     facts: Mapping[str, Any] | None = None,
 ) -> Verdict:
     """Answer a report's question, to which yes is good, by the worst of all findings."""
-    answers, unmask = list(answers), session.unmask
-    findings = [one for each in answers for one in (each.findings if isinstance(each, Answer) else each)]
-    status, counts = worst(findings), Counter(each.status for each in findings)
-    counted = ", ".join(f"{counts[each]} {_WORDS[each]}" for each in WORST_FIRST if counts[each])
-    told = [each.headline for each in answers if isinstance(each, Answer) and each.headline]
-    told.append(f"Of {len(findings)} checks {counted}." if findings else "No check was run.")
-    here, identity, headline = session.environment, session.identity, f"{question} {_ANSWERS[status]}"
-    tally = visible(_masked(" ".join(told), unmask))
-    html = Markup('<div class="verdict wb-{}">{} {}<small>{}</small></div>').format(
-        status.replace(" ", "-"), status_mark(status), headline, tally
-    )
-    if steps := _first(findings):
-        step = Markup("<li><strong>{}</strong>{} ({}): {}</li>")
-        items = [step.format(each.title, "" if each.count is None else f": {each.count:,}", each.guide,
-                             prose(each.reason if each.status == "not run" else each.remedy)) for each in steps]  # fmt: skip
-        html += Markup('<p class="wb-caption">What to do first</p><ol class="wb-steps">{}</ol>').format(
-            Markup("").join(items)
-        )
-    html += Markup(
-        '<p class="wb-about">{} ({}): database {} at {}, as {}, read only, {}; personal data {}</p>'
+    findings, sentences = list[Finding](), list[str]()
+    for answer in answers:
+        findings += answer.findings if isinstance(answer, Answer) else answer
+        sentences += [answer.headline] if isinstance(answer, Answer) and answer.headline else []
+    status, counts = worst(findings), Counter[str](finding.status for finding in findings)
+    counted = [f"{counts[each]} {_COUNTED.get(each, each)}" for each in WORST_FIRST if counts[each]]
+    sentences.append(f"Of {len(findings)} checks {', '.join(counted)}." if findings else "No check was run.")
+    where, identity, headline = session.environment, session.identity, f"{question} {_ANSWERS[status]}"
+    tally = _shown(" ".join(sentences), session.unmask)
+    html = Markup(
+        '<div class="verdict wb-{}">{} {}<small>{}</small></div>{}<p class="wb-about">{}</p>'
     ).format(
-        *(here.name, here.kind, identity.database, here.where, identity.user),
-        "one state for the whole report" if session.one_state else "as it is at each question",
-        "shown" if unmask else "masked",
+        status.replace(" ", "-"),
+        status_mark(status),
+        headline,
+        tally,
+        _first_steps(findings),
+        f"{where.name} ({where.kind}): database {identity.database} at {where.where}, as {identity.user}, read only, "
+        f"{'one state for the whole report' if session.one_state else 'as it is at each question'}; "
+        f"personal data {'shown' if session.unmask else 'masked'}",
     )
+    in_order = sorted(findings, key=lambda finding: (section(finding.guide), finding.check))
     return Verdict(
         html,
         {
@@ -107,40 +96,43 @@ def conclude(
             "headline": headline,
             "tally": tally,
             "counts": {each: counts[each] for each in WORST_FIRST},
-            "environment": {"name": here.name, "kind": here.kind, "where": here.where},
+            "environment": {"name": where.name, "kind": where.kind, "where": where.where},
             "database": asdict(identity),
             "dialect": session.dialect,
-            "findings": [
-                _facts(each, unmask)
-                for each in sorted(findings, key=lambda each: (section(each.guide), each.check))
-            ],
+            "findings": [_facts(finding, session.unmask) for finding in in_order],
         },
     )
 
 
-def _masked(text: str, unmask: bool) -> str:
-    return text if unmask else mask_text(text)
-
-
-def _first(findings: Sequence[Finding]) -> list[Finding]:
-    """Return what to do first, by risk and number: a step of risk weighs ten times the records; one of each section."""
+def _first_steps(findings: Sequence[Finding]) -> Markup:
+    """Say what to do first, by risk and number: a step of risk weighs ten times the records; one of each section."""
 
     def urgency(finding: Finding) -> tuple[int, str]:
         return -(finding.count or 1) * 10 ** (len(RISKS) - RISKS.index(finding.risk)), finding.check
 
+    steps = list[Finding]()
     for status in ("fail", "warn", "not run"):
-        by_urgency = sorted((each for each in findings if each.status == status), key=urgency)
-        if by_urgency:
-            of_each = {each.guide: each for each in reversed(by_urgency)}
-            return sorted(of_each.values(), key=urgency)[:_FIRST]
-    return []
+        if not steps:
+            by_urgency = sorted((finding for finding in findings if finding.status == status), key=urgency)
+            one_each = {finding.guide: finding for finding in reversed(by_urgency)}
+            steps = sorted(one_each.values(), key=urgency)[:_FIRST]
+    if not steps:
+        return Markup()
+    items = Markup()
+    for step in steps:
+        count = "" if step.count is None else f": {step.count:,}"
+        advice = prose(step.reason if step.status == "not run" else step.remedy)
+        items += Markup("<li><strong>{}</strong>{} ({}): {}</li>").format(
+            step.title, count, step.guide, advice
+        )
+    return Markup('<p class="wb-caption">What to do first</p><ol class="wb-steps">{}</ol>').format(items)
 
 
 def _facts(finding: Finding, unmask: bool) -> dict[str, Any]:
-    told = {name: getattr(finding, name) for name in ("check", "title", "guide", "status", "open", "count")}
-    keys = finding.rows.get("key", ())
-    return {
-        **told,
-        "reason": _masked(finding.reason, unmask),
-        "keys": [_masked(visible(str(key)), unmask) for key in keys],
-    }
+    facts = {name: getattr(finding, name) for name in ("check", "title", "guide", "status", "open", "count")}
+    keys = [_shown(str(key), unmask) for key in finding.rows.get("key", ())]
+    return {**facts, "reason": _shown(finding.reason, unmask), "keys": keys}
+
+
+def _shown(text: str, unmask: bool) -> str:
+    return visible(text if unmask else mask_text(text))
