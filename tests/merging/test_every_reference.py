@@ -6,9 +6,10 @@ import json
 from dataclasses import replace
 
 from tests.conftest import LOG, Ground
+from tests.merging.conftest import plan_of, two
 from tests.planting import Planter, assert_nobody_speaks_of, every_reference, names
 
-ONE_TO_ONE = {("UserAccount", "memberId")}
+ONE_TO_ONE = ("UserAccount", "memberId")
 
 
 def test_merge_then_undo_is_the_identity_and_the_proof_holds(ground: Ground) -> None:
@@ -18,93 +19,86 @@ def test_merge_then_undo_is_the_identity_and_the_proof_holds(ground: Ground) -> 
         references = [*every_reference(planter)]
         for reference in references:
             planter.referring(reference, duplicate)
-            if (reference.child, reference.column) not in ONE_TO_ONE:
+            if (reference.child, reference.column) != ONE_TO_ONE:
                 planter.referring(reference, canonical)
         for wa_id, key in ((990001, canonical), (990002, duplicate)):
             planter.mapping(wa_id, key)
     if ground.club.dialect == "application":
-        assert len([each for each in references if each.declared]) == 62
+        assert len([reference for reference in references if reference.declared]) == 62
         assert len(references) > 62
     before = ground.state()
-    one, plan = (
-        ground.wb.duplicates.plan_merges([(canonical, [duplicate])], rules="newest") for _ in range(2)
-    )
+    plan, again = (plan_of(ground, (canonical, duplicate), rules="newest") for _ in range(2))
     assert ground.state() == before  # planning writes nothing
-    assert one.digest == plan.digest
+    assert plan.digest == again.digest
     assert "annlee" not in json.dumps([plan.parameters, plan.notes, plan.audit])
     after = ground.proved(plan)
     assert_nobody_speaks_of(after, duplicate)
     (record,) = names(after["Member"], canonical)
     assert "annlee@example.org" in record
     assert "555 0100" in record
-    counts = {table: len(rows) for table, rows in before.items() if table != LOG}
-    assert {table: len(rows) for table, rows in after.items() if table != LOG} == counts | {
-        "Member": counts["Member"] - 1
-    }
-    by_hand = ground.wb.duplicates.plan_merges([(canonical, [duplicate])], by_hand={"email": duplicate})
+    lost = {table: len(rows) - len(after[table]) for table, rows in before.items() if table != LOG}
+    assert {table: count for table, count in lost.items() if count} == {"Member": 1}
+    by_hand = plan_of(ground, (canonical, duplicate), by_hand={"email": duplicate})
     ground.carry_out(by_hand)
     proof = by_hand.parameters["conservation"]
     assert len(proof) == len(references)
-    for each in proof:
-        assert each["before"] == each["after"]
-        assert not each["deleted"]
-        table, column = each["table"], each["column"]
-        (found,) = ground.ask(f'SELECT count(*) FROM "{table}" WHERE "{column}"::text = %s', canonical)
-        assert found == each["after"], each
-        assert each["moved"] == (1 if (table, column) in ONE_TO_ONE else each["before"] // 2)
+    for row in proof:
+        assert row["before"] == row["after"]
+        assert not row["deleted"]
+        question = f'SELECT count(*) FROM "{row["table"]}" WHERE "{row["column"]}"::text = %s'
+        assert ground.ask(question, canonical) == [row["after"]], row
+        both = (row["table"], row["column"]) != ONE_TO_ONE
+        assert row["moved"] == row["before"] // (1 + both)
     (record,) = names(ground.state()["Member"], canonical)
     assert "annlee@example.org" in record
     assert "555 0100" not in record
-    told = ground.wb.audit.entries(action="migration:")
-    merged = told[told["action"] == "migration:duplicates:merged"]["metadata"].iloc[-1]
+    entries = ground.wb.audit.entries(action="migration:").set_index("action")["metadata"]
+    merged = entries.loc[["migration:duplicates:merged"]].iloc[-1]
     assert (merged["canonical"], merged["duplicates"]) == (canonical, [duplicate])
-    assert merged["records_moved"] == sum(each["moved"] for each in proof)
-    corrected = told[told["action"] == "migration:mapping:corrected"]["metadata"].tolist()
+    assert merged["records_moved"] == sum(row["moved"] for row in proof)
     assert ("990002", duplicate, canonical) in [
-        (each["waId"], each["oldMurmurantId"], each["newMurmurantId"]) for each in corrected
+        (entry["waId"], entry["oldMurmurantId"], entry["newMurmurantId"])
+        for entry in entries.loc[["migration:mapping:corrected"]]
     ]
 
 
-def test_who_acted_is_a_reference_and_what_the_log_tells_of_is_history(application: Ground) -> None:
+def test_who_acted_is_a_reference_and_what_the_log_says_of_is_history(application: Ground) -> None:
     with Planter(application) as planter:
-        canonical, duplicate = planter.member(), planter.member()
-        planter.row(LOG, resourceType="Member", resourceId=duplicate, action="CREATE")
-        planter.row(
-            LOG, resourceType="Event", resourceId=planter.event(), action="CREATE", memberId=duplicate
-        )
-    plan = application.wb.duplicates.plan_merges([(canonical, [duplicate])])
-    assert any("history" in each for each in plan.notes)
+        canonical, duplicate = two(planter)
+        about = {"resourceType": "Member", "resourceId": duplicate, "action": "CREATE"}
+        planter.row(LOG, **about)
+        planter.row(LOG, **{**about, "resourceId": planter.event()}, memberId=duplicate)
+    plan = plan_of(application, (canonical, duplicate))
+    assert any("history" in note for note in plan.notes)
     application.carry_out(plan)
-    assert application.ask(f'SELECT count(*) FROM "{LOG}" WHERE "resourceId"::text = %s', duplicate) == [1]
-    assert application.ask(f'SELECT count(*) FROM "{LOG}" WHERE "memberId"::text = %s', canonical) == [1]
+    for column, record in (("resourceId", duplicate), ("memberId", canonical)):
+        assert application.ask(f'SELECT count(*) FROM "{LOG}" WHERE "{column}"::text = %s', record) == [1]
 
 
 def test_mappings_move_in_whichever_spelling_they_fill(ground: Ground) -> None:
     guide = ground.club.dialect == "guide"
     own, kind = ("murmurantId", "text") if guide else ("clubosId", "uuid")
     spellings = ("murmurantId", "clubosId")
-    with ground.connect() as connection:
-        connection.execute(f'ALTER TABLE "WaIdMapping" ADD COLUMN "{spellings[guide]}" {kind}')
-        connection.execute(f'ALTER TABLE "WaIdMapping" ALTER COLUMN "{own}" DROP NOT NULL')
-        connection.execute(f'UPDATE "WaIdMapping" SET "{spellings[guide]}" = "{own}"')
+    ground.execute(
+        f"""ALTER TABLE "WaIdMapping" ADD COLUMN "{spellings[guide]}" {kind};
+        ALTER TABLE "WaIdMapping" ALTER COLUMN "{own}" DROP NOT NULL;
+        UPDATE "WaIdMapping" SET "{spellings[guide]}" = "{own}" """
+    )
     ground = replace(ground)  # which has another schema now
     cases = []
-    for number, spelled in enumerate((spellings[:1], spellings[1:], spellings)):
+    for number, filled in enumerate((spellings[:1], spellings[1:], spellings)):
         with Planter(ground) as planter:
-            canonical, duplicate = planter.member(), planter.member()
-            mapping = planter.mapping(77001 + number, duplicate)
-        cells = ", ".join(
-            f'"{each}" = {"%(key)s::" + kind if each in spelled else "NULL"}' for each in spellings
-        )
+            merge = two(planter)
+            mapping = planter.mapping(77001 + number, merge[1])
+        cells = (f'"{name}" = {f"%(key)s::{kind}" if name in filled else "NULL"}' for name in spellings)
         with ground.connect() as connection:
             connection.execute(
-                f'UPDATE "WaIdMapping" SET {cells} WHERE id::text = %(mapping)s',
-                {"key": duplicate, "mapping": mapping},
+                f'UPDATE "WaIdMapping" SET {", ".join(cells)} WHERE id::text = %(mapping)s',  # type: ignore[arg-type]
+                {"key": merge[1], "mapping": mapping},
             )
-        cases.append((canonical, duplicate, mapping, len(spelled)))
-    merges = [(canonical, [duplicate]) for canonical, duplicate, *_ in cases]
-    after = ground.proved(ground.wb.duplicates.plan_merges(merges))
-    for canonical, duplicate, mapping, count in cases:
+        cases.append((merge, mapping, len(filled)))
+    after = ground.proved(plan_of(ground, *(merge for merge, *_ in cases)))
+    for (canonical, duplicate), mapping, count in cases:
         assert_nobody_speaks_of(after, duplicate)
         (row,) = names(after["WaIdMapping"], mapping)
         assert row.count(canonical) == count

@@ -25,8 +25,8 @@ def answer(run: Shell, *words: str) -> dict[str, Any]:
 
 
 def finding(run: Shell) -> tuple[str, list[dict[str, Any]]]:
-    (found,) = answer(run, "check", CHECK)["findings"]
-    return found["status"], found["rows"]
+    (finding,) = answer(run, "check", CHECK)["findings"]
+    return finding["status"], finding["rows"]
 
 
 def with_ids(club: Ground, entity: str) -> list[tuple[str, str]]:
@@ -72,7 +72,7 @@ def test_the_next_sync_is_foretold_and_told(at: Callable[..., Shell], club: Grou
     )
     plan = answer(run, "plan", "merge", "--entity", entity.lower(), stays, goes)
     name = Path(plan["plan"]).stem
-    (note,) = [each for each in plan["notes"] if own in each and other in each]
+    (note,) = [text for text in plan["notes"] if own in text and other in text]
     assert stays in note
     assert note.split(":")[0] in run("show", name).stdout.replace("\n", " ")
     (merge,) = answer(run, "show", name)["header"]["parameters"]["merges"]
@@ -85,6 +85,6 @@ def test_the_next_sync_is_foretold_and_told(at: Callable[..., Shell], club: Grou
     assert finding(run) == ("pass", []), "its own contact may be written into it"
     write_over(club, entity, stays, other)
     status, rows = finding(run)
-    assert (status, [(each["key"], each["wa_id"], each["plan"]) for each in rows]) == (
+    assert (status, [(row["key"], row["wa_id"], row["plan"]) for row in rows]) == (
         *("fail", [(stays, other, name)]),
     )

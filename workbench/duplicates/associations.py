@@ -1,4 +1,4 @@
-"""Who refers to a record, how often, and by which column: what makes one of several doubles the one to keep (guide §4.4)."""
+"""Who refers to a record, how often and by which column: what decides which of several duplicates stays (guide §4.4)."""
 
 from __future__ import annotations
 
@@ -15,93 +15,59 @@ from workbench.murmurant.schema import Schema, as_text, is_one_of
 from workbench.murmurant.spellings import MEMBER
 from workbench.plans import rows
 
-COLUMNS = ["id", "child", "column", "rows"]
-
 
 def count_associations(
     connection: Connection, graph: References, ids: Iterable[str], references: Iterable[Reference]
 ) -> pd.DataFrame:
     """Count the rows that refer to some records, by each of some references.
 
-    What the audit log tells of a record is history, not an association: `References.binding` leaves it out.
+    What the audit log says of a record is history, not an association: `References.binding` leaves it out.
 
     Returns
     -------
     pandas.DataFrame
         ``id``, ``child``, ``column``, ``rows``: one row for each record and column that refers to it.
     """
-    tables, keys = graph.schema.catalogue.tables, sorted(set(ids))
-    parts = [
-        sql.SQL("SELECT {}::text, {}, {}, count(*) FROM {} t WHERE {} GROUP BY 1").format(
-            *(compared(graph, each), sql.Literal(each.child), sql.Literal(each.column)),
-            rows.qualified(graph.schema.catalogue, each.child),
-            referring(graph, [each], {each.parent: keys}),
-        )
-        for each in references
-        if all(tables[each.child].columns[name].readable for name in (each.column, each.kind_column) if name)
-    ]
-    found = []
-    if parts and keys:
-        query = sql.SQL("{} ORDER BY 1, 2, 3").format(sql.SQL(" UNION ALL ").join(parts))
-        found = raw(connection).execute(query).fetchall()
-    return pd.DataFrame(found, columns=COLUMNS)
+    keys, counts, counted = sorted(set(ids)), list[sql.Composable](), []
+    for reference in references if keys else ():
+        columns = graph.schema.catalogue.tables[reference.child].columns
+        if all(columns[name].readable for name in (reference.column, reference.kind_column) if name):
+            count = sql.SQL("SELECT t.{}::text, {}, {}, count(*) FROM {} t WHERE {} GROUP BY 1")
+            names = sql.Literal(reference.child), sql.Literal(reference.column)
+            table = rows.qualified(graph.schema.catalogue, reference.child)
+            column, concerned = sql.Identifier(reference.column), refers_to(graph, reference, keys)
+            counts.append(count.format(column, *names, table, concerned))
+    if counts:
+        query = sql.SQL("{} ORDER BY 1, 2, 3").format(sql.SQL(" UNION ALL ").join(counts))
+        counted = raw(connection).execute(query).fetchall()
+    return pd.DataFrame(counted, columns=["id", "child", "column", "rows"])
 
 
-def leads(reference: Reference, values: Mapping[str, str | None]) -> bool:
-    """Whether a row's reference leads to the reference's parent, where a column says to which table it leads."""
-    return reference.kind_column is None or values[reference.kind_column] in reference.kinds
-
-
-def referring(
-    graph: References, references: Iterable[Reference], ids: Mapping[str, Iterable[str]]
-) -> sql.Composable:
-    """Return the condition that a row ``t`` refers to one of some rows, by the table they are of."""
-    parts = [
-        sql.SQL("({} = ANY({}){})").format(
-            compared(graph, each), as_array(graph, each, list(ids[each.parent])), of_its_kind(each)
-        )
-        for each in references
-    ]
-    return sql.SQL("({})").format(sql.SQL(" OR ").join(parts))
-
-
-def compared(graph: References, each: Reference) -> sql.Composable:
-    """Return a referring column in the form in which it is compared: its own type, so that an index can serve."""
-    return sql.SQL("{}::{}").format(sql.Identifier("t", each.column), sql.SQL(_type(graph, each)))
-
-
-def as_array(graph: References, each: Reference, ids: Sequence[str]) -> sql.Composable:
-    """Return ids as an array of what `compared` gives."""
-    return sql.SQL("{}::{}[]").format(sql.Literal(rows.as_array(ids)), sql.SQL(_type(graph, each)))
-
-
-def of_its_kind(each: Reference) -> sql.Composable:
-    """Return the further condition of a reference that may lead to several tables."""
-    if each.kind_column is None:
-        return sql.SQL("")
-    kind = sql.Identifier("t", each.kind_column)
-    return sql.SQL(" AND {}::text = ANY({})").format(kind, sql.Literal(list(each.kinds)))
-
-
-def _type(graph: References, each: Reference) -> str:
-    """Return in which type both ends of a reference can be compared: their own where it is one."""
+def refers_to(graph: References, reference: Reference, ids: Iterable[str]) -> sql.Composable:
+    """Return the condition that a row ``t`` refers to one of some records, in a type that lets an index serve."""
     tables = graph.schema.catalogue.tables
-    own = tables[each.child].columns[each.column].type
-    return own if own == tables[each.parent].columns[each.parent_column].type else "text"
+    own = tables[reference.child].columns[reference.column].type
+    same = own == tables[reference.parent].columns[reference.parent_column].type
+    kind, wanted = sql.SQL(own if same else "text"), sql.Literal(rows.as_array([*ids]))
+    condition = sql.SQL("t.{}::{} = ANY({}::{}[])").format(
+        sql.Identifier(reference.column), kind, wanted, kind
+    )
+    if reference.kind_column is None:
+        return condition
+    of_kind = sql.SQL("({} AND t.{}::text = ANY({}))")
+    return of_kind.format(
+        condition, sql.Identifier(reference.kind_column), sql.Literal(list(reference.kinds))
+    )
+
+
+def target_of(reference: Reference, values: Mapping[str, str | None]) -> str | None:
+    """Return the record of the reference's parent that a row leads to, if it leads to that table."""
+    leads = reference.kind_column is None or values[reference.kind_column] in reference.kinds
+    return values[reference.column] if leads else None
 
 
 class Choice(NamedTuple):
-    """The record of a cluster that stays, and what decided.
-
-    Attributes
-    ----------
-    canonical : str
-        Its id.
-    associations : dict of str to int
-        Each record of the cluster to the number of rows that refer to it.
-    by : str
-        What decided, in words.
-    """
+    """The record of a cluster that stays: its id, how many rows refer to each of the cluster, and what decided."""
 
     canonical: str
     associations: dict[str, int]
@@ -124,13 +90,8 @@ def choose_canonicals(
         Ids of records that are there, each cluster with at least one.
     counted : pandas.DataFrame, optional
         What refers to them, where that was counted already.
-
-    Returns
-    -------
-    list of Choice
-        One for each cluster, in order.
     """
-    ids, source = {each for cluster in clusters for each in cluster}, schema.entity(entity)
+    ids, source = {key for cluster in clusters for key in cluster}, schema.entity(entity)
     if counted is None:
         graph = References(schema)
         counted = count_associations(connection, graph, ids, graph.binding(schema.table_of(entity)))
@@ -138,16 +99,16 @@ def choose_canonicals(
     born = dict.fromkeys(ids, "~")  # not known: after every year
     if "created_at" in source.c:
         query = select(as_text(source.c.id), source.c.created_at).where(is_one_of(source.c.id, ids))
-        born |= {key: made.isoformat() for key, made in connection.execute(query) if made is not None}
-    found = []
+        born |= {key: moment.isoformat() for key, moment in connection.execute(query) if moment is not None}
+    choices = []
     for cluster in clusters:
         first, *rest = sorted(cluster, key=lambda key: (-totals.get(key, 0), born[key], key))
         counts = {key: totals.get(key, 0) for key in (first, *rest)}
-        alike = [key for key in rest if counts[key] == counts[first]]
-        by = "as many associations and as old as another, and the smallest id"
-        if not alike:
-            by = "most associations"
-        elif all(born[key] != born[first] for key in alike):
+        rivals = [key for key in rest if counts[key] == counts[first]]
+        by = "most associations"
+        if any(born[key] == born[first] for key in rivals):
+            by = "as many associations and as old as another, and the smallest id"
+        elif rivals:
             by = "as many associations as another, and the oldest"
-        found.append(Choice(first, counts, by))
-    return found
+        choices.append(Choice(first, counts, by))
+    return choices

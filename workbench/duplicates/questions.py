@@ -25,7 +25,7 @@ from workbench.duplicates.plan import plan_merges
 from workbench.duplicates.probable import pair_to_look_at, probable_finding
 from workbench.duplicates.records import Beside, describe_records, records_beside
 from workbench.duplicates.registrations import split_registrations
-from workbench.duplicates.request import Wanted, requested, spelled
+from workbench.duplicates.request import Wanted, read_request, spelled
 from workbench.errors import SchemaGap, UsageError, unknown
 from workbench.hints import aim
 from workbench.murmurant.listings import write_csv
@@ -306,7 +306,7 @@ class Duplicates:
         skip_blocked : bool
             Whether to leave out merges that no rule can decide, and list them as unresolved.
         """
-        request, hands = requested(merges), by_hand or {}
+        request, hands = read_request(merges), by_hand or {}
         with self.wb.planning() as context:
             return plan_merges(context, request, entity, rules, hands, keep, leave_out, skip_blocked)
 
