@@ -17,11 +17,10 @@ from sqlalchemy import Connection
 
 from workbench.audit.writing import record
 from workbench.checks import Look
-from workbench.checks.registry import UnknownRuns
 from workbench.database.connection import Database, Identity, raw
 from workbench.database.environment import Environment
 from workbench.documents import Target
-from workbench.errors import DatabaseUnreachable, NotLogged, NotMurmurant, SchemaGap, WorkbenchError
+from workbench.errors import DatabaseUnreachable, NotLogged, NotMurmurant, WorkbenchError
 from workbench.murmurant.exports import configured_headings, read_exports
 from workbench.murmurant.importers import Run
 from workbench.murmurant.reports import ImportReport, ReportRecord
@@ -210,26 +209,20 @@ class Session:
             return error.what
         return ""
 
-    def look(self, connection: Connection, runs: bool = True) -> Look:
-        """Gather what a check may look at: with `runs` these and the importers' reports too."""
-        found: Sequence[Run] = ()
-        if runs:
-            try:
-                found = self.find_runs()
-            except SchemaGap as gap:
-                found = UnknownRuns(gap)
+    def look(self, connection: Connection) -> Look:
+        """Gather what a check may look at; runs and reports are read when one needs them."""
         of_clubs = [
-            each.expected["members"]
-            for each in self.settings.environments.values()
-            if each.kind == "production" and "members" in each.expected
+            options.expected["members"]
+            for options in self.settings.environments.values()
+            if options.kind == "production" and "members" in options.expected
         ]
         return Look(
             connection,
             self.schema,
             self.environment,
             self.options,
-            found,
-            self.reports if runs else (),
+            self.find_runs,
+            lambda: self.reports,
             production_members=max(of_clubs, default=None),
         )
 

@@ -15,15 +15,14 @@ import pandas as pd
 from workbench.answer import Answer, Table, findings_answer, many
 from workbench.checks import run_checks
 from workbench.checks.finding import SAMPLE, about_run
-from workbench.checks.integrity import table_counts
 from workbench.checks.rules import Waivers
 from workbench.covering import answering, covering
 from workbench.database.databases import connect
 from workbench.database.environment import Environment
 from workbench.errors import DocumentError, WorkbenchError
-from workbench.murmurant.canonical import ask, words_of
+from workbench.murmurant.canonical import ask
 from workbench.murmurant.reports import ImportReport, read_reports
-from workbench.murmurant.spellings import MEMBER
+from workbench.murmurant.spellings import CONCEPT_OF, MEMBER
 from workbench.reporting.masking import mask
 from workbench.session import Session
 from workbench.settings import DEMO, EnvironmentSettings, Settings, load_settings
@@ -62,6 +61,9 @@ _SUBJECTS = {
     "plans": "plans.questions.Plans",
     "report": "reporting.questions.Reports",
 }
+
+
+_COUNTED = (*CONCEPT_OF.values(), "mappings")
 
 
 class Workbench:
@@ -217,8 +219,7 @@ class Workbench:
             For what it mentions and this database does not have.
         """
         with self.session.reading() as connection:
-            asked_of_runs = bool({"runs", "reported"} & words_of(query))
-            canonical = self.session.look(connection, runs=asked_of_runs).canonical
+            canonical = self.session.look(connection).canonical
             canonical.require(query, without)
             _, rows, _ = ask(connection, canonical, query, limit=limit, harmless=())
             names = rows.attrs.pop("names")
@@ -249,7 +250,10 @@ class Workbench:
 
     def _counted(self) -> dict[str, int]:
         with self.session.reading() as connection:
-            return table_counts(self.session.look(connection, runs=False))
+            look = self.session.look(connection)
+            names = [name for name in _COUNTED if look.schema.has(name)]
+            (counts,) = look.rows(f"SELECT {', '.join(f'(SELECT count(*) FROM {name})' for name in names)}")
+            return dict(zip(names, counts, strict=True))
 
 
 def open_workbench(

@@ -9,7 +9,7 @@ import pytest
 
 from tests.audit.conftest import log
 from tests.conftest import Ground
-from workbench.checks import Finding, audit_trail
+from workbench.checks import Finding, look
 from workbench.plans.plan import Plan
 
 REQUIRED_METADATA = {  # the table of guide §5.1, and what the workbench writes besides
@@ -32,7 +32,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Set the check's clock; at first soon after the club's imports."""
 
     def turn(now: datetime) -> None:
-        monkeypatch.setattr(audit_trail, "_now", lambda: now.replace(tzinfo=None))
+        monkeypatch.setattr(look, "_now", lambda: now.replace(tzinfo=None))
 
     turn(datetime(2026, 12, 1, tzinfo=UTC))
     return turn

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from workbench.checks.registry import NO_RUNS, Look, NotRunError, Rows
+from workbench.checks.look import Look, NotRunError
+from workbench.checks.registry import Rows
 from workbench.mappings.places import brought_elsewhere
 from workbench.mappings.problems import contradicted
 from workbench.mappings.traces import Traces, traces_of
@@ -23,10 +24,10 @@ def events_wrong_record(look: Look) -> Rows:
 
 
 def registrations_wrong_event(look: Look) -> Rows:
-    asked = brought_elsewhere(_traces(look))
-    if asked is None:
+    rows = brought_elsewhere(_traces(look))
+    if rows is None:
         raise NotRunError(_NO_EVIDENCE.format(what="which event a registration was imported for"))
-    return asked
+    return rows
 
 
 def mappings_shared_target(look: Look) -> Rows:
@@ -34,50 +35,47 @@ def mappings_shared_target(look: Look) -> Rows:
 
 
 def mappings_missing(look: Look) -> Rows:
-    if not look.runs:
-        raise NotRunError(NO_RUNS)
+    look.require_runs()
     bare, others = _traces(look).without_mapping
-    found = [
+    rows = [
         {
-            "key": f"{each.entity} {each.record}",
-            "wa_id": each.wa_id or None,
-            "run": each.run or None,
-            "evidence": each.words,
+            "key": f"{record.entity} {record.record}",
+            "wa_id": record.wa_id or None,
+            "run": record.run or None,
+            "evidence": record.words,
         }
-        for each in bare
-        if each.importer != "csv"
+        for record in bare
+        if record.importer != "csv"
     ]
-    untold = [
+    untraced = [
         run.run
-        for run in look.runs
-        if run.mode == "live"
+        for run in look.live
+        if run.importer != "csv"
         and not run.rolled_back
-        and run.importer != "csv"
         and not run.traced
         and any(cells.get("created") for cells in run.reported.values())
     ]
-    if not found and others and untold:
+    if not rows and others and untraced:
         raise NotRunError(
-            f"No mapping leads to {others:,} records, and nothing says which of them {', '.join(untold[:3])} made: the"
+            f"No mapping leads to {others:,} records, and nothing says which of them {', '.join(untraced[:3])} made: the"
             " audit rows of it are gone. An earlier snapshot has the mappings: `workbench plan mapping --rebuild --snapshot FILE`."
         )
-    return found
+    return rows
 
 
 def records_imported_twice(look: Look) -> Rows:
-    if not look.runs:
-        raise NotRunError(NO_RUNS)
+    look.require_runs()
     return [
         {
-            "key": each.record,
-            "entity": each.entity,
-            "wa_id": each.wa_id,
-            "first": each.first,
-            "run": each.run or None,
-            "leads_to": each.leads_to or None,
-            "evidence": each.words,
+            "key": again.record,
+            "entity": again.entity,
+            "wa_id": again.wa_id,
+            "first": again.first,
+            "run": again.run or None,
+            "leads_to": again.leads_to or None,
+            "evidence": again.words,
         }
-        for each in _traces(look).imported_twice
+        for again in _traces(look).imported_twice
     ]
 
 

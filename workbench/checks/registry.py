@@ -1,4 +1,4 @@
-"""A check: one file with a header and a SELECT, or the name of a function; how it is found, read and run.
+"""A check: one file with a header and a SELECT, or the name of a function; how it is read and run.
 
 A check that could not run is never green: what it lacks is its finding.
 """
@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
-from functools import cached_property
+from collections.abc import Mapping
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from time import perf_counter
@@ -19,178 +17,24 @@ from typing import Annotated, Any, Literal
 import pandas as pd
 import psycopg
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from workbench.checks.finding import SAMPLE, Finding, Severity, Status, culprits, section
+from workbench.checks.finding import Finding, Severity, Status, culprits, section
+from workbench.checks.look import Look, NotConfiguredError, NotRunError
 from workbench.database.address import redact
 from workbench.database.connection import raw
-from workbench.database.environment import DEMO_MARK, Environment
 from workbench.errors import SchemaGap, UsageError, nearest
 from workbench.hints import aim
-from workbench.murmurant.canonical import Canonical, ask, listed
-from workbench.murmurant.importers import Run
-from workbench.murmurant.reports import ImportReport
-from workbench.murmurant.schema import Relation, Schema, explain_gap
+from workbench.murmurant.canonical import ask
 from workbench.murmurant.spellings import ENTITY_TYPES, REGISTRATION
-from workbench.settings import EnvironmentSettings
-from workbench.tiers.configuration import TierMapping, distinct, read_tier_mapping
-from workbench.tiers.review import TierReview, review_tiers
 
 PACKAGE = Path(__file__).parent.parent
-
-NO_RUNS = (
-    "No import run left a trace: no run id in the database, no audit row, no report file."
-    " Give the importer's report files with --import-report."
-)
 
 _RISK_OF = {"§1.6": "critical", "§1.2": "high", "§1.4": "high", "§7.1": "high", "§7.3": "high"}
 """The guide's risk level of a section (§1); what it does not say is medium."""
 
 Rows = list[dict[str, Any]]
-
-
-class NotRunError(Exception):
-    """Raised by a check that cannot answer here; its text says why and what would change that."""
-
-
-class NotConfiguredError(NotRunError):
-    """Raised by a check that nobody has asked for: it needs a setting that is not there."""
-
-
-class UnknownRuns(Sequence[Run]):
-    """Stands for the runs where their traces may not be read: whoever asks for one is told why, and never of none.
-
-    Parameters
-    ----------
-    gap : SchemaGap
-        What may not be read.
-    """
-
-    def __init__(self, gap: SchemaGap) -> None:
-        self.gap = gap
-
-    def __getitem__(self, place: Any) -> Any:
-        raise self.gap
-
-    def __len__(self) -> int:
-        raise self.gap
-
-
-@dataclass(frozen=True)
-class Look:
-    """Everything a check may look at: one consistent state of one database.
-
-    Attributes
-    ----------
-    connection : sqlalchemy.Connection
-        In a read-only transaction.
-    schema : Schema
-        The tables, in this database's spelling.
-    environment, settings : Environment, EnvironmentSettings
-        The target and what is configured for it.
-    runs : sequence of Run
-        Every import run that is known.
-    reports : sequence of ImportReport
-        The report files that were given or found.
-    sample : int
-        The most rows that a finding carries; its count is of all.
-    production_members : int or None
-        How many members the settings expect of the club itself.
-    """
-
-    connection: Connection
-    schema: Schema
-    environment: Environment
-    settings: EnvironmentSettings
-    runs: Sequence[Run] = ()
-    reports: Sequence[ImportReport] = ()
-    sample: int = SAMPLE
-    production_members: int | None = None
-
-    @property
-    def as_of(self) -> datetime | None:
-        """The end of the last run: "now", as far as the imported data know; None where none is known. UTC, without zone."""
-        if isinstance(self.runs, UnknownRuns):
-            return None
-        ends = (each.finished or each.last_trace for each in self.runs if each.mode == "live")
-        return max(filter(None, ends), default=None)
-
-    @cached_property
-    def tiers(self) -> tuple[dict[str, TierReview], list[str]]:
-        """The tiers as the configurations judge them; one that is wrong silences no other, and is told beside."""
-        mappings: list[TierMapping] = []
-        wrong = []
-        for path in self.settings.mappings:
-            try:
-                mappings = [*distinct([*mappings, read_tier_mapping(path)])]
-            except UsageError as error:
-                wrong.append(str(error))
-        if not self.schema.has("members.level"):
-            mappings = [each for each in mappings if not each.enabled]
-        return review_tiers(self.connection, self.schema, mappings), wrong
-
-    @cached_property
-    def canonical(self) -> Canonical:
-        """The tables as relations, and with them ``here``, ``runs`` and ``reported``."""
-        return Canonical(self.schema, {"here": self._here, "runs": self._runs, "reported": self._reported})
-
-    def rows(self, query: str, **values: Any) -> list[Any]:
-        """Ask the canonical relations, as it is, and return tuples."""
-        return self.canonical.execute(raw(self.connection), query, values).fetchall()
-
-    def _here(self) -> Relation:
-        """Give what is known of this environment as one row: ``as_of``, ``now``, ``capacity_limit``, ``kind``, ..."""
-        limit, as_of = self.settings.event_capacity_limit, self.as_of
-        why = "No limit is configured. Set event_capacity_limit for this environment, or write it into the rule."
-        facts: dict[str, tuple[str, list[Any]]] = {
-            "as_of": ("timestamp", [as_of]),
-            "capacity_limit": ("integer", [limit]),
-            "environment": ("text", [self.environment.name]),
-            "kind": ("text", [self.environment.kind]),
-            "schema": ("text", [self.schema.catalogue.schema]),
-            "club_members": ("integer", [self.production_members]),
-            "demo_mark": ("text", [DEMO_MARK]),
-        }
-        known = listed(
-            "here", facts, {} if limit is not None else {"capacity_limit": NotConfiguredError(why)}
-        )
-        now = "greatest(now() AT TIME ZONE 'UTC', as_of) AS now"
-        return replace(known, select=f"SELECT *, {now} FROM ({known.select}) AS known")
-
-    def _runs(self) -> Relation:
-        """Give the live import runs: ``run``, ``importer``, ``status``, ``started``, ``ended``, ``rolled_back``."""
-        live = [each for each in self.runs if each.mode == "live"]
-        lacking = {} if live else {"": NotRunError(NO_RUNS)}
-        return listed(
-            "runs",
-            {
-                "run": ("text", [each.run for each in live]),
-                "environment": ("text", [each.environment or None for each in live]),
-                "importer": ("text", [each.importer for each in live]),
-                "status": ("text", [each.status for each in live]),
-                "started": ("timestamp", [each.started for each in live]),
-                "ended": ("timestamp", [each.finished or each.last_trace for each in live]),
-                "rolled_back": ("boolean", [each.rolled_back for each in live]),
-            },
-            lacking,
-        )
-
-    def _reported(self) -> Relation:
-        """Give what the reports of live runs say of single records: ``reported_by``, ``entity``, ``record_id``, ``reported_as``."""
-        told = [
-            (run.run, each.entity, each.record_id, each.action)
-            for run in self.runs
-            if run.mode == "live"
-            for report in run.reports
-            for each in report.records
-            if each.record_id
-        ]
-        names = ("reported_by", "entity", "record_id", "reported_as")
-        return listed(
-            "reported", {name: ("text", [row[at] for row in told]) for at, name in enumerate(names)}, {}
-        )
-
+"""The culprits that a function names, each with its ``key``."""
 
 Asked = tuple[int, pd.DataFrame, str]
 """What a question came to: how many culprits, a sample of them, and the SQL."""
@@ -226,8 +70,12 @@ class Check(BaseModel):
     answer : str
         The function that answers it, ``module.name`` under ``workbench.checks``: it takes a `Look` and returns the
         culprits, a statement or rows, each with a ``key``.
-    sql, fix : str
-        The SELECT of the culprits, with a ``key``; and that of what would correct them.
+    sql : str
+        The SELECT of the culprits, with a ``key``.
+    unknown : str
+        A SELECT after the line ``-- unknown``, asked where there are no culprits: ``why`` that is no pass here.
+    fix : str
+        A SELECT after the line ``-- fix``: what would correct them.
     harmless : tuple of str, optional
         Of a rule of an organisation's own, the columns of made-up text that name no person: others are masked.
     """
@@ -249,16 +97,17 @@ class Check(BaseModel):
     risk: Literal["critical", "high", "medium"] | None = None
     answer: str = ""
     sql: str = ""
+    unknown: str = ""
     fix: str = ""
     harmless: tuple[str, ...] | None = None
 
     def require(self, look: Look, query: str) -> None:
         """Raise what is known of the first thing that it cannot do without and that is not here."""
-        if missing := look.schema.missing(*self.needs):
-            raise SchemaGap(*explain_gap(missing[0]))
-        lacking = [look.schema.missing(*group) for group in self.either]
-        if lacking and all(lacking):
-            raise SchemaGap(" Nor: ".join(" ".join(explain_gap(each[0])) for each in lacking))
+        gaps = [look.canonical.gap(*group) for group in self.either]
+        if gaps and all(gaps):
+            raise NotRunError(" Nor: ".join(map(str, gaps)))
+        if gap := look.canonical.gap(*self.needs):
+            raise gap
         look.canonical.require(query, self.without)
 
     def ask(self, look: Look) -> Asked:
@@ -266,18 +115,21 @@ class Check(BaseModel):
         self.require(look, self.sql)
         if self.answer:
             module, _, name = self.answer.partition(".")
-            answer: Rows | pd.DataFrame | Asked = getattr(import_module(f"workbench.checks.{module}"), name)(
-                look
-            )
+            answer: Rows | pd.DataFrame | Asked
+            answer = getattr(import_module(f"workbench.checks.{module}"), name)(look)
             if isinstance(answer, tuple):
                 return answer
             rows = pd.DataFrame(answer)
             return culprits(rows), rows.head(look.sample), ""
         if self.unique and self._settled(look):
             return 0, pd.DataFrame(), ""
-        return ask(
-            look.connection, look.canonical, self.sql, limit=look.sample, keyed=True, harmless=self.harmless
-        )
+        connection, canonical = look.connection, look.canonical
+        asked = ask(connection, canonical, self.sql, limit=look.sample, keyed=True, harmless=self.harmless)
+        if self.unknown and not asked[0]:
+            _, reasons, _ = ask(connection, canonical, self.unknown)
+            if len(reasons):
+                raise NotRunError(" ".join(reasons["why"]))
+        return asked
 
     def _settled(self, look: Look) -> bool:
         """Whether a unique index rules out what is asked; to it two spellings of one kind are two, and so is each NULL."""
@@ -287,7 +139,7 @@ class Check(BaseModel):
         if "entity_type" not in names:
             return True
         of = f"EXISTS (SELECT FROM {concept} WHERE spelled"
-        both = " AND ".join(f"{of} = '{each}')" for each in ENTITY_TYPES[REGISTRATION])
+        both = " AND ".join(f"{of} = '{spelling}')" for spelling in ENTITY_TYPES[REGISTRATION])
         ((mixed,),) = look.rows(f"SELECT {both} OR {of} IS NULL)")
         return not mixed
 
@@ -308,7 +160,7 @@ class Check(BaseModel):
 
 
 def read_check(path: Path) -> Check:
-    """Read a check's file: its header, as comments of SQL or alone in TOML, then the SELECT, then after ``-- fix`` another.
+    """Read a check's file: its header, as comments of SQL or alone in TOML, then the SELECT, then others by their names.
 
     Raises
     ------
@@ -316,27 +168,29 @@ def read_check(path: Path) -> Check:
         For a file that cannot be read, and for everything that is wrong with it, at once.
     """
     try:
-        text = path.read_bytes().decode("utf-8-sig")
-        lines = text.splitlines()
-        head = next((n for n, line in enumerate(lines) if not line.startswith("--")), len(lines))
-        if path.suffix == ".toml":
-            header, sql, fix = tomllib.loads(text), "", ""
-        else:
-            header = tomllib.loads("\n".join(line[2:].removeprefix(" ") for line in lines[:head]))
-            parts = re.split(r"^-- fix *$", "\n".join(lines[head:]), maxsplit=1, flags=re.MULTILINE)
-            sql, fix = (part.strip() for part in (*parts, "")[:2])
+        text = "\n".join(path.read_bytes().decode("utf-8-sig").splitlines())
     except OSError as error:
         raise UsageError(f"The check {path} cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError as error:
         raise UsageError(
             f"The check {path} is not UTF-8 (byte {error.start}).", "Save the file as UTF-8 and try again."
         ) from None
-    except ValueError as error:
-        raise UsageError(f"The check {path} has no header that can be read: {error}.", _HOW) from None
+    header, selects = text, {}
+    if path.suffix != ".toml":
+        head = re.match(r"(--.*\n?)*", text)
+        assert head is not None
+        header = re.sub(r"^-- ?", "", head[0], flags=re.MULTILINE)
+        sql, *named = re.split(r"^-- (fix|unknown) *$", text[head.end() :], flags=re.MULTILINE)
+        selects = {"sql": sql, **dict(zip(named[::2], named[1::2], strict=True))}
     try:
-        check = Check.model_validate({"id": path.stem, **header, "sql": sql, "fix": fix})
+        facts = tomllib.loads(header)
+        check = Check.model_validate(
+            {"id": path.stem, **facts, **{name: select.strip() for name, select in selects.items()}}
+        )
     except ValidationError as error:
         raise UsageError(f"The check {path} is wrong: {'; '.join(_problems(error))}.", _HOW) from None
+    except ValueError as error:
+        raise UsageError(f"The check {path} has no header that can be read: {error}.", _HOW) from None
     if not check.sql.rstrip(";") and not check.answer:
         raise UsageError(f"The check {path} asks nothing.", _HOW)
     if "\0" in text or (check.sql and check.answer):
@@ -348,25 +202,24 @@ _HOW = "See `docs/architecture.md`, or `workbench policies --starter FOLDER` for
 
 
 def _problems(error: ValidationError) -> list[str]:
-    told = []
-    for each in error.errors(include_url=False, include_context=False):
-        where = ".".join(map(str, each["loc"]))
-        close = nearest(where, Check.model_fields, count=1) if each["type"] == "extra_forbidden" else []
-        told.append(f"{where}: {each['msg']}" + (f" (did you mean {close[0]!r}?)" if close else ""))
-    return told
+    problems = []
+    for problem in error.errors(include_url=False, include_context=False):
+        where = ".".join(map(str, problem["loc"]))
+        close = nearest(where, Check.model_fields, 1) if problem["type"] == "extra_forbidden" else []
+        problems.append(f"{where}: {problem['msg']}" + (f" (did you mean {close[0]!r}?)" if close else ""))
+    return problems
 
 
-def in_folder(folder: Path) -> dict[str, Check]:
-    """Read the checks of one folder, by id."""
-    paths = sorted({*folder.glob("*.sql"), *folder.glob("*.toml")})
-    return {check.id: check for check in map(read_check, paths)}
+def in_folders(*folders: Path) -> dict[str, Check]:
+    """Read the checks of some folders, by id, in the order of the guide."""
+    paths = sorted(path for folder in folders for kind in ("*.sql", "*.toml") for path in folder.glob(kind))
+    checks = sorted(map(read_check, paths), key=lambda check: (section(check.guide), check.id))
+    return {check.id: check for check in checks}
 
 
 def in_package(package: Path = PACKAGE) -> dict[str, Check]:
-    """Read the checks of every room, by id, in the order of the guide."""
-    folders = sorted({package / "checks", *package.glob("*/checks")})
-    found = [check for folder in folders for check in in_folder(folder).values()]
-    return {check.id: check for check in sorted(found, key=lambda each: (section(each.guide), each.id))}
+    """Read the checks of every room."""
+    return in_folders(package / "checks", *package.glob("*/checks"))
 
 
 REGISTRY: dict[str, Check] = in_package()
@@ -391,32 +244,36 @@ def run_check(
     unasked : NotRunError, optional
         Why it cannot be asked, where that is known before.
     """
-    begun, here, session = perf_counter(), look.environment.name, raw(look.connection)
-    words = {"question": aim(check.question, here), "remedy": aim(check.remedy, here)}
-    check, asked, configured = check.model_copy(update=words), (0, pd.DataFrame(), ""), True
+    begun, environment, session = perf_counter(), look.environment.name, raw(look.connection)
+    asked: Asked = (0, pd.DataFrame(), "")
     status: Status = "not run"
+    reason, configured = "", True
     try:
         if unasked is not None:
             raise unasked
         # A savepoint of its own: a question that the database refuses must not silence the others.
         with look.connection.begin_nested():
             asked = check.ask(look)
-        status, reason = (check.severity if asked[0] else "pass"), ""
+        status = check.severity if asked[0] else "pass"
     except (SchemaGap, NotRunError, UsageError) as error:
-        reason = aim(str(error), here)
-        configured = not isinstance(error, NotConfiguredError)
-        configured = configured and not (check.optional and isinstance(error, SchemaGap))
+        reason = aim(str(error), environment)
+        spared = check.optional and isinstance(error, SchemaGap)
+        configured = not (spared or isinstance(error, NotConfiguredError))
     except (DBAPIError, psycopg.Error) as error:
         if session.closed:
             raise
-        told = error.orig if isinstance(error, DBAPIError) else error
-        reason = f"The database refused the question: {_said(told, look.settings.statement_timeout)}"
-    finding = check.finding(
+        refusal = error.orig if isinstance(error, DBAPIError) else error
+        reason = f"The database refused the question: {_refusal(refusal, look.settings.statement_timeout)}"
+    count, rows, query = asked
+    aimed = check.model_copy(
+        update={name: aim(getattr(check, name), environment) for name in ("question", "remedy")}
+    )
+    finding = aimed.finding(
         status,
-        None if status == "not run" else asked[0],
-        rows=asked[1],
+        None if status == "not run" else count,
+        rows=rows,
         reason=reason,
-        query=asked[2],
+        query=query,
         seconds=perf_counter() - begun,
         configured=configured,
     )
@@ -425,10 +282,10 @@ def run_check(
     return finding
 
 
-def _said(error: BaseException | None, seconds: float) -> str:
+def _refusal(error: BaseException | None, seconds: float) -> str:
     """Say what the server said, in its own words where it is its word."""
     if isinstance(error, psycopg.errors.QueryCanceled):
         return f"it took longer than {seconds:g} s and was stopped."
-    said = redact((str(error).strip() or type(error).__name__).splitlines()[0].rstrip("."))
+    words = redact((str(error).strip() or type(error).__name__).splitlines()[0].rstrip("."))
     hint = error.diag.message_hint if isinstance(error, psycopg.Error) else None
-    return f"{said}." + (f" {redact(hint)}" if hint else "")
+    return f"{words}." + (f" {redact(hint)}" if hint else "")

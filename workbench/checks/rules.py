@@ -1,4 +1,4 @@
-"""An organisation's own rules: checks in a folder of its own, asked like any other (guide §1.5)."""
+"""Checks chosen and run; and an organisation's own rules: checks in a folder of its own (guide §1.5)."""
 
 from __future__ import annotations
 
@@ -9,21 +9,17 @@ from pathlib import Path
 from shutil import copyfile
 
 from workbench.checks.finding import Finding, section
-from workbench.checks.registry import (
-    PACKAGE,
-    REGISTRY,
-    Check,
-    Look,
-    NotConfiguredError,
-    NotRunError,
-    in_folder,
-    read_check,
-    run_check,
-)
+from workbench.checks.look import Look, NotConfiguredError, NotRunError
+from workbench.checks.registry import PACKAGE, REGISTRY, Check, in_folders, read_check, run_check
 from workbench.errors import UsageError, unknown
 
 STARTER = (PACKAGE / "policies" / "checks", PACKAGE / "policies" / "starter")
 """The rules that hold where an organisation has written down none of its own; the first folder's are checks too."""
+
+_RULED = frozenset(in_folders(STARTER[0]))
+
+Waivers = Mapping[str, str] | Sequence[str]
+"""What is accepted, by its id, and why: a mapping, or ``id=reason`` each."""
 
 
 @dataclass(frozen=True)
@@ -46,10 +42,7 @@ class Rules:
 
     def choose(self, ids: Sequence[str]) -> list[Check]:
         """Return the named rules, or all; an unknown id is a `UsageError` with the nearest."""
-        for each in ids:
-            if each not in self.checks:
-                raise unknown(f"rule in {self.name} called", each, self.checks)
-        return [self.checks[each] for each in dict.fromkeys(ids or self.checks)]
+        return _choose(ids, self.checks, f"rule in {self.name} called")
 
 
 def read_rules(path: Path | None) -> Rules:
@@ -61,53 +54,42 @@ def read_rules(path: Path | None) -> Rules:
         For a folder that is not there or holds no rule, and for what is wrong with any of its files.
     """
     folders = (path,) if path else STARTER
-    files = [file for each in folders for file in (sorted(each.glob("*.sql")) if each.is_dir() else [each])]
+    files = [
+        file for folder in folders for file in (sorted(folder.glob("*.sql")) if folder.is_dir() else [folder])
+    ]
     if not files:
         raise UsageError(
             f"The folder {path} holds no rule, a file NAME.sql.",
             "`workbench policies --starter FOLDER` makes one to begin with.",
         )
-    checks = sorted(map(read_check, files), key=lambda each: (section(each.guide), each.id))
-    if named := [each.id for each in checks if each.answer]:
+    checks = sorted(map(read_check, files), key=lambda check: (section(check.guide), check.id))
+    if named := [check.id for check in checks if check.answer]:
         raise UsageError(f"The rule {named[0]} names a function; a rule is a SELECT.", "Write the SELECT.")
     if path is not None:
-        checks = [each.model_copy(update={"harmless": each.harmless or ()}) for each in checks]
+        checks = [check.model_copy(update={"harmless": check.harmless or ()}) for check in checks]
     else:  # whether and how to correct, an organisation says itself
-        checks = [each.model_copy(update={"fix": ""}) for each in checks]
+        checks = [check.model_copy(update={"fix": ""}) for check in checks]
     content = b"".join(file.read_bytes() for file in files)
     name = path.name if path else "starter set"
-    return Rules(name, sha256(content).hexdigest(), {each.id: each for each in checks})
-
-
-Waivers = Mapping[str, str] | Sequence[str]
-"""What is accepted, by its id, and why: a mapping, or ``id=reason`` each."""
+    return Rules(name, sha256(content).hexdigest(), {check.id: check for check in checks})
 
 
 def read_waivers(given: Waivers) -> dict[str, str]:
     """Take ``id=reason`` apart; one without a reason is a `UsageError`."""
-    pairs = dict(given) if isinstance(given, Mapping) else dict(each.partition("=")[::2] for each in given)
-    for check, reason in pairs.items():
-        if not check.strip() or not reason.strip():
+    pairs = given.items() if isinstance(given, Mapping) else [text.partition("=")[::2] for text in given]
+    waivers = {check.strip(): reason.strip() for check, reason in pairs}
+    for check, reason in waivers.items():
+        if not check or not reason:
             raise UsageError(f"The waiver {check!r} gives no reason.", "Write it as CHECK=REASON.")
-    return {check.strip(): reason.strip() for check, reason in pairs.items()}
+    return waivers
 
 
 def run_rules(
-    look: Look,
-    rules: Rules,
-    ids: Sequence[str] = (),
-    waive: Waivers = (),
-    by: str = "",
+    look: Look, rules: Rules, ids: Sequence[str] = (), waive: Waivers = (), by: str = ""
 ) -> list[Finding]:
-    """Ask rules, all or the named ones, in the order of the guide.
-
-    Raises
-    ------
-    UsageError
-        For an id that is not among them.
-    """
+    """Ask rules, all or the named ones, in the order of the guide; see `run_checks`."""
     rules.choose(list(waivers := read_waivers(waive)))
-    return [run_check(each, look, waivers, by) for each in rules.choose(ids)]
+    return [run_check(rule, look, waivers, by) for rule in rules.choose(ids)]
 
 
 def run_checks(look: Look, ids: Sequence[str] = (), waive: Waivers = (), by: str = "") -> list[Finding]:
@@ -128,37 +110,36 @@ def run_checks(look: Look, ids: Sequence[str] = (), waive: Waivers = (), by: str
         For an id that does not exist.
     """
     choose(list(waivers := read_waivers(waive)))
-    own: Rules | NotRunError | None = None
-    if look.settings.policies:
+    path, own, wrong = look.settings.policies, None, ""
+    if path:
         try:
-            own = read_rules(look.settings.policies)
+            own = read_rules(path)
         except UsageError as error:
-            own = NotRunError(str(error))
+            wrong = str(error)
     findings = []
     for check in choose(ids):
-        why: NotRunError | None = None
-        if own is not None and check.id in _RULED:
-            if isinstance(own, NotRunError):
-                why = own
-            elif check.id in own.checks:
-                check = own.checks[check.id]
+        unasked = None
+        if path and check.id in _RULED:
+            if own is None:
+                unasked = NotRunError(wrong)
+            elif check.id not in own.checks:
+                unasked = NotConfiguredError(f"{own.name} has no rule {check.id!r}.")
             else:
-                why = NotConfiguredError(f"{own.name} has no rule {check.id!r}.")
-        findings.append(run_check(check, look, waivers, by, why))
+                check = own.checks[check.id]
+        findings.append(run_check(check, look, waivers, by, unasked))
     return findings
 
 
 def choose(ids: Sequence[str]) -> list[Check]:
-    """Return the named checks, or all in the order of the guide; an unknown id is a `UsageError`."""
-    for each in ids:
-        if each not in REGISTRY:
-            raise unknown("check", each, REGISTRY)
-    return sorted(
-        (REGISTRY[each] for each in dict.fromkeys(ids or REGISTRY)), key=lambda each: section(each.guide)
-    )
+    """Return the named checks, or all, in the order of the guide; an unknown id is a `UsageError`."""
+    return _choose(ids, REGISTRY, "check")
 
 
-_RULED = frozenset(in_folder(STARTER[0]))
+def _choose(ids: Sequence[str], checks: Mapping[str, Check], noun: str) -> list[Check]:
+    for name in ids:
+        if name not in checks:
+            raise unknown(noun, name, checks)
+    return [check for check in checks.values() if not ids or check.id in ids]
 
 
 def copy_starter(folder: Path) -> list[Path]:
@@ -167,5 +148,7 @@ def copy_starter(folder: Path) -> list[Path]:
         raise UsageError(f"{folder} is there already.", "Name a new folder.")
     folder.mkdir(parents=True, exist_ok=True)
     return [
-        Path(copyfile(file, folder / file.name)) for each in STARTER for file in sorted(each.glob("*.sql"))
+        Path(copyfile(file, folder / file.name))
+        for starter in STARTER
+        for file in sorted(starter.glob("*.sql"))
     ]

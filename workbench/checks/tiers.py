@@ -4,18 +4,10 @@ from __future__ import annotations
 
 import pandas as pd
 
-from workbench.checks.registry import Asked, Look, NotConfiguredError, NotRunError, Rows
+from workbench.checks.look import Look, NotConfiguredError, NotRunError
+from workbench.checks.registry import Asked, Rows
 from workbench.murmurant.canonical import ask
 from workbench.tiers.review import KINDS, OFF, WRONG, TierReview, members_of
-
-TIER_CHECKS = (
-    "tiers-all-the-same",
-    "tiers-wrong",
-    "tiers-unmapped-level",
-    "tiers-missing",
-    "tiers-not-seeded",
-)
-"""The checks of guide §1.3: of tiers, and of statuses as far as a configuration speaks of them."""
 
 
 def tiers_all_the_same(look: Look) -> Rows:
@@ -82,8 +74,8 @@ def tiers_missing(look: Look) -> Asked:
 
 def _compared(look: Look) -> tuple[list[TierReview], list[str]]:
     """Return what has a configuration, tiers first, and why the first of what is used here has none, if so."""
-    found, wrong = look.tiers
-    reviews = [*found.values()]
+    by_kind, wrong = look.tiers
+    reviews = [*by_kind.values()]
     first = reviews[0]
     why_not = f"Nothing says which {first.kind} a level becomes: {first.not_compared}."
     if judged := [review for review in reviews if review.mapping]:

@@ -41,7 +41,7 @@ WHERE run <> ALL (%(rolled_back)s::text[])
 """
 _BARE = """
 SELECT '{entity}', id::text, coalesce(run_id, '') FROM {relation} AS record
-WHERE NOT EXISTS (SELECT FROM mappings WHERE spelled IN ({spelled}) AND target = record.id)
+WHERE {unmapped}
 """
 
 
@@ -306,13 +306,22 @@ class Traces:
     @cached_property
     def bare(self) -> dict[Key, str]:
         """The records that no mapping leads to, and none was led away from on purpose: to the run they name."""
-        query = " UNION ALL ".join(
-            _BARE.format(entity=entity, relation=relation, spelled=", ".join(map(repr, ENTITY_TYPES[entity])))
-            for entity, relation in CONCEPT_OF.items()
-        )
+        selects = []
+        for entity, relation in CONCEPT_OF.items():  # each spelling by itself: so an index on it serves
+            unmapped = " AND ".join(
+                f"NOT EXISTS (SELECT FROM mappings WHERE spelled = '{spelling}' AND target = record.id)"
+                for spelling in ENTITY_TYPES[entity]
+            )
+            selects.append(_BARE.format(entity=entity, relation=relation, unmapped=unmapped))
+        query = " UNION ALL ".join(selects)
         bare = {(entity, key): run for entity, key, run in self.ask(query)}
         away = {(one.entity, one.was) for one in self.corrections} if bare else ()
         return {place: run for place, run in bare.items() if place not in away}
+
+    @cached_property
+    def of_bare(self) -> list[Claim]:
+        """What is said of the records that no mapping leads to."""
+        return self.claims(records={record for _, record in self.bare}) if self.bare else []
 
     @cached_property
     def without_mapping(self) -> tuple[list[Bare], int]:
@@ -322,8 +331,7 @@ class Traces:
         Nothing ties the others to an import: people may have entered them.
         """
         known = {run.run: run for run in self.runs if run.mode == "live" and not run.rolled_back}
-        told = self.claims(records={record for _, record in self.bare}) if self.bare else []
-        made = [claim for claim in told if claim.action == "created" and claim.place in self.bare]
+        made = [claim for claim in self.of_bare if claim.action == "created" and claim.place in self.bare]
         led = self.leads_of({claim.key for claim in made})
         elsewhere = {claim.place for claim in made if claim.key in led}
         found: dict[Key, Bare] = {}
@@ -346,8 +354,7 @@ class Traces:
         A mapping that leads to the record of another id is wrong, and no second record of this one; so is what was
         corrected on purpose.
         """
-        suspected = self.claims(records={record for _, record in self.bare}) if self.bare else []
-        keys = {claim.key for claim in (*suspected, *self.reported_claims)}
+        keys = {claim.key for claim in (*self.of_bare, *self.reported_claims)}
         if not keys:
             return []
         told = [

@@ -17,10 +17,12 @@ import psycopg
 from sqlalchemy import Connection
 
 from workbench.database.connection import raw
-from workbench.errors import UsageError
+from workbench.errors import SchemaGap, UsageError
 from workbench.murmurant.schema import FROM_METADATA, Relation, Schema
 from workbench.murmurant.spellings import CONCEPTS
 
+# A million ids in memory, not spilled to disk batch by batch; and an index read in order rather than all of its table.
+_SETTINGS = "set_config('work_mem', '64MB', true), set_config('random_page_cost', '1.1', true)"
 _RESERVED = {"end"}
 _TEXTS = {psycopg.adapters.types[name].oid for name in ("text", "varchar", "bpchar", "json", "jsonb", "xml")}
 
@@ -72,6 +74,17 @@ class Canonical:
                 if (not column or word in words) and not {name, need} & {*without}:
                     raise gap
 
+    def gap(self, *needs: str) -> Exception | None:
+        """Return what is known of the first relation (``mappings``) or column (``events.status``) that is not here."""
+        for need in needs:
+            name, _, column = need.partition(".")
+            if name in CONCEPTS and (hidden := self.schema.hidden(name)):
+                return SchemaGap(*hidden)
+            lacking = self.relation(name).lacking
+            if gap := lacking.get("") or lacking.get(column):
+                return gap
+        return None
+
     def around(self, query: str, instead: Mapping[str, Relation] | None = None) -> tuple[str, dict[str, Any]]:
         """Return the relations that a query mentions as its beginning, ``WITH ...``, and their parameters.
 
@@ -94,7 +107,7 @@ class Canonical:
         question = f"{before}SELECT * FROM (\n{query}\n) AS answer"
         # A million rows are hashed in memory: the planner takes them for a few thousand, and would sort them on disk.
         connection.execute(
-            "SELECT set_config('work_mem', '64MB', true), set_config('enable_sort', 'off', true)"
+            f"SELECT {_SETTINGS}, set_config('enable_sort', 'off', true)"
         )
         cursor = connection.execute(question.encode(), {**parameters, **(values or {})})
         connection.execute("SET LOCAL enable_sort = on")
@@ -151,8 +164,7 @@ def ask(
     asked = f"{before}SELECT {head} FROM (\n{body}\n) AS answer{tail} LIMIT %(most)s"
     session = raw(connection)
     with session.transaction(force_rollback=True), session.cursor() as cursor:
-        # A million ids in memory, not spilled to disk batch by batch.
-        cursor.execute("SELECT set_config('work_mem', '64MB', true)")
+        cursor.execute(f"SELECT {_SETTINGS}")
         try:
             cursor.execute(asked.encode(), {**parameters, "most": limit})
         except (psycopg.errors.UndefinedColumn, psycopg.errors.AmbiguousColumn) as error:

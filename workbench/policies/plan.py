@@ -16,7 +16,7 @@ import psycopg
 from sqlalchemy import select
 
 from workbench.checks import Check, Look
-from workbench.checks.registry import NotRunError
+from workbench.checks.look import NotRunError
 from workbench.checks.rules import Rules
 from workbench.errors import SchemaGap, UsageError
 from workbench.murmurant.canonical import ask, listed, words_of

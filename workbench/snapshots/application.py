@@ -80,7 +80,7 @@ class Application:
         deadline = time.monotonic() + wait
         while True:
             with self._wb.reading() as connection:
-                findings = run_checks(self._wb.look(connection, runs=False), HEALTH_CHECKS)
+                findings = run_checks(self._wb.look(connection), HEALTH_CHECKS)
             if not any(each.open for each in findings) or time.monotonic() + _ROUND > deadline:
                 return findings
             time.sleep(_ROUND)

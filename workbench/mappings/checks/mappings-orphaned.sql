@@ -12,7 +12,10 @@ SELECT coalesce(entity_type, '') || '/' || wa_id AS key, target,
             ELSE 'no such record' END AS why
 FROM (
   SELECT entity_type, wa_id, target FROM mappings
-  WHERE spelled IN ('Registration', 'EventRegistration') AND NOT EXISTS (SELECT FROM registrations WHERE id = target)
+  WHERE spelled = 'Registration' AND NOT EXISTS (SELECT FROM registrations WHERE id = target)
+  UNION ALL
+  SELECT entity_type, wa_id, target FROM mappings
+  WHERE spelled = 'EventRegistration' AND NOT EXISTS (SELECT FROM registrations WHERE id = target)
   UNION ALL
   SELECT entity_type, wa_id, target FROM mappings
   WHERE spelled = 'Member' AND NOT EXISTS (SELECT FROM members WHERE id = target)

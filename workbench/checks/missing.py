@@ -1,0 +1,157 @@
+"""Guide §1.1, §2.4: the import halted midway, or what it made is gone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from workbench.checks.look import Look, NotRunError, made_up
+from workbench.checks.registry import Rows
+from workbench.database.connection import raw
+from workbench.mappings.queries import fetch
+from workbench.murmurant.importers import Run
+from workbench.murmurant.spellings import CONCEPT_OF, EVENT, MEMBER, REGISTRATION
+from workbench.runs.left_out import (
+    left_out_by,
+    left_out_frame,
+    lost_of,
+    not_explained,
+    still_left_out,
+    warned_of,
+)
+
+
+def members_missing(look: Look) -> Rows:
+    return _missing(look, MEMBER)
+
+
+def records_missing(look: Look) -> Rows:
+    return _missing(look, EVENT) + _missing(look, REGISTRATION)
+
+
+def records_left_out(look: Look) -> pd.DataFrame:
+    look.require_runs()
+    live = [run for run in look.live if not run.rolled_back]
+    left_out = still_left_out(look.connection, look.schema, look.runs)
+    unknown = []
+    for run in {run.importer: run for run in live if run.sync != "incremental"}.values():
+        if not run.reported:
+            unknown.append(f"{run.run} has no report here")
+        unknown += [
+            f"{run.run} skipped {cells['skipped']:,} {CONCEPT_OF[entity]}"
+            for entity, cells in run.reported.items()
+            if cells.get("skipped")
+        ]
+        stale = not_explained(look.connection, look.schema, run)
+        left_out += [row for row in stale if run.short.get(row.entity)]
+        if names := [row.name for row in stale if not run.short.get(row.entity)]:
+            unknown.append(f"it did not refresh {', '.join(names[:3])}{', ...' if len(names) > 3 else ''}")
+    if unknown and not left_out:
+        raise NotRunError(
+            f"What an import left out is not known: {', '.join(unknown)}. Give its report with --import-report."
+        )
+    return left_out_frame(left_out).drop(columns="since")
+
+
+def _missing(look: Look, entity: str) -> Rows:
+    """Compare, run by run, what was created with what is there, or was taken away by a plan that stands."""
+    look.require_runs()
+    live = [run for run in look.live if not run.rolled_back]
+    counts = _by_run(look, entity)
+    rows: Rows = []
+    for run in live:
+        reported = run.reported.get(entity, {})
+        created = reported.get("created", 0)
+        traced = run.traced.get(entity, {}).get("created", 0) + counts.get(("taken", run.run), 0)
+        missing, evidence = counts.get(("gone", run.run), 0), ["audit rows"]
+        report = max(run.reports, key=lambda report: len(report.records), default=None)
+        ids = [
+            record.record_id
+            for record in (report.records if report else ())
+            if record.entity == entity and record.action == "created" and record.record_id
+        ]
+        if ids:
+            missing, evidence = _not_there(look, entity, ids), ["records in its report"]
+        elif created > traced:  # counted by the importer, and now without a trace: all of a run may be gone
+            missing, evidence = missing + created - traced, ["its own count"]
+        unhandled = run.fetched.get(entity, 0) - sum(reported.values()) - run.errors.get(entity, 0)
+        if reported and unhandled > 0:
+            missing += unhandled
+            evidence.append("records fetched but not dealt with")
+        lost, why = 0, ""
+        if run.status != "completed" and not made_up(run, look.runs):
+            lost, why = _fetched_too_little(run, entity)
+        if why:
+            evidence = [*evidence, why] if missing else [why]
+        if not missing and not why:
+            continue
+        missing += lost
+        rows.append(
+            {
+                "key": run.run,
+                "entity": entity,
+                "missing": missing or None,
+                "created": max(created, traced),
+                "fetched": run.fetched.get(entity),
+                "evidence": ", ".join(evidence),
+            }
+        )
+    return rows
+
+
+def _fetched_too_little(run: Run, entity: str) -> tuple[int, str]:
+    """Return how many records a run should have brought besides, as far as that is known, and by what."""
+    if lost := lost_of(run, entity):
+        return lost, "records fetched and left out"
+    words = " ".join(filter(None, (run.short.get(entity), warned_of(run, entity))))
+    named = sum(row.entity == entity and row.wa_id is not None for row in left_out_by(run))
+    if entity == MEMBER and named and not words and (count := lost_of(run, REGISTRATION)):
+        words = f"{count:,} of {run.fetched[REGISTRATION]:,} registrations were left out"
+    if not words or not named:
+        return 0, words
+    return named, f"{words.rstrip('.')}; of those that are missing {named:,} are known by their WA id"
+
+
+# Per run: the records bearing its id that a plan took away; and what has a CREATE audit row and is gone, by no person's
+# DELETE and no plan. Of the audit rows only these few are read whole.
+_BY_RUN = """
+WITH gone AS MATERIALIZED (
+  SELECT id, resource_id FROM audit WHERE action = 'CREATE' AND resource_type = %(entity)s
+  AND NOT EXISTS (SELECT FROM {relation} AS record WHERE record.id = resource_id)
+)
+SELECT 'taken' AS what, run, count(DISTINCT record_id) FROM taken
+WHERE entity = %(entity)s AND run IS NOT NULL
+  AND NOT EXISTS (SELECT FROM {relation} AS record WHERE record.id::text = record_id) GROUP BY run
+UNION ALL
+SELECT 'gone', run_id, count(DISTINCT gone.resource_id) FROM audit JOIN gone USING (id)
+WHERE run_id IS NOT NULL
+  AND NOT EXISTS (SELECT FROM taken WHERE entity = %(entity)s AND record_id = gone.resource_id::text)
+  AND NOT EXISTS (SELECT FROM audit AS del WHERE del.resource_id = gone.resource_id AND del.action = 'DELETE')
+GROUP BY run_id
+"""
+
+_NOT_THERE = """
+SELECT count(*) FROM unnest(%(ids)s::text[]) AS named(id)
+WHERE NOT EXISTS (SELECT FROM {relation} AS record WHERE record.id::text = named.id)
+  AND NOT EXISTS (SELECT FROM taken WHERE entity = %(entity)s AND record_id = named.id)
+  AND NOT EXISTS (SELECT FROM audit WHERE resource_id::text = named.id AND action = 'DELETE')
+"""
+
+
+def _by_run(look: Look, entity: str) -> dict[tuple[str, str], int]:
+    # One by one a million of them are looked up: the planner takes them for a few.
+    raw(look.connection).execute("SET LOCAL enable_nestloop = off")
+    rows = look.rows(_BY_RUN.format(relation=CONCEPT_OF[entity]), entity=entity)
+    raw(look.connection).execute("SET LOCAL enable_nestloop = on")
+    return {(what, run): count for what, run, count in rows}
+
+
+def _not_there(look: Look, entity: str, ids: Sequence[str]) -> int:
+    """Count those of some records that are gone, and that neither a person nor a plan deleted."""
+    relation = CONCEPT_OF[entity]
+    query = f"SELECT count(*) FROM {relation} WHERE id = ANY (%(ids)s::ids)"
+    if fetch(look.connection, look.schema, query, ids=ids)[0][0] == len(set(ids)):
+        return 0  # as a rule; only else is it asked which, and what became of them
+    ((count,),) = look.rows(_NOT_THERE.format(relation=relation), entity=entity, ids=list(ids))
+    return int(count)
