@@ -27,10 +27,10 @@ def config_differs(look: Look) -> Rows:
         keys = {key for key in live.keys() & rehearsed.keys() if _another(key, live[key], rehearsed[key])}
         if dry and run.config and dry.config:
             keys |= run.config.keys() ^ dry.config.keys()
-        why, before = "", _values(rehearsed, sorted(keys))
+        why, shown = "", _values(rehearsed, sorted(keys))
         if not keys:  # they may agree, and be another environment's, such as staging.yaml
             kind = look.environment.kind
-            why, before = f", from this {kind} environment", None
+            why, shown = f", from this {kind} environment", "none"
             keys = {key for key, value in run.config.items() if _of_another_kind(value, kind)}
         if keys:
             rows.append(
@@ -39,7 +39,7 @@ def config_differs(look: Look) -> Rows:
                     "dry_run": dry and dry.run,
                     "differs": ", ".join(sorted(keys)) + why,
                     "live": _values(live, sorted(keys)),
-                    "dry": before,
+                    "dry": shown,
                 }
             )
     if not rows and not any(run.config or run.files for run in look.runs):

@@ -147,10 +147,13 @@ class Look:
         return listed("here", {name: (kind, [value]) for name, (kind, value) in facts.items()}, lacking)
 
     def _columns_here(self) -> Relation:
-        """Give the columns that this database has: ``name``, as ``events.status``."""
-        concepts = self.schema.resolved.items()
-        names = [(f"{concept}.{column}",) for concept, table in concepts for column in table.spelling]
-        return _relation("columns_here", {"name": "text"}, names)
+        """Give the columns that this database has, as ``events.status``, and how it spells them."""
+        rows = [
+            (f"{concept}.{column}", spelling)
+            for concept, table in self.schema.resolved.items()
+            for column, spelling in table.spelling.items()
+        ]
+        return _relation("columns_here", {"name": "text", "spelling": "text"}, rows)
 
     def _runs(self, name: str, mode: str) -> Relation:
         """Give the live import runs, or the dry ones."""

@@ -14,7 +14,7 @@ leaving AS (
   FROM newest
 ),
 marks AS (
-  SELECT id::text AS key, moment, at, moment LIKE 'last_full%' OR moment LIKE 'last_inc%' AS ends,
+  SELECT id::text AS key, moment, spelling, at, moment LIKE 'last_full%' OR moment LIKE 'last_inc%' AS ends,
          max(at) FILTER (WHERE moment LIKE 'last_full%' OR moment LIKE 'last_inc%') OVER state AS ended,
          -- What an incremental sync goes by; where it is not kept, by the last end of all.
          CASE WHEN EXISTS (SELECT FROM columns_here WHERE name = 'sync_state.last_contact_sync')
@@ -23,6 +23,7 @@ marks AS (
     ('last_full_sync', last_full_sync), ('last_incremental_sync', last_incremental_sync),
     ('last_contact_sync', last_contact_sync), ('last_event_sync', last_event_sync),
     ('last_registration_sync', last_registration_sync)) AS moments(moment, at)
+  JOIN columns_here ON name = 'sync_state.' || moment
   WHERE at IS NOT NULL
   WINDOW state AS (PARTITION BY id)
 ),
@@ -35,17 +36,17 @@ undone AS (
       AND again.started > coalesce(r.rolled_back_at, r.started))
 ),
 doubts AS (
-  SELECT key, moment, at, 1 AS grade, 'nothing was written by a sync at that time' AS why
+  SELECT key, spelling, at, 1 AS grade, 'nothing was written by a sync at that time' AS why
   FROM marks, newest, leaving
   WHERE at > newest + interval '1 hour' AND (traces OR moment = 'last_full_sync')
   UNION ALL
-  SELECT key, moment, at, 2, 'no end of a sync goes with it: the state was emptied only in part'
+  SELECT key, spelling, at, 2, 'no end of a sync goes with it: the state was emptied only in part'
   FROM marks WHERE NOT ends AND (ended IS NULL OR at > ended + interval '1 hour')
   UNION ALL
-  SELECT key, moment, at, 3, run || ' was rolled back, and no full sync has fetched its records again'
+  SELECT key, spelling, at, 3, run || ' was rolled back, and no full sync has fetched its records again'
   FROM marks JOIN undone ON at > started WHERE watermark
 )
-SELECT key, string_agg(DISTINCT moment, ', ') AS moment, max(at) AS says, newest AS newest_data, why
+SELECT key, string_agg(DISTINCT spelling, ', ') AS moment, max(at) AS says, newest AS newest_data, why
 FROM (SELECT *, rank() OVER (PARTITION BY key ORDER BY grade) AS first FROM doubts) AS graded, newest
 WHERE first = 1 AND newest IS NOT NULL GROUP BY key, newest, why
 -- unknown

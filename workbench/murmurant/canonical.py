@@ -106,9 +106,7 @@ class Canonical:
         before, parameters = self.around(query)
         question = f"{before}SELECT * FROM (\n{query}\n) AS answer"
         # A million rows are hashed in memory: the planner takes them for a few thousand, and would sort them on disk.
-        connection.execute(
-            f"SELECT {_SETTINGS}, set_config('enable_sort', 'off', true)"
-        )
+        connection.execute(f"SELECT {_SETTINGS}, set_config('enable_sort', 'off', true)")
         cursor = connection.execute(question.encode(), {**parameters, **(values or {})})
         connection.execute("SET LOCAL enable_sort = on")
         return cursor
