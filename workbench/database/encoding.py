@@ -45,6 +45,11 @@ def as_sent(text: bytes, connection: psycopg.Connection[Any]) -> bytes:
     return text if encoding == "utf-8" else text.decode().encode(encoding)
 
 
+def as_kept(text: bytes, connection: psycopg.Connection[Any]) -> bytes:
+    """Return text as a session received it as a file of ours has it, in UTF-8."""
+    return text.decode(connection.info.encoding).encode()
+
+
 class _Loader(string.TextLoader):
     """The driver's own in Python, which asks our codec; the quicker one in C knows better."""
 

@@ -17,24 +17,31 @@ from typing import Any
 import psycopg
 
 from workbench.audit.writing import write_entry
-from workbench.database.connection import Database
+from workbench.database.connection import Database, raw
 from workbench.database.exclusion import begin_to_write
 from workbench.documents import Approval, Target, refuse_other_target, valid_approval
 from workbench.errors import DatabaseUnreachable, Drift, Refused, WorkbenchError
 from workbench.murmurant.references import References
-from workbench.murmurant.schema import Schema, read_schema
+from workbench.murmurant.schema import read_schema
 from workbench.plans import journal, rows
-from workbench.plans.accounting import no_clash, read_account, refuse_hidden_effects
 from workbench.plans.exchanging import step_aside
+from workbench.plans.integrity import (
+    Touched,
+    lock_tables,
+    no_clash,
+    read_account,
+    refuse_hidden_effects,
+    refuse_missing_parents,
+    refuse_new_children,
+)
 from workbench.plans.journal import Entry
-from workbench.plans.orphans import lock_tables, refuse_missing_parents, refuse_new_children
 from workbench.plans.plan import Plan
-from workbench.plans.stage import Stage
+from workbench.plans.stage import Differing, Stage
 
 Progress = Callable[[str, int, int], None]
 """Told what begins, how many steps are done, and how many there are."""
 
-_LOCK = "murmurant-workbench apply"
+_LOCK = "hashtextextended('murmurant-workbench apply', 0)"
 _RECONNECT = 5.0  # seconds to look for the server again, after a connection was lost
 
 
@@ -73,7 +80,7 @@ def apply_plan(database: Database, plan: Plan, *, operator: str, progress: Progr
     approval = valid_approval(plan)
     try:
         with database.writing() as connection, no_clash(plan):
-            return _apply(connection, database, plan, approval, operator, progress or _silent)
+            return _apply(connection, database, plan, approval, operator, progress or (lambda *_: None))
     except DatabaseUnreachable as error:
         raise DatabaseUnreachable(error.what, _outcome(database, plan)) from None
 
@@ -89,11 +96,15 @@ def _apply(
     steps = 2 * len(plan.operations) + 3
     progress("checking the target", 0, steps)
     refuse_other_target(plan, _target(connection, database))
-    _refuse_a_second_apply(connection)
+    if connection.execute(f"SELECT pg_try_advisory_xact_lock({_LOCK})").fetchone() != (True,):
+        raise Refused(
+            "Another plan is being applied to this database at this moment.",
+            "Wait for it; `workbench plans` shows when it is done.",
+        )
     begin_to_write(connection, database.address.database)
     schema = read_schema(connection, database.address.schema)
     journal.prepare_journal(connection)
-    undoes = _refuse_once_more(connection, plan, approval)
+    _refuse_once_more(connection, plan, approval)
     # For joins of a million rows: room to hash them, no compiler for statements that run once; and an index
     # whose rows were just deleted is no short cut, each of its entries leads to a dead row.
     connection.execute(
@@ -109,15 +120,18 @@ def _apply(
     lock_tables(connection, graph, plan.operations)
     sizes, account = rows.sizes(connection, schema.catalogue), read_account(connection, schema)
     row_triggers = _switch_row_triggers_off(connection)
-    different: list[tuple[str, str, str]] = []
+    different: Differing = []
     for place, stage in enumerate(stages, 2):
         table = stage.section.table
         progress(f"comparing {stage.section.rows:,} rows of {table}", place, steps)
         different += stage.compare(sizes.get(table, 0))
-    _refuse_an_altered_file(plan)
-    _refuse_drift(plan, different)
+    with plan.path.open("rb") as file:
+        if hashlib.file_digest(file, "sha256").hexdigest() != plan.digest:
+            raise Refused(f"The file of plan {plan.id} was altered while it was read.", plan.remedy)
+    if different:
+        raise _drift(plan, different)
     updated: set[str] = set()
-    besides: Counter[tuple[str, str]] = Counter()
+    besides: Touched = Counter()
     for place, stage in enumerate(stages, 2 + len(stages)):
         section = stage.section
         progress(f"{section.name} of {section.rows:,} rows of {section.table}", place, steps)
@@ -130,130 +144,83 @@ def _apply(
     for stage in stages:
         stage.keep(stages)
         refuse_missing_parents(stage, graph)
-    besides += _write_audit(connection, schema, plan, approval, operator)
-    refuse_hidden_effects(connection, schema, plan, besides, account)
-    entry = journal.record(
-        connection, number, plan, approval, applied_by=operator, row_triggers=row_triggers, undoes=undoes
-    )
-    progress("committing", steps, steps)
-    return entry
-
-
-def _silent(what: str, done: int, total: int) -> None:
-    pass
-
-
-def _target(connection: psycopg.Connection[Any], database: Database) -> Target:
-    row = connection.execute(
-        "SELECT system_identifier::text, current_database() FROM pg_control_system()"
-    ).fetchone()
-    assert row is not None
-    here = database.environment
-    return Target(row[0], row[1], database.address.schema, here.name, here.kind)
-
-
-def _refuse_a_second_apply(connection: psycopg.Connection[Any]) -> None:
-    row = connection.execute("SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))", [_LOCK]).fetchone()
-    if row != (True,):
-        raise Refused(
-            "Another plan is being applied to this database at this moment.",
-            "Wait for it; `workbench plans` shows when it is done.",
-        )
-
-
-def _refuse_once_more(connection: psycopg.Connection[Any], plan: Plan, approval: Approval) -> int | None:
-    """Refuse what was applied before, or undoes what is gone; return the entry that the plan undoes."""
-    known, restores = journal.entries(connection), journal.restores(connection)
-    for entry in known:
-        if entry.digest == plan.digest and not entry.undone_by:
-            raise Refused(
-                f"Plan {plan.id} was applied by {entry.applied_by} at {entry.applied_at:%Y-%m-%d %H:%M:%S} UTC.",
-                "Nothing is applied twice. Plan again if there is more to correct.",
-            )
-    used = {restore.approval for restore in restores} | {
-        gone.approval for _, gone in journal.taken_away(restores)
-    }
-    if approval.number in used.union(entry.approval for entry in known):
-        raise Refused(f"The approval of plan {plan.id} was used before.", "Approve it again.")
-    undoes: int | None = plan.parameters.get("undoes")
-    if undoes is not None and undoes not in {entry.id for entry in known if not entry.undone_by}:
-        raise Refused(
-            f"What plan {plan.id} would take back is not there any more.",
-            "`workbench plans` shows what was done.",
-        )
-    return undoes
-
-
-def _switch_row_triggers_off(connection: psycopg.Connection[Any]) -> str:
-    """Switch them off for this transaction where the role may: `orphans` does their work at once."""
-    with suppress(psycopg.errors.InsufficientPrivilege), connection.transaction():
-        connection.execute("SET LOCAL session_replication_role = replica")
-        return "off"
-    return "on"
-
-
-def _refuse_an_altered_file(plan: Plan) -> None:
-    with plan.path.open("rb") as file:
-        now = hashlib.file_digest(file, "sha256").hexdigest()
-    if now != plan.digest:
-        raise Refused(f"The file of plan {plan.id} was altered while it was read.", "Plan again.")
-
-
-def _refuse_drift(plan: Plan, different: list[tuple[str, str, str]]) -> None:
-    if different:
-        table, key, reason = different[0]
-        more = f", and {len(different) - 1} more" if len(different) > 1 else ""
-        next_step = "Plan again; the new plan will see what is there now."
-        if plan.kind == "replay":
-            # It expects the snapshot's rows, and planned again it would expect them again.
-            next_step = (
-                f"It is for the database that a restore to {plan.parameters['snapshot']} makes: carry that restore"
-                " out first, then apply this plan. Where it was done, somebody has changed these rows since."
-            )
-        raise Drift(
-            f"The database is no longer as plan {plan.id} saw it: {table} {key} {reason}{more}. Nothing was changed.",
-            next_step,
-            tuple(different),
-        )
-
-
-def _write_audit(
-    connection: psycopg.Connection[Any], schema: Schema, plan: Plan, approval: Approval, operator: str
-) -> Counter[tuple[str, str]]:
-    for entry in plan.audit:
-        facts = {
-            **entry["metadata"],
+    for audited in plan.audit:
+        facts = audited["metadata"] | {
             "operator": operator,
             "approved_by": approval.approver,
             "environment": plan.target.environment,
             "plan": plan.id,
             "digest": plan.digest,
         }
-        write_entry(connection, schema, entry["action"], facts, about=approval.number)
-    return Counter({(schema.resolved["audit"].table, "insert"): len(plan.audit)})
+        write_entry(connection, schema, audited["action"], facts, about=approval.number)
+        besides[schema.resolved["audit"].table, "insert"] += 1
+    refuse_hidden_effects(connection, schema, plan, besides, account)
+    entry = journal.record(connection, number, plan, approval, operator, row_triggers)
+    progress("committing", steps, steps)
+    return entry
+
+
+def _target(connection: psycopg.Connection[Any], database: Database) -> Target:
+    query = "SELECT system_identifier::text, current_database() FROM pg_control_system()"
+    server, name = connection.execute(query).fetchall()[0]
+    environment = database.environment
+    return Target(server, name, database.address.schema, environment.name, environment.kind)
+
+
+def _refuse_once_more(connection: psycopg.Connection[Any], plan: Plan, approval: Approval) -> None:
+    """Refuse a plan that was applied before or takes back what is gone, and an approval that was used."""
+    entries, restores = journal.entries(connection), journal.restores(connection)
+    standing = [entry for entry in entries if not entry.undone_by]
+    for entry in standing:
+        if entry.digest == plan.digest:
+            raise Refused(
+                f"Plan {plan.id} was applied by {entry.applied_by} at {entry.applied_at:%Y-%m-%d %H:%M:%S} UTC.",
+                "Nothing is applied twice. Plan again if there is more to correct.",
+            )
+    used = {restore.approval for restore in restores}
+    used |= {entry.approval for entry in (*entries, *(gone for _, gone in journal.taken_away(restores)))}
+    if approval.number in used:
+        raise Refused(f"The approval of plan {plan.id} was used before.", "Approve it again.")
+    if plan.undoes is not None and plan.undoes not in {entry.id for entry in standing}:
+        raise Refused(
+            f"What plan {plan.id} would take back is not there any more.",
+            "`workbench plans` shows what was done.",
+        )
+
+
+def _switch_row_triggers_off(connection: psycopg.Connection[Any]) -> str:
+    """Switch them off for this transaction where the role may: `integrity` does their work at once."""
+    with suppress(psycopg.errors.InsufficientPrivilege), connection.transaction():
+        connection.execute("SET LOCAL session_replication_role = replica")
+        return "off"
+    return "on"
+
+
+def _drift(plan: Plan, different: Differing) -> Drift:
+    table, key, reason = different[0]
+    more = f", and {len(different) - 1} more" if len(different) > 1 else ""
+    next_step = "Plan again; the new plan will see what is there now."
+    if plan.kind == "replay":
+        # It expects the snapshot's rows, and planned again it would expect them again.
+        next_step = (
+            f"It is for the database that a restore to {plan.parameters['snapshot']} makes: carry that restore"
+            " out first, then apply this plan. Where it was done, somebody has changed these rows since."
+        )
+    what = f"The database is no longer as plan {plan.id} saw it: {table} {key} {reason}{more}. Nothing was changed."
+    return Drift(what, next_step, tuple(different))
 
 
 def _outcome(database: Database, plan: Plan) -> str:
     """Look again after a lost connection, and say whether the plan was applied."""
     deadline = time.monotonic() + _RECONNECT
-    while True:
-        try:
-            with database.reading() as reading:
-                connection = journal.raw(reading)
-                # While the server's side of the lost connection lives, it may still commit.
-                row = connection.execute(
-                    "SELECT pg_try_advisory_xact_lock_shared(hashtextextended(%s, 0))", [_LOCK]
-                ).fetchone()
-                if row != (True,):
-                    raise Refused("The apply is still under way.")
-                known = [entry for entry in journal.entries(connection) if entry.digest == plan.digest]
-        except WorkbenchError:
-            if time.monotonic() > deadline:
-                return "It does not answer yet. `workbench plans` will say whether the plan was applied: whole, or not at all."
-            time.sleep(0.2)
-            continue
-        if not known or known[-1].undone_by:  # one that was taken back is of an earlier time
-            return (
-                "Nothing was changed: the plan was not applied. Apply it again when the connection is stable."
-            )
-        return "The plan was applied, whole, before the connection was lost."
+    while time.monotonic() < deadline:
+        with suppress(WorkbenchError), database.reading() as reading:
+            connection = raw(reading)
+            # While the server's side of the lost connection lives, it may still commit.
+            if connection.execute(f"SELECT pg_try_advisory_xact_lock_shared({_LOCK})").fetchone() == (True,):
+                entries = [entry for entry in journal.entries(connection) if entry.digest == plan.digest]
+                if entries and not entries[-1].undone_by:  # one that was taken back is of an earlier time
+                    return "The plan was applied, whole, before the connection was lost."
+                return "Nothing was changed: the plan was not applied. Apply it again when the connection is stable."
+        time.sleep(0.2)
+    return "It does not answer yet. `workbench plans` will say whether the plan was applied: whole, or not at all."

@@ -11,9 +11,8 @@ A planner opens a draft, says what changes and what stays, and has a plan when t
 
 Deletes, inserts and updates may be given in any order, but what an update leads to is inserted before. The draft
 reads the digest and the old values of each row, a few thousand at a time, drops what does not change, and orders the
-sections so that no reference and no unique index minds. Many rows stream through temporary files: a planner that has
-many updates gives them some at a time, in the order of their keys. Reasons, evidence, notes and audit entries can be
-added until the block ends. A draft without a change becomes no plan: it is refused with `nothing`, and the first
+sections so that no reference and no unique index minds. A planner that has many updates gives them some at a time, in the
+order of their keys. Reasons, evidence, notes and audit entries can be added until the block ends. A draft without a change becomes no plan: it is refused with `nothing`, and the first
 reason why a row stays.
 """
 
@@ -21,15 +20,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from itertools import chain, pairwise, zip_longest
 from pathlib import Path
-from tempfile import SpooledTemporaryFile
 from types import TracebackType
-from typing import IO, Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import psycopg
 from sqlalchemy import Connection
@@ -42,10 +39,8 @@ from workbench.murmurant.catalogue import Catalogue
 from workbench.murmurant.references import References
 from workbench.murmurant.schema import Schema
 from workbench.plans import rows
-from workbench.plans.plan import NOTES, Plan, Section, format_row, write_plan
+from workbench.plans.plan import NOTES, Plan, Row, Section, format_row, write_plan
 from workbench.plans.rows import Current, current_rows
-
-_IN_MEMORY = 1 << 20  # bytes of one section that are held before they go to a temporary file
 
 _NOT, _EASILY, _IF_NEED_BE, _NEVER = range(4)
 """How firmly one step waits for another: how readily that is given up where all of them together run in a circle."""
@@ -80,6 +75,11 @@ class PlanContext:
     def references(self) -> References:
         """Which rows refer to which."""
         return References(self.schema)
+
+    def header(self, kind: str, **facts: Any) -> Plan:
+        """Return a plan's header, made here and now."""
+        log = own_digest(self.raw, self.schema)
+        return Plan(kind=kind, target=self.target, planned_by=self.planned_by, log=log, **facts)
 
 
 class Step(NamedTuple):
@@ -153,13 +153,12 @@ class Draft:
         self.nothing, self.hint = nothing, hint
         self.connection = connection if connection is not None else context.raw
         self.catalogue = catalogue or context.schema.catalogue
-        self.listed: dict[str, list[tuple[str | None, ...]]] = {name: [] for name in NOTES}
-        self._in_part: set[tuple[str, str]] = set()
+        self.listed: dict[str, list[Row]] = {name: [] for name in NOTES}
+        self._in_part: set[Row] = set()
         self._doomed: dict[str, Sequence[str]] = {}
-        self._inserted: dict[str, set[str]] = defaultdict(set)
-        self._written: dict[Step, IO[bytes]] = {}
+        self._inserted: dict[str, set[str | None]] = defaultdict(set)
+        self._written: dict[Step, bytearray] = defaultdict(bytearray)
         self._counted = 0
-        self._open = ExitStack()
 
     def __enter__(self) -> Self:
         return self
@@ -167,9 +166,8 @@ class Draft:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with self._open:
-            if error is None:
-                self.plan = self._finish()
+        if error is None:
+            self.plan = self._finish()
 
     @property
     def total(self) -> int:
@@ -195,35 +193,34 @@ class Draft:
             Columns that are written even where they stay: rows that change places must be in one section, and sections
             are told apart by their columns.
         """
-        leading = [each for each in self.context.references.all if each.declared and each.child == table]
+        parents = [
+            reference
+            for reference in self.context.references.all
+            if reference.declared and reference.child == table
+        ]
         gone = set(wanted)
         for key, row in current_rows(self.connection, self.catalogue, table, sorted(wanted)):
             gone.discard(key)
-            changes = wanted[key]
-            names = sorted(
-                name for name, new in changes.items() if new != row.values[name] or name in together
-            )
-            if not names:
-                continue
-            leads_to = {
-                each.parent
-                for each in leading
-                if each.column in names and changes[each.column] in self._inserted[each.parent]
-            }
-            cells = [*(row.values[name] for name in names), *(changes[name] for name in names)]
-            step = Step("update", table, tuple(names), tuple(sorted(leads_to)))
-            self._put(step, (key, row.digest, *cells))
+            values = wanted[key]
+            names = sorted(name for name in values if values[name] != row.values[name] or name in together)
+            if names:
+                leads_to = {
+                    reference.parent
+                    for reference in parents
+                    if reference.column in names
+                    and values[reference.column] in self._inserted[reference.parent]
+                }
+                cells = [image[name] for image in (row.values, values) for name in names]
+                step = Step("update", table, tuple(names), tuple(sorted(leads_to)))
+                self._put(step, (key, row.digest, *cells))
         if gone:
-            raise WorkbenchError(
-                f"The plan changes {table} {min(gone)}, which is not there. No plan was written.",
-                "This is a fault of the workbench; please report it.",
-            )
+            raise _fault(f"The plan changes {table} {min(gone)}, which is not there")
 
     def insert(self, table: str, values: Mapping[str, str | None]) -> None:
         """Insert a row, its columns as the database's text; before the updates that lead to it."""
         key = self.catalogue.tables[table].primary_key
         if len(key) == 1:
-            self._inserted[table].add(values[key[0]] or "")
+            self._inserted[table].add(values[key[0]])
         names = tuple(sorted(values))
         self._put(Step("insert", table, names), [values[name] for name in names])
 
@@ -240,18 +237,9 @@ class Draft:
         """List a row that is left alone."""
         self.listed["kept"].append((table, key, reason))
 
-    def conflict(
-        self,
-        table: str,
-        key: str,
-        column: str,
-        before: str | None,
-        run: str | None,
-        now: str | None,
-        reason: str,
-    ) -> None:
-        """List a column that both a run and somebody after it wrote."""
-        self.listed["conflict"].append((table, key, column, before, run, now, reason))
+    def conflict(self, table: str, key: str, column: str, *values: str | None) -> None:
+        """List a column that both a run and somebody after it wrote: what was before, of the run and is now; the reason."""
+        self.listed["conflict"].append((table, key, column, *values))
 
     def unresolved(
         self, table: str, key: str, reason: str, resolved_by: str, *, in_part: bool = False
@@ -280,34 +268,20 @@ class Draft:
         self.notes.append(text)
 
     def _put(self, step: Step, cells: Sequence[str | None]) -> None:
-        file = self._written.get(step)
-        if file is None:
-            file = SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 - closed with the draft
-            self._open.callback(file.close)
-            self._written[step] = file
-        try:
-            file.write(format_row(cells))
-        except OSError as error:
-            raise WorkbenchError(
-                f"The changes of the plan could not be kept for the moment: {error.strerror}.",
-                "Make room for temporary files (TMPDIR). Nothing was changed.",
-            ) from None
+        self._written[step] += format_row(cells)
         self._counted += 1
 
     def _finish(self) -> Plan:
         if not self.total:
             raise self._refusal()
         self._refuse_contradictions()
-        header = Plan(
-            kind=self.kind,
+        header = self.context.header(
+            self.kind,
             parameters=self.parameters,
             reasons=tuple(self.reasons),
-            target=self.context.target,
-            planned_by=self.context.planned_by,
             evidence=tuple(self.evidence),
             notes=tuple(self.notes),
             audit=tuple(self.audit),
-            log=own_digest(self.context.raw, self.context.schema),
         )
         return write_plan(self.context.folder, header, self._sections())
 
@@ -317,16 +291,14 @@ class Draft:
             seen = tuple(self.catalogue.tables[step.table].columns)
             yield Section(step.operation, step.table, key, step.columns, seen), self._blocks(step)
         for name, listed in self.listed.items():
-            notes = sorted(dict.fromkeys(listed), key=lambda row: [each or "" for each in row])
+            notes = sorted(set(listed), key=lambda row: [cell or "" for cell in row])
             yield Section(name), map(format_row, notes)
 
     def _blocks(self, step: Step) -> Iterator[bytes]:
         if step.operation == "delete" and (keys := self._doomed.get(step.table)):
             yield from rows.deleted(self.connection, self.catalogue, step.table, keys)
-        if file := self._written.get(step):
-            file.seek(0)
-            while block := file.read(1 << 20):
-                yield block + (b"" if block.endswith(b"\n") else file.readline())
+        if written := self._written.get(step):
+            yield bytes(written)
 
     def _steps(self) -> list[Step]:
         """Order the sections: nothing goes before what refers to it was led away, nor comes after what refers to it."""
@@ -343,11 +315,11 @@ class Draft:
             except CycleError as error:
                 _open_circle(waits, error.args[1])
                 continue
-            found: list[Step] = []
+            order: list[Step] = []
             while ready := sorted(sorter.get_ready()):
-                found += ready
+                order += ready
                 sorter.done(*ready)
-            return found
+            return order
 
     def _refuse_contradictions(self) -> None:
         """Refuse to say two things of one row: that it goes and stays, or that it is kept and open."""
@@ -361,26 +333,27 @@ class Draft:
             twice |= {(table, key) for key in noted.intersection(keys)}
         if twice:
             named, key = min(twice, key=str)
-            raise WorkbenchError(
-                f"The plan contradicts itself: it says two things of {named} {key}. No plan was written.",
-                "This is a fault of the workbench; please report it.",
-            )
+            raise _fault(f"The plan contradicts itself: it says two things of {named} {key}")
 
     def _refusal(self) -> Refused:
-        kept, conflicts, unresolved = (self.listed[each] for each in ("kept", "conflict", "unresolved"))
+        lists = {"kept": "kept", "in conflict": "conflict", "unresolved": "unresolved"}
         counts = ", ".join(
-            f"{len(listed):,} {what}"
-            for listed, what in ((kept, "kept"), (conflicts, "in conflict"), (unresolved, "unresolved"))
-            if listed
+            f"{len(self.listed[name]):,} {state}" for state, name in lists.items() if self.listed[name]
         )
-        why = self.hint
-        if unresolved:
-            why = "{} {}: {}. What would decide it: {}.".format(*unresolved[0])
-        elif conflicts:
-            why = "{0} {1} {2}: {6}.".format(*conflicts[0])
-        elif kept:
-            why = "{} {}: {}.".format(*kept[0])
-        return Refused(f"{self.nothing}{f' ({counts})' if counts else ''}.", why or " ".join(self.notes))
+        why = self.hint or " ".join(self.notes)
+        if listed := self.listed["unresolved"]:
+            why = "{} {}: {}. What would decide it: {}.".format(*listed[0])
+        elif listed := self.listed["conflict"]:
+            why = "{0} {1} {2}: {6}.".format(*listed[0])
+        elif listed := self.listed["kept"]:
+            why = "{} {}: {}.".format(*listed[0])
+        return Refused(f"{self.nothing}{f' ({counts})' if counts else ''}.", why)
+
+
+def _fault(what: str) -> WorkbenchError:
+    return WorkbenchError(
+        f"{what}. No plan was written.", "This is a fault of the workbench; please report it."
+    )
 
 
 def _waits(step: Step, other: Step, graph: References) -> int:
@@ -388,8 +361,8 @@ def _waits(step: Step, other: Step, graph: References) -> int:
     same = step.table == other.table
     match step.operation, other.operation:
         case "delete", "update":  # what refers to the row is led away first
-            led = (each for each in graph.binding(step.table) if each.child == other.table)
-            return _NEVER if any(each.column in other.columns for each in led) else _NOT
+            columns = {way.column for way in graph.binding(step.table) if way.child == other.table}
+            return _NEVER if columns.intersection(other.columns) else _NOT
         case (("update" | "insert"), "delete"):  # what collides goes before what takes its place
             return _EASILY if same and not _waits(other, step, graph) else _NOT
         case "insert", "update":
@@ -397,12 +370,12 @@ def _waits(step: Step, other: Step, graph: References) -> int:
         case "update", "insert":
             return _NEVER if other.table in step.leads_to else _NOT
         case "delete", "delete":
-            between = [each for each in graph.binding(step.table) if each.child == other.table]
+            between = [way for way in graph.binding(step.table) if way.child == other.table]
         case "insert", "insert" if not same:
-            between = [each for each in graph.all if (each.child, each.parent) == (step.table, other.table)]
+            between = [way for way in graph.all if (way.child, way.parent) == (step.table, other.table)]
         case _:
             return _NOT
-    firm = (_IF_NEED_BE if each.nullable or not each.declared else _NEVER for each in between)
+    firm = (_IF_NEED_BE if reference.nullable or not reference.declared else _NEVER for reference in between)
     return max(firm, default=_NOT)
 
 

@@ -42,49 +42,47 @@ def step_aside(stage: Stage, graph: References) -> int:
     """
     if stage.section.name != "update":
         return 0
-    changed = set(stage.section.changed)
-    concerned = [unique for unique in stage.described.unique if changed.intersection(unique)]
-    return sum(_make_way(stage, graph, unique, number) for number, unique in enumerate(concerned))
+    indexes = [unique for unique in stage.described.unique if {*stage.section.changed} & {*unique}]
+    return sum(_make_way(stage, graph, unique, number) for number, unique in enumerate(indexes))
 
 
 def _make_way(stage: Stage, graph: References, unique: Sequence[str], number: int) -> int:
     """Lead aside who stands in another's way, as one unique index sees it."""
     key, changed = stage.section.key, stage.section.changed
-    after = {name: stage.becomes(name) for name in dict.fromkeys((*key, *unique))}
+    after = (
+        sql.SQL("{} AS {}").format(stage.becomes(name), sql.Identifier(name)) for name in {*key, *unique}
+    )
     parts: dict[str, Any] = {
-        "coming": sql.Identifier(f"workbench_{stage.number}_{number}_coming"),
-        "standing": sql.Identifier(f"workbench_{stage.number}_{number}_standing"),
-        "cells": sql.SQL(", ").join(
-            sql.SQL("{} AS {}").format(made, sql.Identifier(name)) for name, made in after.items()
-        ),
-        "kept": rows.keys_match(key, "s", "b"),
-        "there": rows.keys_match(unique, "x", "c"),
-        "itself": rows.keys_match(key, "x", "c"),
-        "unique": rows.columns(unique),
+        name: sql.Identifier(f"workbench_{stage.number}_{number}_{name}") for name in ("coming", "standing")
     }
     stage.run(
         "CREATE TEMP TABLE {coming} ON COMMIT DROP AS SELECT {cells} FROM {staged} s JOIN {before} b ON {kept}",
+        cells=sql.SQL(", ").join(after),
         **parts,
     )
     waiting = stage.run(
         "CREATE TEMP TABLE {standing} ON COMMIT DROP AS SELECT x.* FROM {before} x JOIN {coming} c ON {there} AND NOT ({itself})",
+        there=rows.keys_match(unique, "x", "c"),
+        itself=rows.keys_match(key, "x", "c"),
         **parts,
     ).rowcount
     if not waiting:
         return 0
-    stage.run("CREATE INDEX ON {coming} ({unique})", **parts)
-    leading = {
-        each.column: each for each in graph.all if each.child == stage.section.table and not each.kinds
+    stage.run("CREATE INDEX ON {coming} ({unique})", unique=rows.columns(unique), **parts)
+    parents = {
+        reference.column: reference
+        for reference in graph.all
+        if reference.child == stage.section.table and not reference.kinds
     }
     # Rather by a column that the section changes anyway; another has to be set back.
-    for column in sorted(leading.keys() & set(unique), key=lambda name: (name not in changed, name)):
+    for column in sorted(parents.keys() & set(unique), key=lambda name: (name not in changed, name)):
         others = tuple(name for name in unique if name != column)
         parts |= {
             "places": sql.Identifier(f"workbench_{stage.number}_{number}_{column}"),
             "column": sql.Identifier(column),
             "type": sql.SQL(stage.described.columns[column].type),
-            "parents": rows.qualified(graph.schema.catalogue, leading[column].parent),
-            "value": sql.Identifier("p", leading[column].parent_column),
+            "parents": rows.qualified(graph.schema.catalogue, parents[column].parent),
+            "value": sql.Identifier("p", parents[column].parent_column),
             "free": sql.Identifier("~free"),  # no column of Murmurant's begins so
             "number": sql.Identifier("~number"),
             "key": rows.columns(key),
@@ -94,7 +92,7 @@ def _make_way(stage: Stage, graph: References, unique: Sequence[str], number: in
             "row": rows.keys_match(key, "t", "p"),
         }
         # For each another value of this column: no row has it there, and none shall.
-        found = stage.run(
+        places = stage.run(
             """
             CREATE TEMP TABLE {places} ON COMMIT DROP AS SELECT {named}, f.{free}
             FROM (SELECT *, row_number() OVER (PARTITION BY {others} ORDER BY {key}) AS {number} FROM {standing}) x
@@ -106,16 +104,16 @@ def _make_way(stage: Stage, graph: References, unique: Sequence[str], number: in
             ) f
             """,
             **parts,
-        ).rowcount
-        if found == waiting:
+        )
+        if places.rowcount == waiting:
             stage.restored += () if column in (*changed, *stage.restored) else (column,)
             return stage.run(
                 "UPDATE {table} t SET {column} = p.{free} FROM {places} p WHERE {row}", **parts
             ).rowcount
-    what = f"shall change places ({', '.join(unique)})"
-    stuck = stage.named("{what} FROM {standing} x", "x", what=sql.Literal(what), standing=parts["standing"])
+    reason = f"shall change places ({', '.join(unique)})"
+    stuck = stage.named("{reason} FROM {standing} x", "x", reason=reason, standing=parts["standing"])
     raise Drift(
-        f'Rows of "{stage.section.table}" {what}, {stuck[0][1]} and others, and there is no free place where one could'
+        f'Rows of "{stage.section.table}" {reason}, {stuck[0][1]} and others, and there is no free place where one could'
         " wait meanwhile. Nothing was changed.",
         "Plan again without them.",
         tuple(stuck),

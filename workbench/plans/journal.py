@@ -13,14 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any, LiteralString
+from typing import Any
 
 import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 from pydantic import BaseModel, ConfigDict
 
-from workbench.database.connection import raw as raw
 from workbench.documents import Approval
 from workbench.errors import WorkbenchError
 from workbench.plans.plan import Plan, Section
@@ -31,37 +30,16 @@ VERSION = 1
 _TABLES = """
     CREATE TABLE IF NOT EXISTS workbench.applied (
         id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-        version integer NOT NULL,
         plan text NOT NULL,
-        kind text NOT NULL,
-        digest text NOT NULL,
-        environment text NOT NULL,
-        parameters jsonb NOT NULL,
-        sections jsonb NOT NULL,
-        planned_by text NOT NULL,
-        approved_by text NOT NULL,
         approval uuid NOT NULL UNIQUE,
-        approved_at timestamptz NOT NULL,
-        applied_by text NOT NULL,
-        applied_at timestamptz NOT NULL,
-        row_triggers text NOT NULL,
-        undoes bigint UNIQUE REFERENCES workbench.applied (id)
+        undoes bigint UNIQUE REFERENCES workbench.applied (id),
+        facts jsonb NOT NULL
     );
     CREATE TABLE IF NOT EXISTS workbench.restored (
         id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-        request text NOT NULL,
         approval uuid NOT NULL UNIQUE,
-        approved_by text NOT NULL,
-        restored_by text NOT NULL,
-        restored_at timestamptz NOT NULL,
-        snapshot text NOT NULL,
-        gone jsonb
+        facts jsonb NOT NULL
     )
-"""
-
-_ENTRIES = """
-    SELECT to_jsonb(applied) || jsonb_build_object('undone_by', undo.plan) FROM workbench.applied
-    LEFT JOIN workbench.applied undo ON undo.undoes = applied.id ORDER BY applied.id
 """
 
 
@@ -108,7 +86,7 @@ class Entry(BaseModel):
     @property
     def total(self) -> int:
         """How many rows it changed."""
-        return sum(each.rows for each in self.sections)
+        return sum(section.rows for section in self.sections)
 
     @property
     def at(self) -> datetime:
@@ -173,22 +151,28 @@ def prepare_journal(connection: psycopg.Connection[Any]) -> None:
         ) from None
 
 
-def _read(connection: psycopg.Connection[Any], table: str, query: LiteralString) -> list[dict[str, Any]]:
-    """Return what a query to a table of the journal finds, nothing where there is none; `WorkbenchError` when it may not be read."""
-    may = connection.execute(
+def _read(connection: psycopg.Connection[Any], table: str) -> list[dict[str, Any]]:
+    """Return what a table of the journal says, oldest first, nothing where there is none; `WorkbenchError` when it may not be read."""
+    rights = connection.execute(
         "SELECT has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')"
         " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
         " WHERE n.nspname = 'workbench' AND c.relname = %s",
         [table],
     ).fetchone()
-    if may is None:
+    if rights is None:
         return []
-    if not may[0]:
+    if not rights[0]:
         raise WorkbenchError(
             f"The database user may not read the journal (workbench.{table}), so nobody knows which plans were applied here.",
             "Ask the database's owner for USAGE on the schema workbench, and SELECT on its tables.",
         )
-    return [facts for (facts,) in connection.execute(query)]
+    query = sql.SQL("SELECT facts FROM {} ORDER BY id").format(sql.Identifier(SCHEMA, table))
+    known = [facts for (facts,) in connection.execute(query)]
+    if any(facts["version"] > VERSION for facts in known):
+        raise WorkbenchError(
+            "The journal was written by a later version of the workbench.", "Use that version."
+        )
+    return known
 
 
 def entries(connection: psycopg.Connection[Any]) -> list[Entry]:
@@ -199,19 +183,14 @@ def entries(connection: psycopg.Connection[Any]) -> list[Entry]:
     WorkbenchError
         When it may not be read, or was written by a later version of the workbench.
     """
-    found = _read(connection, "applied", _ENTRIES)
-    if later := [facts["id"] for facts in found if facts["version"] > VERSION]:
-        raise WorkbenchError(
-            f"The journal entry {later[0]} was written by a later version of the workbench.",
-            "Use that version.",
-        )
-    return [Entry.model_validate(facts) for facts in found]
+    known = _read(connection, "applied")
+    undone_by = {facts["undoes"]: facts["plan"] for facts in known}
+    return [Entry.model_validate({**facts, "undone_by": undone_by.get(facts["id"])}) for facts in known]
 
 
 def restores(connection: psycopg.Connection[Any]) -> list[Restored]:
     """Return every restore that made this database what it is, oldest first; raises as `entries` does."""
-    found = _read(connection, "restored", "SELECT to_jsonb(restored) FROM workbench.restored ORDER BY id")
-    return [Restored.model_validate(facts) for facts in found]
+    return [Restored.model_validate(facts) for facts in _read(connection, "restored")]
 
 
 def taken_away(restored: Sequence[Restored]) -> Iterator[tuple[Restored, Entry]]:
@@ -230,38 +209,26 @@ def applied_here(connection: psycopg.Connection[Any]) -> tuple[Entry, ...]:
 def note_restore(connection: psycopg.Connection[Any], restore: Restored) -> None:
     """Write what a restore took away into the database it made, in the transaction that settles it."""
     prepare_journal(connection)
-    _insert(connection, "restored", restore.model_dump(mode="json"))
-
-
-def _insert(connection: psycopg.Connection[Any], table: str, facts: dict[str, Any]) -> None:
-    columns = sql.SQL(", ").join(map(sql.Identifier, facts))
-    connection.execute(
-        sql.SQL(
-            "INSERT INTO {0} ({1}) OVERRIDING SYSTEM VALUE SELECT {1} FROM jsonb_populate_record(NULL::{0}, %s)"
-        ).format(sql.Identifier(SCHEMA, table), columns),
-        [Jsonb(facts)],
-    )
+    facts = Jsonb({**restore.model_dump(mode="json"), "version": VERSION})
+    query = "INSERT INTO workbench.restored (approval, facts) VALUES (%s, %s)"
+    connection.execute(query, [restore.approval, facts])
 
 
 def reserve(connection: psycopg.Connection[Any]) -> int:
     """Return the number the next entry will have; a number whose apply fails is never used again."""
-    row = connection.execute("SELECT nextval(pg_get_serial_sequence('workbench.applied', 'id'))").fetchone()
-    assert row is not None
-    return int(row[0])
+    query = "SELECT nextval(pg_get_serial_sequence('workbench.applied', 'id'))"
+    return int(connection.execute(query).fetchall()[0][0])
 
 
 def record(
-    connection: psycopg.Connection[Any], number: int, plan: Plan, approval: Approval, **facts: Any
+    connection: psycopg.Connection[Any],
+    number: int,
+    plan: Plan,
+    approval: Approval,
+    applied_by: str,
+    row_triggers: str,
 ) -> Entry:
-    """Write an apply's entry, in the transaction that changes the rows.
-
-    Parameters
-    ----------
-    number : int
-        From `reserve`.
-    **facts
-        What neither the plan nor its approval says: ``applied_by``, ``row_triggers``, ``undoes``.
-    """
+    """Write an apply's entry, numbered by `reserve`, in the transaction that changes the rows."""
     entry = Entry(
         id=number,
         plan=plan.id,
@@ -274,10 +241,12 @@ def record(
         approved_by=approval.approver,
         approval=approval.number,
         approved_at=approval.approved_at,
+        applied_by=applied_by,
         applied_at=datetime.now(UTC),
-        **facts,
+        row_triggers=row_triggers,
+        undoes=plan.undoes,
     )
-    _insert(
-        connection, "applied", entry.model_dump(mode="json", exclude={"undone_by"}) | {"version": VERSION}
-    )
+    facts = Jsonb({**entry.model_dump(mode="json", exclude={"undone_by"}), "version": VERSION})
+    query = "INSERT INTO workbench.applied OVERRIDING SYSTEM VALUE VALUES (%s, %s, %s, %s, %s)"
+    connection.execute(query, [number, plan.id, approval.number, plan.undoes, facts])
     return entry

@@ -90,24 +90,18 @@ class Section:
 
     def line(self) -> bytes:
         """Return what stands in the file above the rows."""
-        facts: dict[str, Any] = {"section": self.name}
-        if self.name in NOTES:
-            facts["columns"] = self.columns
-        else:
-            facts |= {"table": self.table, "key": self.key}
-            facts |= {name: value for name in ("changed", "seen") if (value := getattr(self, name))}
-        return json_line(facts)
+        names = ("columns",) if self.name in NOTES else ("table", "key", "changed", "seen")
+        facts = {name: value for name in names if (value := getattr(self, name))}
+        return json_line({"section": self.name, **facts})
 
     @classmethod
     def of(cls, facts: dict[str, Any]) -> Section:
         """Read a section from what stands in the file above its rows."""
         name = facts["section"]
-        if name in NOTES:
-            return cls(name)
-        if name not in OPERATIONS:
+        if name not in (*OPERATIONS, *NOTES):
             raise ValueError(f"section {name!r}")
         key, changed, seen = (tuple(map(str, facts.get(part, ()))) for part in ("key", "changed", "seen"))
-        return cls(name, str(facts["table"]), key, changed, seen)
+        return cls(name, "" if name in NOTES else str(facts["table"]), key, changed, seen)
 
 
 class Plan(Approvable):
@@ -187,16 +181,21 @@ class Plan(Approvable):
     @property
     def changes(self) -> dict[str, dict[str, int]]:
         """Table to operation to the number of rows."""
-        changes: dict[str, dict[str, int]] = {}
+        changes: dict[str, dict[str, int]] = {section.table: {} for section in self.operations}
         for section in self.operations:
-            cells = changes.setdefault(section.table, {})
-            cells[section.name] = cells.get(section.name, 0) + section.rows
+            counts = changes[section.table]
+            counts[section.name] = counts.get(section.name, 0) + section.rows
         return changes
 
     @property
     def total(self) -> int:
         """How many rows it changes."""
         return sum(section.rows for section in self.operations)
+
+    @property
+    def undoes(self) -> int | None:
+        """The journal's entry that it takes back, if it does."""
+        return self.parameters.get("undoes")
 
     @cached_property
     def kept(self) -> list[dict[str, str | None]]:
@@ -313,14 +312,9 @@ _ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 _ESCAPED = str.maketrans({letter: f"\\{name}" for name, letter in _ESCAPES.items()} | {"\\": "\\\\"})
 
 
-def escaped(value: str) -> str:
-    """Write a value that is not NULL in COPY's text format."""
-    return value.translate(_ESCAPED)
-
-
 def format_row(values: Sequence[str | None]) -> bytes:
     """Write a row in COPY's text format."""
-    cells = ("\\N" if value is None else escaped(value) for value in values)
+    cells = ("\\N" if value is None else value.translate(_ESCAPED) for value in values)
     return ("\t".join(cells) + "\n").encode()
 
 

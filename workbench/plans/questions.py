@@ -59,8 +59,8 @@ class Plans:
         database = self.wb.database
         try:
             refuse_interrupted(self.wb.settings, database)
-        except Refused:  # unless that restore goes on at this moment, which the server knows
-            with database.reading() as connection:
+        except Refused:
+            with database.reading() as connection:  # it may be going on at this moment
                 refuse_running_restore(raw(connection), database.address.database)
             raise
         return apply_plan(database, plan, operator=self.wb.settings.operator, progress=progress)

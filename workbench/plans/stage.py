@@ -7,7 +7,7 @@ the same statement that compares every row with what the plan saw.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, LiteralString
 
@@ -25,7 +25,10 @@ from workbench.plans.plan import Plan, Section
 SHOWN = 20
 """How many rows that differ are named."""
 
-_FEW = 5  # below a fifth of the table it pays to look for the keys before anything is hashed
+Differing = list[tuple[str, str, str]]
+"""Rows that are in the way: table, key, reason."""
+
+_FEW = 5  # below a fifth of the table it pays to look for the keys instead of hashing every row
 _ANALYSED = 1000  # staged rows; below it the planner's guess is good enough
 
 
@@ -59,17 +62,13 @@ class Stage:
         self.connection, self.plan, self.section, self.number = connection, plan, section, number
         self.described = rows.table_of(catalogue, section.table)
         self.restored: tuple[str, ...] = ()
-        here = {*self.described.columns}
-        other = {*section.key, *section.changed, *section.seen} - here | here.difference(section.seen)
+        names = {*self.described.columns}
+        other = {*section.key, *section.changed, *section.seen} - names | names.difference(section.seen)
         if other or section.key != self.described.primary_key:
             raise SchemaGap(
                 f'The table "{section.table}" has changed its columns or key since the plan was made'
                 f" ({', '.join(sorted(other)) or 'primary key'}).",
                 "Plan again.",
-            )
-        if section.name != "insert" and not set(section.key) <= set(section.seen):
-            raise DocumentError(
-                f"The plan {plan.id} is damaged: its digests do not cover the keys.", "Plan again."
             )
         self.parts: dict[str, sql.Composable] = {
             "table": rows.qualified(catalogue, section.table),
@@ -78,81 +77,67 @@ class Stage:
             "after": image(entry, number, "after"),
             "digest": rows.digest(self.described, section.seen, "t"),
             "same": rows.keys_match(section.key, "t", "s"),
+            "kept": rows.keys_match(section.key, "s", "b"),
             "place": sql.Identifier("~place"),  # no column of Murmurant's begins with a tilde
             "seen": sql.Identifier("~digest"),
         }
 
-    def run(
-        self, text: LiteralString, values: Mapping[str, Any] | None = None, **parts: Any
-    ) -> psycopg.Cursor[Any]:
+    def run(self, text: LiteralString, **parts: Any) -> psycopg.Cursor[Any]:
         """Run a statement on this section's tables: ``{table}``, ``{staged}``, ``{before}``, ``{after}``."""
-        return self.connection.execute(sql.SQL(text).format(**self.parts, **parts), values)
+        return self.connection.execute(sql.SQL(text).format(**self.parts, **parts))
 
-    def named(self, text: LiteralString, alias: str, **parts: Any) -> list[tuple[str, str, str]]:
+    def named(self, text: LiteralString, alias: str, **parts: Any) -> Differing:
         """Return table, key (of an alias) and reason of the first rows that a question finds."""
         key = rows.key_text(self.section.key, alias)
-        found = self.run(f"SELECT {{key}}, {text} ORDER BY 1 LIMIT {SHOWN}", key=key, **parts)
-        return [(self.section.table, *row) for row in found]
+        cursor = self.run(f"SELECT {{key}}, {text} ORDER BY 1 LIMIT {SHOWN}", key=key, **parts)
+        return [(self.section.table, *row) for row in cursor]
 
-    def compare(self, size: float) -> list[tuple[str, str, str]]:
+    def compare(self, size: float) -> Differing:
         """Keep the rows as they are now, if they are as the plan saw them; else name those that are not.
 
         Parameters
         ----------
         size : float
             About how many rows the table has.
-
-        Returns
-        -------
-        list of (table, key, reason)
-            Empty when the database is as the plan saw it.
         """
-        name, planned = self.section.name, self.section.rows
-        if name == "delete" and len(self.section.key) == 1:
-            if self._keep_by_digest(few=not 0 <= size <= _FEW * planned) == planned:
+        section = self.section
+        if section.name == "delete" and len(section.key) == 1 and 0 <= size <= _FEW * section.rows:
+            if self._keep_by_digest() == section.rows:
                 return []
             self.run("DROP TABLE {before}")  # only keys tell which of them differ
         self._load()
-        if name == "insert":
+        if section.name == "insert":
             return self.named("'is there already' FROM {table} t JOIN {staged} s ON {same}", "t")
         kept = self.run(
             "CREATE TABLE {before} AS SELECT t.*, t.ctid AS {place} FROM {table} t JOIN {staged} s ON {same}"
             " WHERE {digest} = s.{seen}"
-        ).rowcount
-        if kept == planned:
+        )
+        if kept.rowcount == section.rows:
             self._count("before")
             return []
         different = self.named(
             "CASE WHEN {first} IS NULL THEN 'is gone' ELSE 'was changed since the plan was made' END FROM {staged} s"
             " LEFT JOIN {table} t ON {same} WHERE {first} IS NULL OR {digest} <> s.{seen}",
             "s",
-            first=sql.Identifier("t", self.section.key[0]),
+            first=sql.Identifier("t", section.key[0]),
         )
-        return different or [(self.section.table, "", "names a row twice")]
+        return different or [(section.table, "", "names a row twice")]
 
-    def _keep_by_digest(self, few: bool) -> int:
+    def _keep_by_digest(self) -> int:
         """Keep the rows whose digest the plan names; return how many there are.
 
         A digest covers a row's key too. A million digests are looked up in half the time that staging and joining a
         million keys takes; the planner must not estimate them one by one, hence CASE.
         """
-        name = self.section.key[0]
         blocks = self.plan.blocks(self.section)
         digests = b",".join(digest for block in blocks for digest in re.findall(rb"\t(-?[0-9]+)\n", block))
-        values = {"digests": f"{{{digests.decode()}}}"}
-        among: sql.Composable = sql.SQL("true")
+        query = sql.SQL(
+            "CREATE TABLE {before} AS SELECT t.*, t.ctid AS {place} FROM {table} t"
+            " WHERE CASE WHEN {digest} = ANY (%s::bigint[]) THEN true END"
+        )
         with self._readable():
-            if few:
-                values["keys"] = rows.as_array([str(row[0]) for row in self.plan.rows(self.section)])
-                among = sql.SQL("{} = ANY (%(keys)s::{}[])").format(
-                    sql.Identifier("t", name), sql.SQL(self.described.columns[name].type)
-                )
-            return self.run(
-                "CREATE TABLE {before} AS SELECT t.*, t.ctid AS {place} FROM {table} t"
-                " WHERE {among} AND CASE WHEN {digest} = ANY (%(digests)s::bigint[]) THEN true END",
-                values,
-                among=among,
-            ).rowcount
+            digests_sent = [f"{{{digests.decode()}}}"]
+            return self.connection.execute(query.format(**self.parts), digests_sent).rowcount
 
     def _load(self) -> None:
         """Copy the section's rows, as they are in the plan file, into a typed table of this transaction.
@@ -165,25 +150,26 @@ class Stage:
         section = self.section
         cells: list[sql.Composable] = [sql.Identifier(name) for name in section.changed]
         if section.name != "insert":
-            images = [(_old(name), name) for name in section.changed] + [
-                (new(name), name) for name in section.changed
-            ]
+            images = [(moment, name) for moment in ("old", "new") for name in section.changed]
             cells = [sql.Identifier(name) for name in section.key]
-            cells.append(sql.SQL("0::bigint AS {}").format(self.parts["seen"]))
-            cells += [sql.SQL("{} AS {}").format(sql.Identifier(name), made) for made, name in images]
-        made = sql.SQL(", ").join(cells)
+            cells.append(sql.SQL("0::bigint AS {seen}").format(**self.parts))
+            cells += [
+                sql.SQL("{} AS {}").format(sql.Identifier(name), staged(moment, name))
+                for moment, name in images
+            ]
         self.run(
-            "CREATE TEMP TABLE {staged} ON COMMIT DROP AS SELECT {made} FROM {table} WITH NO DATA", made=made
+            "CREATE TEMP TABLE {staged} ON COMMIT DROP AS SELECT {cells} FROM {table} WITH NO DATA",
+            cells=sql.SQL(", ").join(cells),
         )
         with self._readable(), self.connection.cursor() as cursor:
-            with cursor.copy(sql.SQL("COPY {} FROM STDIN").format(self.parts["staged"])) as stream:
+            with cursor.copy(sql.SQL("COPY {staged} FROM STDIN").format(**self.parts)) as stream:
                 for block in self.plan.blocks(section):
                     stream.write(as_sent(block, self.connection))
             loaded = cursor.rowcount
         if loaded != section.rows:
             raise DocumentError(
                 f"The plan {self.plan.id} is damaged: {loaded} rows where it says {section.rows}.",
-                "Plan again.",
+                self.plan.remedy,
             )
         if loaded > _ANALYSED:
             self._count("staged")
@@ -224,7 +210,6 @@ class Stage:
             done = self.run(
                 "UPDATE {table} t SET {sets} FROM {staged} s JOIN {before} b ON {kept} WHERE {same}",
                 sets=sql.SQL(", ").join(sets),
-                kept=rows.keys_match(section.key, "s", "b"),
             )
         elif section.name == "insert":
             done = self.run(
@@ -256,11 +241,12 @@ class Stage:
             return
         self.run("CREATE TABLE {after} AS SELECT t.* FROM {table} t JOIN {staged} s ON {same}")
         self._count("after")
-        others = {
+        updates = [stage.section for stage in stages if stage.section.name == "update"]
+        by_others = {
             name
-            for each in stages
-            if each is not self and each.section.table == section.table and each.section.name == "update"
-            for name in each.section.changed
+            for other in updates
+            if other is not section and other.table == section.table
+            for name in other.changed
         }
         written = section.changed if section.name == "insert" else self.described.columns
         pairs = [
@@ -268,14 +254,13 @@ class Stage:
                 portable(column.type, sql.Identifier("a", name)), portable(column.type, self.becomes(name))
             )
             for name, column in self.described.columns.items()
-            if not column.generated and name in written and (name not in others or name in section.changed)
+            if not column.generated and name in written and name not in by_others.difference(section.changed)
         ]
         was = "JOIN {before} b ON {kept} " if section.name == "update" else ""
         changed = self.named(
             f"'became something else than was planned' FROM {{after}} a JOIN {{staged}} s ON {{became}} {was}WHERE {{different}}",
             "a",
             became=rows.keys_match(section.key, "a", "s"),
-            kept=rows.keys_match(section.key, "a", "b"),
             different=sql.SQL(" OR ").join(pairs),
         )
         if changed:
@@ -291,14 +276,10 @@ class Stage:
         if self.section.name == "insert":
             return sql.Identifier("s", name)
         if name in self.section.changed:
-            return sql.SQL("s.{}").format(new(name))
+            return sql.SQL("s.{}").format(staged("new", name))
         return sql.Identifier("b", name)
 
 
-def _old(name: str) -> sql.Identifier:
-    return sql.Identifier(f"~old {name}")
-
-
-def new(name: str) -> sql.Identifier:
-    """Return the staged column that has an update's new value."""
-    return sql.Identifier(f"~new {name}")
+def staged(moment: str, name: str) -> sql.Identifier:
+    """Return the staged column that has an update's ``old`` or ``new`` value."""
+    return sql.Identifier(f"~{moment} {name}")

@@ -26,19 +26,19 @@ def standing(connection: Connection) -> list[Entry]:
     WorkbenchError
         When the journal may not be read.
     """
-    found: list[Entry] = []
+    plans: list[Entry] = []
     taken_back: set[int | None] = set()
     for entry in reversed(entries(raw(connection))):
         if entry.id not in taken_back:  # an undoing that was itself undone takes nothing back
-            found.append(entry)
+            plans.append(entry)
             taken_back.add(entry.undoes)
-    return found[::-1]
+    return plans[::-1]
 
 
 def merges_of(entry: Entry) -> dict[str, str]:
     """Return what a plan merged: duplicate to the record it went into."""
     merges = entry.parameters.get("merges") or () if entry.kind == "merge" else ()
-    return {str(key): str(each["canonical"]) for each in merges for key in each["duplicates"]}
+    return {str(key): str(merge["canonical"]) for merge in merges for key in merge["duplicates"]}
 
 
 def removed(schema: Schema, entity: str, plans: Sequence[Entry], rolled_back: str = "") -> str:
@@ -46,19 +46,16 @@ def removed(schema: Schema, entity: str, plans: Sequence[Entry], rolled_back: st
 
     With the id of a run in `rolled_back`, also those that its rollback changed.
     """
-    found = schema.resolved.get(CONCEPT_OF[entity])
     parts = [
-        "SELECT NULL::text AS record_id, NULL::text AS run, NULL::bigint AS entry,"
-        " NULL::text AS plan, NULL::text AS kind WHERE false"
+        "SELECT NULL::text AS record_id, NULL::text AS run, NULL::int AS entry, NULL::text AS plan, NULL::text AS kind WHERE false"
     ]
-    for plan in plans if found else ():
-        assert found is not None
-        bears = found.spelling.get("run_id", "")
+    relation = schema.resolved.get(CONCEPT_OF[entity])
+    for plan in plans if relation else ():
+        assert relation is not None
+        bears = relation.spelling.get("run_id", "")
         undoes = plan.kind == "rollback" and plan.parameters.get("run") == rolled_back
         for number, section in enumerate(plan.sections, 1):
-            if section.table == found.table and (
-                section.name == "delete" or (undoes and section.name == "update")
-            ):
+            if section.table == relation.table and section.name in ("delete", "update" if undoes else ""):
                 part = sql.SQL("SELECT {}::text, {}::text, {}, {}, {} FROM {}").format(
                     sql.Identifier(section.key[0]),
                     sql.Identifier(bears) if bears in section.seen else sql.NULL,
@@ -80,30 +77,26 @@ def merged(connection: Connection, schema: Schema) -> dict[tuple[str, str], tupl
     """
     into: dict[tuple[str, str], tuple[str, str]] = {}
     if schema.has("audit.action", "audit.metadata", "audit.created_at"):
-        audit = schema.audit
-        rows = connection.execute(
-            select(audit.c.metadata, audit.c.created_at)
-            .where(has_action(schema, MERGED), not_taken_back(schema))
-            .order_by(audit.c.created_at)
-        )
-        for facts, at in rows:
+        log = schema.audit.c
+        query = select(log.metadata, log.created_at).where(has_action(schema, MERGED), not_taken_back(schema))
+        for facts, at in connection.execute(query.order_by(log.created_at)):
             duplicates, canonical = facts.get("duplicates"), facts.get("canonical")
             if isinstance(duplicates, list) and isinstance(canonical, str):
                 how = f"audit entry of {at:%Y-%m-%d %H:%M}"
-                into |= {(str(facts.get("entity")), str(each)): (canonical, how) for each in duplicates}
+                into |= {(str(facts.get("entity")), str(key)): (canonical, how) for key in duplicates}
     with suppress(WorkbenchError):
         for entry in standing(connection):
             how = f"plan {entry.plan}, applied {entry.at:%Y-%m-%d %H:%M} UTC"
             entity = str(entry.parameters.get("entity"))
             into |= {(entity, key): (canonical, how) for key, canonical in merges_of(entry).items()}
-    found = {}
-    for entity, each in into:
-        seen, (end, how) = {each}, into[entity, each]
-        while (entity, end) in into and end not in seen:
-            seen.add(end)
+    ends = {}
+    for entity, key in into:
+        passed, (end, how) = {key}, into[entity, key]
+        while (entity, end) in into and end not in passed:
+            passed.add(end)
             end = into[entity, end][0]
-        found[entity, each] = (end, how)
-    return found
+        ends[entity, key] = (end, how)
+    return ends
 
 
 def not_taken_back(schema: Schema) -> ColumnElement[bool]:

@@ -31,15 +31,12 @@ def applied_entry(connection: psycopg.Connection[Any], settings: Settings, name:
     for entry in reversed(known):
         if names & {entry.plan, entry.digest}:
             return entry
-    for restore, gone in reversed([*taken_away(restores(connection))]):
-        if name in (gone.plan, gone.digest):
-            raise Refused(
-                f"Plan {name} is not applied here: {_taken_away(restore, gone)}.",
-                "There is nothing to take back.",
-            )
+    away = (
+        _away(*pair) for pair in taken_away(restores(connection)) if name in (pair[1].plan, pair[1].digest)
+    )
     raise Refused(
-        f"Plan {name} was not applied here, so there is nothing to take back.",
-        "`workbench plans` shows what was.",
+        f"Plan {name} is not applied here: {next(away, 'it never was')}.",
+        "There is nothing to take back; `workbench plans` shows what was applied.",
     )
 
 
@@ -59,11 +56,11 @@ def plan_states(connection: psycopg.Connection[Any], settings: Settings, environ
     for entry in journal:
         by = f"; taken back by {entry.undone_by}" if entry.undone_by else ""
         state = "undone" if entry.undone_by else "applied"
-        states.append((entry.plan, entry.kind, entry.environment, entry.total, state, _done(entry) + by))
+        states.append((entry.plan, entry.kind, entry.environment, entry.total, state, _applied(entry) + by))
     for restore, gone in away.values():
         if gone.digest not in applied and gone.plan not in on_file:
-            how = _taken_away(restore, gone)
-            states.append((gone.plan, gone.kind, gone.environment, gone.total, "restored away", how))
+            facts = gone.plan, gone.kind, gone.environment, gone.total
+            states.append((*facts, "restored away", _away(restore, gone)))
     for path, plan in plans.scan():
         if isinstance(plan, WorkbenchError):
             states.append((path.name, "", environment, 0, "damaged", plan.what))
@@ -73,13 +70,13 @@ def plan_states(connection: psycopg.Connection[Any], settings: Settings, environ
     return pd.DataFrame(states, columns=["plan", "kind", "environment", "changes", "state", "detail"])
 
 
-def _done(entry: Entry) -> str:
+def _applied(entry: Entry) -> str:
     return f"by {entry.applied_by} at {entry.at:%Y-%m-%d %H:%M:%S} UTC, approved by {entry.approved_by}"
 
 
-def _taken_away(restore: Restored, gone: Entry) -> str:
+def _away(restore: Restored, gone: Entry) -> str:
     at = restore.restored_at.astimezone(UTC)
-    return f"applied {_done(gone)}; gone since {restore.restored_by} restored {restore.snapshot} at {at:%Y-%m-%d %H:%M:%S} UTC"
+    return f"applied {_applied(gone)}; gone since {restore.restored_by} restored {restore.snapshot} at {at:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _waiting(plan: Plan, away: tuple[Restored, Entry] | None) -> tuple[str, str]:
@@ -87,10 +84,8 @@ def _waiting(plan: Plan, away: tuple[Restored, Entry] | None) -> tuple[str, str]
         approval = find_approval(plan)
     except NotApproved as error:
         return "planned", f"by {plan.planned_by}; {error.what}"
-    if away and (
-        approval is None or approval.number == away[1].approval
-    ):  # nobody has approved it again since
-        return "restored away", _taken_away(*away)
+    if away and (approval is None or approval.number == away[1].approval):  # nobody has approved it again
+        return "restored away", _away(*away)
     if approval is None or approval.approves != plan.digest:
         return "planned", f"by {plan.planned_by}; nobody has approved it"
     until = f"{approval.expires_at:%Y-%m-%d %H:%M} UTC"

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 import psycopg
 from psycopg import sql
 
-from workbench.audit.digest import own_digest
+from workbench.database.encoding import as_kept
 from workbench.errors import Refused, SchemaGap
 from workbench.murmurant.importers import REDONE, UNDONE
-from workbench.murmurant.schema import Schema
 from workbench.plans import rows
 from workbench.plans.draft import PlanContext
 from workbench.plans.journal import Entry, image
@@ -46,42 +46,33 @@ def plan_undo(context: PlanContext, entry: Entry) -> Plan:
             f"Plan {entry.plan} was taken back by {entry.undone_by}.",
             f"`workbench undo {entry.undone_by}` would do it over again.",
         )
-    about = {"run": entry.parameters["run"]} if entry.parameters.get("run") else {}
+    run = {"run": entry.parameters["run"]} if entry.parameters.get("run") else {}
     undoing = entry.kind == "undo"
     root = entry.parameters.get("root", entry.parameters["plan"]) if undoing else entry.plan
     redoes = undoing and not entry.parameters.get("redoes", False)
     facts = {"undone_plan": entry.plan, "root_plan": root, "records_affected": entry.total}
-    facts |= {"run_id": about["run"]} if about else {}
-    plan = Plan(
-        kind="undo",
-        parameters=about | {"undoes": entry.id, "plan": entry.plan, "root": root, "redoes": redoes},
+    facts |= {"run_id": run["run"]} if run else {}
+    plan = context.header(
+        "undo",
+        parameters=run | {"undoes": entry.id, "plan": entry.plan, "root": root, "redoes": redoes},
         reasons=(
             f"Takes back plan {entry.plan}, which {entry.applied_by} applied at"
             f" {entry.applied_at:%Y-%m-%d %H:%M:%S} UTC and {entry.approved_by} had approved.",
         ),
-        target=context.target,
-        planned_by=context.planned_by,
         evidence=(f"the journal's entry {entry.id}, with every row before and after",),
         audit=({"action": REDONE if redoes else UNDONE, "metadata": facts},),
-        log=own_digest(context.raw, context.schema),
     )
     backwards = reversed(list(enumerate(entry.sections, 1)))
-    sections = (
-        _reverse(context.raw, context.schema, entry, number, section) for number, section in backwards
-    )
+    sections = (_reverse(context, entry, number, section) for number, section in backwards)
     return write_plan(context.folder, plan, sections)
 
 
 def _reverse(
-    connection: psycopg.Connection[Any],
-    schema: Schema,
-    entry: Entry,
-    number: int,
-    section: Section,
+    context: PlanContext, entry: Entry, number: int, section: Section
 ) -> tuple[Section, Iterator[bytes]]:
-    described = rows.table_of(schema.catalogue, section.table)
+    described = rows.table_of(context.schema.catalogue, section.table)
     before, after = image(entry.id, number, "before"), image(entry.id, number, "after")
-    key, seen = section.key, section.seen or tuple(described.columns)  # once inserts did not say theirs
+    key, seen = section.key, section.seen
     if lost := [name for name in seen if name not in described.columns]:
         raise SchemaGap(
             f'The table "{section.table}" has lost its column {lost[0]!r} since plan {entry.plan} was applied.',
@@ -95,15 +86,25 @@ def _reverse(
     if section.name == "delete":  # a column added since has its default
         known = tuple(name for name in seen if not described.columns[name].generated)
         reverse = Section("insert", section.table, key, known, tuple(described.columns))
-        cells, source = [rows.copied(described, name, "b") for name in known], sql.SQL("{} b").format(before)
+        cells, source = rows.columns(known, "b"), sql.SQL("{} b").format(before)
     else:
         reverse = Section("delete", section.table, key, seen=seen)
-        cells = [rows.copied(described, name, "b") for name in key]
-        cells.append(sql.SQL("{}::text").format(rows.digest(described, seen, "b")))
-        source = sql.SQL("{} b").format(after)
+        cells, source = rows.columns(key, "b"), sql.SQL("{} b").format(after)
+        cells += sql.SQL(", {}").format(rows.digest(described, seen, "b"))
     if section.name == "update":
         reverse = replace(section, rows=0)
-        cells += [rows.copied(described, name, alias) for alias in ("b", "o") for name in section.changed]
-        source = sql.SQL("{} JOIN {} o ON {}").format(source, before, rows.keys_match(key, "b", "o"))
-    order = [rows.in_order(described, name, "b") for name in key]
-    return reverse, rows.blocks(connection, cells, source, order)
+        cells += sql.SQL(", {}, {}").format(*(rows.columns(section.changed, alias) for alias in ("b", "o")))
+        source += sql.SQL(" JOIN {} o ON {}").format(before, rows.keys_match(key, "b", "o"))
+    # Byte by byte, whatever the database's collation.
+    order = (sql.SQL('b.{}::text COLLATE "C"').format(sql.Identifier(name)) for name in key)
+    query = sql.SQL("COPY (SELECT {} FROM {} ORDER BY {}) TO STDOUT").format(
+        cells, source, sql.SQL(", ").join(order)
+    )
+    return reverse, _copied(context.raw, query)
+
+
+def _copied(connection: psycopg.Connection[Any], query: sql.Composed) -> Iterator[bytes]:
+    """Yield rows as COPY writes them and a plan has them, many at a time."""
+    with connection.cursor().copy(query) as stream:
+        while block := b"".join(islice(stream, rows.BLOCK)):
+            yield as_kept(block, connection)

@@ -16,6 +16,7 @@ import psycopg
 from workbench.answer import Answer, Part, Step, Table, many
 from workbench.checks.finding import SAMPLE, Finding, Status
 from workbench.database.address import redact
+from workbench.database.connection import raw
 from workbench.errors import SchemaGap
 from workbench.hints import paths_below
 from workbench.murmurant.spellings import CONCEPTS
@@ -97,7 +98,7 @@ def review_plan(session: Session, name: str) -> Review:
     """
     plan, environment = plans_in(session.settings).find(name), session.environment.name
     with session.reading() as connection:
-        states = plan_states(journal.raw(connection), session.settings, environment).set_index("plan")
+        states = plan_states(raw(connection), session.settings, environment).set_index("plan")
     elsewhere = f"by {plan.planned_by}; it is not among the plans of {environment}"
     state = str(states["state"].get(plan.id, "planned"))
     detail = str(states["detail"].get(plan.id, elsewhere))
@@ -181,7 +182,7 @@ def approval_command(plan: Plan) -> str:
 def applied_plans(session: Session) -> Answer:
     """List the plans that were applied to this database, by its own journal; the last one first."""
     with session.reading() as connection:
-        entries = journal.entries(journal.raw(connection))
+        entries = journal.entries(raw(connection))
     rows = [
         {
             **vars(entry),
@@ -308,7 +309,7 @@ def _compared(session: Session, plan: Plan) -> tuple[int | None, str, pd.DataFra
             with connection.begin_nested():
                 for section in plan.operations:
                     total += min(section.rows, COMPARED)
-                    changed += _changed(session, journal.raw(connection), plan, section)
+                    changed += _changed(session, raw(connection), plan, section)
         except SchemaGap as error:
             return 1, error.what, sample
         except (psycopg.DataError, psycopg.errors.InsufficientPrivilege) as error:
