@@ -7,30 +7,26 @@ from typing import Any
 from tests.conftest import Ground
 from workbench.runs.evidence import Fates, record_fates
 
-Told = dict[tuple[str, str | None, str | None], tuple[Any, ...]]
 
-
-def told(found: list[Fates]) -> Told:
+def by_record(groups: list[Fates]) -> dict[tuple[str, str | None, str | None], Any]:
     return {
-        (fates.entity, key, wa_id): (fates.action, fates.strength, fates.exists, fates.touched_since)
-        for fates in found
-        for key, wa_id in zip(fates.record_ids, fates.wa_ids, strict=True)
+        (group.entity, key, wa_id): (group.action, group.strength, group.exists, group.touched_since)
+        for group in groups
+        for key, wa_id in zip(group.record_ids, group.wa_ids, strict=True)
     }
 
 
 def test_asking_for_some_records_gives_what_asking_for_all_gives(club: Ground) -> None:
     club.breaks("halted-batch", "duplicate-members", "split-registrations")
-    seen = 0
+    count = 0
     with club.workbench() as wb, wb.session.reading() as connection:
-        runs = [each for each in wb.session.find_runs() if each.mode == "live"]
+        runs = [run for run in wb.session.find_runs() if run.mode == "live"]
         for run in runs:
-            others = [each for each in runs if each is not run]
-            every = told(record_fates(connection, wb.session.schema, run, others))
-            ids = sorted({key for _, key, _ in every if key is not None})
-            some = [*ids[::7], "nobody"]
-            found = told(record_fates(connection, wb.session.schema, run, others, some))
-            assert {key: each for key, each in found.items() if key[1] is not None} == {
-                key: each for key, each in every.items() if key[1] in some
-            }
-            seen += len(found)
-    assert seen > 100
+            others = [other for other in runs if other is not run]
+            every = by_record(record_fates(connection, wb.session.schema, run, others))
+            some = [*sorted({key for _, key, _ in every if key is not None})[::7], "nobody"]
+            asked = by_record(record_fates(connection, wb.session.schema, run, others, some))
+            asked = {key: fate for key, fate in asked.items() if key[1] is not None}
+            assert asked == {key: fate for key, fate in every.items() if key[1] in some}
+            count += len(asked)
+    assert count > 100

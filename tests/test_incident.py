@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-import pytest
 
 from tests.commands import Shell
 from tests.commands import at as at
@@ -63,20 +62,19 @@ class Night:
         if asks:
             self.remember(words[0], json.loads(done.stdout))
 
-    def remember(self, command: str, said: Any) -> None:
+    def remember(self, command: str, facts: Any) -> None:
         if command == "runs":
-            self.names["RUN_ID"] = next(each["run"] for each in said if each["status"] == "interrupted")
+            self.names["RUN_ID"] = next(run["run"] for run in facts if run["status"] == "interrupted")
         elif command == "plan":
-            self.names |= {"PLAN": Path(said["plan"]).stem, "DIGEST": said["digest"]}
+            self.names |= {"PLAN": Path(facts["plan"]).stem, "DIGEST": facts["digest"]}
         else:
-            (cluster, *_) = [each for each in said["members"]["clusters"] if each["offered"]]
+            cluster = next(cluster for cluster in facts["members"]["clusters"] if cluster["offered"])
             stays = cluster["canonical"]
             self.names |= {"CANONICAL": stays, "DUPLICATE": next(i for i in cluster["members"] if i != stays)}
 
 
-@pytest.mark.parametrize("dialect", ["application"])
-def test_every_command_of_the_page_runs(at: Callable[..., Shell], clubs: Clubs, dialect: str) -> None:
-    club = clubs.clone(dialect)
+def test_every_command_of_the_page_runs(at: Callable[..., Shell], clubs: Clubs) -> None:
+    club = clubs.clone("application")
     club.breaks(*BREAKAGES)
     night = Night(at(club))
     assert len(COMMANDS) >= 15

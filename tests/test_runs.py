@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 
 import pytest
 
@@ -12,6 +11,7 @@ from tests.recorded import STATES, load
 from workbench.errors import UsageError
 from workbench.murmurant.importers import Run
 from workbench.murmurant.reports import read_reports
+from workbench.runs.discovery import pick_run
 from workbench.runs.telling import options, worth_knowing
 from workbench.session import Session
 from workbench.settings import EnvironmentSettings, Settings
@@ -46,34 +46,22 @@ def recorded(server, recordings):
 def told(path):
     """Read the counts out of an importer's report, independently of the package."""
     content = json.loads(path.read_text())
-    sections = content.get("stats") or {
-        name: content[name] for name in ("members", "events", "registrations")
-    }
-    entities = {"members": "Member", "events": "Event", "registrations": "Registration"}
-    return {
-        entities[name]: {
-            action: count
-            for action, count in (
-                ("created", each["created"]),
-                ("updated", each["updated"]),
-                ("existing", each["skipped"]),
-            )
-            if count
-        }
-        for name, each in sections.items()
-    }
+    sections = content.get("stats") or content
+    counts = {}
+    for entity in ("Member", "Event", "Registration"):
+        cells = sections[f"{entity.lower()}s"]
+        named = {"created": cells["created"], "updated": cells["updated"], "existing": cells["skipped"]}
+        counts[entity] = {action: count for action, count in named.items() if count}
+    return counts
 
 
 def shown(counts, mapped_is_existing=True):
     """Our counts without the zeros; importers call skipped whatever they neither created nor updated."""
-    found = {}
-    for entity, cells in counts.items():
-        cells = {action: count for action, count in cells.items() if count}
-        if mapped_is_existing:
-            skipped = sum(cells.pop(each, 0) for each in ("mapped", "existing", "skipped"))
-            cells.update({"existing": skipped} if skipped else {})
-        found[entity] = cells
-    return found
+    plain = {entity: {action: n for action, n in cells.items() if n} for entity, cells in counts.items()}
+    for cells in plain.values() if mapped_is_existing else ():
+        if skipped := sum(cells.pop(action, 0) for action in ("mapped", "existing", "skipped")):
+            cells["existing"] = skipped
+    return plain
 
 
 @pytest.mark.recordings
@@ -134,87 +122,79 @@ def test_without_report_files_the_database_tells_what_it_can(recorded):
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_every_run_of_a_club_is_found_with_its_counts(clubs, dialect):
     club = clubs.clone(dialect)
-    wb = club.workbench()
-    runs = {each.run: each for each in wb.session.find_runs()}
-    assert list(runs) == [each.run for each in club.club.runs]
-    for fact in club.club.runs:
-        found = runs[fact.run]
-        assert (found.importer, found.mode, found.status) == (fact.importer, fact.mode, "completed")
-        truth = {entity: {a: n for a, n in cells.items() if n} for entity, cells in fact.counts.items()}
-        detail = wb.runs.records(fact.run)
-        live = fact.mode == "live"
-        assert shown(detail.run.counts, not live) == (truth if live else shown(truth)), fact.run
-        assert detail.differences == []
-        if live:
-            assert detail.records["exists"].all()
-    wb.close()
-
-
-def test_what_became_of_a_record_is_said(club):
-    run = club.club.last_live_run.run
     with club.workbench() as wb:
-        created = wb.runs.records(run).records.query("action == 'created'")
+        runs = {run.run: run for run in wb.session.find_runs()}
+        assert list(runs) == [run.run for run in club.club.runs]
+        for fact in club.club.runs:
+            run, detail, live = runs[fact.run], wb.runs.records(fact.run), fact.mode == "live"
+            assert (run.importer, run.mode, run.status) == (fact.importer, fact.mode, "completed")
+            truth = {entity: {a: n for a, n in cells.items() if n} for entity, cells in fact.counts.items()}
+            assert shown(detail.run.counts, not live) == (truth if live else shown(truth)), fact.run
+            assert detail.differences == []
+            assert detail.records["exists"].all() or not live
+
+
+def test_what_became_of_a_record_is_said(application):
+    run = application.club.last_live_run.run
+    created = application.wb.runs.records(run).records.query("action == 'created'")
     gone = created[created["entity"] == "Registration"]["record_id"].iloc[0]
     changed = created.query("entity == 'Member' and touched_since == ''")["record_id"].iloc[0]
-    table = "Registration" if club.club.dialect == "guide" else "EventRegistration"
-    club.execute(f'DELETE FROM "{table}" WHERE id::text = %s', gone)
-    club.execute("""UPDATE "Member" SET phone = '1', "updatedAt" = now() WHERE id::text = %s""", changed)
-    with club.workbench() as wb:
-        found = wb.runs.records(run)
-    assert any("no longer exist" in each for each in found.differences)
-    records = found.records.set_index("record_id")
+    application.execute('DELETE FROM "EventRegistration" WHERE id::text = %s', gone)
+    application.execute(
+        """UPDATE "Member" SET phone = '1', "updatedAt" = now() WHERE id::text = %s""", changed
+    )
+    with application.workbench() as wb:
+        detail = wb.runs.records(run)
+    assert any("no longer exist" in line for line in detail.differences)
+    records = detail.records.set_index("record_id")
     assert not records.loc[gone, "exists"]
     assert (records.loc[changed, "exists"], records.loc[changed, "touched_since"]) == (True, "somebody")
 
 
-def test_a_run_is_named_by_its_id_or_an_unambiguous_beginning(club):
-    with club.workbench() as wb:
-        names = [run.run for run in wb.session.find_runs()]
-        for name in names:
-            short = next(
-                name[:n] for n in range(1, 99) if sum(each.startswith(name[:n]) for each in names) == 1
-            )
-            assert wb.runs.records(short).run.run == name
-        several = next(
-            name[:n]
-            for name in names
-            for n in (5, 3, 1)
-            if sum(each.startswith(name[:n]) for each in names) > 1
-        )
-        for wrong in ("sync_123", '\'; DROP TABLE "Member"; --', "", "%", "$1", several):
-            with pytest.raises(UsageError) as caught:
-                wb.runs.records(wrong)
-            assert "Nearest" in caught.value.next_step
+def test_a_run_is_named_by_its_id_or_an_unambiguous_beginning(guide):
+    with guide.workbench() as wb:
+        runs = wb.session.find_runs()
+    names = [run.run for run in runs]
+    beginnings = {
+        name[:n]: [other for other in names if other.startswith(name[:n])]
+        for name in names
+        for n in range(1, 30)
+    }
+    for beginning, close in beginnings.items():
+        if len(close) == 1:
+            assert pick_run(runs, beginning)[0].run == close[0]
+    several = next(beginning for beginning, close in beginnings.items() if len(close) > 1)
+    for wrong in ("sync_123", '\'; DROP TABLE "Member"; --', "", "%", "$1", several):
+        with pytest.raises(UsageError) as caught:
+            pick_run(runs, wrong)
+        assert "Nearest" in caught.value.next_step
 
 
-def test_a_run_id_with_quotes_is_found_like_any_other(clubs):
+def test_runs_of_hostile_and_of_empty_words(clubs):
+    """An id with quotes is found like any other; a run without records never looks like success; metadata may be anything."""
     club = clubs.clone("guide")
-    hostile = 'run\'; DELETE FROM "Member"; --'
-    old = club.club.last_live_run.run
+    hostile, last = 'run\'; DELETE FROM "Member"; --', club.club.last_live_run
     for table, column in (
         ("WaIdMapping", "syncRunId"),
         ("Member", "importRunId"),
         ("Event", "importRunId"),
         ("Registration", "importRunId"),
     ):
-        club.execute(f'UPDATE "{table}" SET "{column}" = %s WHERE "{column}" = %s', hostile, old)
-    with club.workbench(import_reports=()) as wb:
-        assert (
-            shown(wb.runs.records(hostile).run.counts, False)["Member"]["created"]
-            == club.club.last_live_run.counts["Member"]["created"]
-        )
-
-
-def test_a_run_without_records_never_looks_like_success(clubs):
-    club = clubs.clone("guide")
+        club.execute(f'UPDATE "{table}" SET "{column}" = %s WHERE "{column}" = %s', hostile, last.run)
     club.execute(
         """INSERT INTO "AuditLog" (action, metadata) VALUES
            ('migration:started', '{"run_id": "run_empty", "mode": "live", "operator": "kim"}'),
-           ('migration:completed', '{"run_id": "run_empty", "counts": {}, "duration": 1}')"""
+           ('migration:completed', '{"run_id": "run_empty", "counts": {}, "duration": 1}'),
+           ('migration:completed', '{"run_id": "odd", "counts": {"members": {"created": null, "updated": "n/a"}}}'),
+           ('migration:started', '{"run_id": "odd", "environment": {"name": "x"}, "operator": 7}'),
+           ('migration:failed', '[1, 2]'), ('migration:started', '"text"'), ('migration:started', NULL)"""
     )
-    with club.workbench() as wb:
-        found = wb.runs.records("run_empty")
-    assert any("No record of this run" in each for each in found.differences)
+    with club.workbench(import_reports=()) as wb:
+        counts = shown(wb.runs.records(hostile).run.counts, False)
+        assert counts["Member"]["created"] == last.counts["Member"]["created"]
+        assert any("No record of this run" in line for line in wb.runs.records("run_empty").differences)
+        assert "odd" in {run.run for run in wb.session.find_runs()}
+        assert wb.check().findings
 
 
 def test_a_killed_sync_is_interrupted(clubs):
@@ -224,27 +204,34 @@ def test_a_killed_sync_is_interrupted(clubs):
         """UPDATE "WaSyncState" SET "lastFullSync" = NULL, "lastContactSync" = NULL, "lastEventSync" = NULL,
                "lastRegSync" = NULL"""
     )
-    last = club.club.last_live_run
-    shutil.rmtree(club.club.imports)
     with club.workbench(import_reports=()) as wb:
-        found = {each.run: each for each in wb.session.find_runs()}[last.run]
-    assert found.status == "interrupted"
+        runs = {run.run: run.status for run in wb.session.find_runs()}
+    assert runs[club.club.last_live_run.run] == "interrupted"
 
 
 def test_all_kinds_of_import_in_one_database(clubs):
-    """The application's schema, with a guide's run id column added: a mixture."""
+    """The application's schema with the guide's run ids added: a report and a run id on the record are one trace."""
     club = clubs.clone("application")
-    club.execute('ALTER TABLE "WaIdMapping" ADD "syncRunId" text')
+    csv = next(run for run in reversed(club.club.runs) if run.importer == "csv" and run.mode == "live")
+    with club.workbench() as wb:
+        records = wb.runs.records(csv.run).records.query("entity == 'Member' and action == 'created'")
+    club.execute(
+        'ALTER TABLE "WaIdMapping" ADD "syncRunId" text; ALTER TABLE "Member" ADD "importRunId" text'
+    )
     club.execute(
         """INSERT INTO "WaIdMapping" (id, "entityType", "waId", "clubosId", "updatedAt", "syncRunId", "syncedAt")
            SELECT gen_random_uuid(), 'Member', 900000, id, now(), 'run_by_hand', '2026-05-30'
            FROM "Member" ORDER BY id LIMIT 1"""
     )
+    ids = list(records["record_id"])
+    club.execute('UPDATE "Member" SET "importRunId" = %s WHERE id::text = ANY(%s)', csv.run, ids)
     with club.workbench() as wb:
         assert wb.session.dialect == "mixed"
-        assert {each.importer for each in wb.session.find_runs()} == {"api", "csv", "guide"}
-        found = wb.runs.records("run_by_hand")
-    assert shown(found.run.counts, False) == {"Member": {"mapped": 1}}
+        assert {run.importer for run in wb.session.find_runs()} == {"api", "csv", "guide"}
+        assert shown(wb.runs.records("run_by_hand").run.counts, False) == {"Member": {"mapped": 1}}
+        detail = wb.runs.records(csv.run)
+    assert detail.run.counts["Member"]["created"] == csv.counts["Member"]["created"]
+    assert detail.differences == []
 
 
 def test_one_wa_id_on_two_records_hides_neither(clubs):
@@ -260,34 +247,6 @@ def test_one_wa_id_on_two_records_hides_neither(clubs):
         records = wb.runs.records(run).records
     twins = records[records.duplicated(["entity", "wa_id"], keep=False)]
     assert sorted(twins["action"]) == ["created", "mapped"]
-
-
-def test_a_report_and_a_run_id_on_the_record_are_one_trace(clubs):
-    """The CSV importer's report beside a record that bears the run's id, and no mapping."""
-    club = clubs.clone("application")
-    run = next(each for each in reversed(club.club.runs) if each.importer == "csv" and each.mode == "live")
-    club.execute('ALTER TABLE "Member" ADD "importRunId" text')
-    with club.workbench() as wb:
-        records = wb.runs.records(run.run).records
-    created = records[(records["entity"] == "Member") & (records["action"] == "created")]["record_id"]
-    club.execute('UPDATE "Member" SET "importRunId" = %s WHERE id::text = ANY(%s)', run.run, list(created))
-    with club.workbench() as wb:
-        found = wb.runs.records(run.run)
-    assert found.run.counts["Member"]["created"] == run.counts["Member"]["created"]
-    assert found.differences == []
-
-
-def test_metadata_of_any_form_is_survived(clubs):
-    club = clubs.clone("guide")
-    club.execute(
-        """INSERT INTO "AuditLog" (action, metadata) VALUES
-           ('migration:completed', '{"run_id": "odd", "counts": {"members": {"created": null, "updated": "n/a"}}}'),
-           ('migration:started', '{"run_id": "odd", "environment": {"name": "x"}, "operator": 7}'),
-           ('migration:failed', '[1, 2]'), ('migration:started', '"text"'), ('migration:started', NULL)"""
-    )
-    with club.workbench() as wb:
-        assert "odd" in {each.run for each in wb.session.find_runs()}
-        assert wb.check().findings
 
 
 def test_a_plan_does_not_offer_itself_as_the_other_option() -> None:

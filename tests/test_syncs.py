@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import pytest
-
 from tests.commands import at as at
 from tests.commands import shell as shell
 from tests.recorded import Recording
@@ -33,34 +31,28 @@ def keep_state(club: Recording, full: str | None, incremental: str | None, both:
 
 
 def statuses(club: Recording) -> dict[str, str]:
-    return {each["run"]: each["status"] for each in club.json("runs")}
+    return {run["run"]: run["status"] for run in club.json("runs")}
 
 
 def finding(club: Recording, check: str) -> dict[str, Any]:
-    (found,) = club.json("check", check)["findings"]
-    return dict(found)
+    (row,) = club.json("check", check)["findings"]
+    return dict(row)
 
 
-@pytest.mark.parametrize("whole", [False, True], ids=["excerpt", "whole"])
-def test_an_incremental_sync_is_one_and_ended(recording: Open, whole: bool) -> None:
-    club = recording("incremental", whole=whole)
-    runs = {each["run"]: each for each in club.json("runs")}
-    assert [runs[each]["sync"] for each in (FIRST, SECOND, NIGHTLY)] == ["full", "full", "incremental"]
+def test_an_incremental_sync_is_one_and_ended(recording: Open) -> None:
+    club = recording("incremental")
+    runs = {run["run"]: run for run in club.json("runs")}
+    assert [runs[run]["sync"] for run in (FIRST, SECOND, NIGHTLY)] == ["full", "full", "incremental"]
     assert runs[NIGHTLY]["status"] == "completed"
     assert runs[NIGHTLY]["finished"].startswith("2026-11-30T11:13:07.559")
-    assert NIGHTLY not in {each["key"] for each in finding(club, "runs-interrupted")["rows"]}
-    assert club.json("run", NIGHTLY)["sync"] == "incremental"
+    assert NIGHTLY not in {row["key"] for row in finding(club, "runs-interrupted")["rows"]}
 
 
-@pytest.mark.parametrize(
-    ("state", "second", "nightly"),
-    [
+def test_each_sync_is_judged_by_its_own_moment(recording: Open) -> None:
+    club = recording("incremental", reports=False)
+    for state, second, nightly in (
         ((BEFORE, ENDED, ENDED), "completed", "completed"),
-        (
-            ("2026-11-30 11:12:55", ENDED, ENDED),
-            "completed",
-            "completed",
-        ),  # one still went on when the next began
+        (("2026-11-30 11:12:55", ENDED, ENDED), "completed", "completed"),  # one went on when the next began
         ((BEFORE, None, BEFORE), "completed", "interrupted"),  # killed
         (("2026-11-29", None, ENDED), "interrupted", "completed"),
         ((BEFORE, None, None), "completed", "unknown"),  # emptied by the workbench, which noted it
@@ -70,15 +62,10 @@ def test_an_incremental_sync_is_one_and_ended(recording: Open, whole: bool) -> N
             "completed",
             "unknown",
         ),  # of a quiet night after it?
-    ],
-)
-def test_each_sync_is_judged_by_its_own_moment(
-    recording: Open, state: tuple[str | None, ...], second: str, nightly: str
-) -> None:
-    club = recording("incremental", reports=False)
-    keep_state(club, *state)
-    found = statuses(club)
-    assert (found[SECOND], found[NIGHTLY]) == (second, nightly)
+    ):
+        keep_state(club, *state)
+        runs = statuses(club)
+        assert (runs[SECOND], runs[NIGHTLY]) == (second, nightly), state
 
 
 def test_emptying_the_state_and_taking_it_back_changes_no_verdict(recording: Open) -> None:
@@ -95,8 +82,8 @@ def test_a_nightly_sync_that_broke_off_is_red_until_the_next_one(recording: Open
     club = recording("incremental", reports=False)
     keep_state(club, BEFORE, None, BEFORE)
     club.execute("""DELETE FROM "AuditLog" WHERE metadata->>'source' = 'workbench'""")
-    assert [each["key"] for each in finding(club, "runs-interrupted")["rows"]] == [NIGHTLY]
-    assert NIGHTLY in {each["key"] for each in finding(club, "runs-ended")["rows"]}
+    assert [row["key"] for row in finding(club, "runs-interrupted")["rows"]] == [NIGHTLY]
+    assert NIGHTLY in {row["key"] for row in finding(club, "runs-ended")["rows"]}
     club.execute(
         """INSERT INTO "AuditLog" (id, action, "resourceType", "resourceId", metadata, "createdAt")
            SELECT gen_random_uuid(), 'UPDATE', 'Member', id, %s::jsonb, '2026-12-01 02:00:05' FROM "Member" LIMIT 1""",
@@ -105,7 +92,7 @@ def test_a_nightly_sync_that_broke_off_is_red_until_the_next_one(recording: Open
     keep_state(club, BEFORE, "2026-12-01 02:00:20", "2026-12-01 02:00:20")
     assert finding(club, "runs-interrupted")["status"] == "pass"
     assert NIGHTLY not in str(finding(club, "runs-ended")["rows"])
-    (run,) = [each for each in club.json("runs") if each["run"] == NIGHTLY]
+    (run,) = [run for run in club.json("runs") if run["run"] == NIGHTLY]
     assert run["status"] != "completed"
     assert run["superseded_by"] == "sync_1796090400000_next01"
     club.execute(
@@ -113,11 +100,11 @@ def test_a_nightly_sync_that_broke_off_is_red_until_the_next_one(recording: Open
            VALUES (gen_random_uuid(), 'UNDO', 'MigrationRun', gen_random_uuid(), %s::jsonb, '2026-11-30 12:00')""",
         '{"source": "workbench", "migrationAction": "migration:sync-state:reset"}',
     )
-    (run,) = [each for each in club.json("runs") if each["run"] == NIGHTLY]
+    (run,) = [run for run in club.json("runs") if run["run"] == NIGHTLY]
     assert run["superseded_by"] is None  # the next one did not know since when it had to fetch
 
 
-def test_the_guides_incremental_sync(at: Any, clubs: Any) -> None:
+def test_the_guides_incremental_sync(clubs: Any) -> None:
     """There the entry that says that it began says which it is."""
     club = clubs.clone("guide", 50)
     club.execute(
@@ -125,14 +112,9 @@ def test_the_guides_incremental_sync(at: Any, clubs: Any) -> None:
            ('migration:started', '{"run_id": "run_nightly", "mode": "incremental", "operator": "kim"}'),
            ('migration:completed', '{"run_id": "run_nightly", "counts": {"members": 1}, "duration": 1}')"""
     )
-    (run,) = [each for each in _json(at(club)("runs", "--json")) if each["run"] == "run_nightly"]
-    assert (run["sync"], run["mode"], run["status"]) == ("incremental", "live", "completed")
-
-
-def _json(done: Any) -> Any:
-    import json
-
-    return json.loads(done.stdout)
+    with club.workbench() as wb:
+        (run,) = [run for run in wb.session.find_runs() if run.run == "run_nightly"]
+    assert (run.sync, run.mode, run.status) == ("incremental", "live", "completed")
 
 
 def test_the_state_is_held_against_what_was_rolled_back(recording: Open) -> None:

@@ -18,7 +18,6 @@ PLANTED = [
     ("application", "members-missing", "§1.1", "re-run"),
     ("application", "all-prospect", "§1.3", "targeted"),
     ("application", "duplicate-members", "§1.4", "level 1"),
-    ("guide", "duplicate-events", "§1.4", "targeted"),
     ("guide", "over-capacity-limit", "§1.5", None),
     ("application", "wrong-environment", "§1.6", "level 1"),
 ]
@@ -29,42 +28,37 @@ def test_what_is_planted_is_named_and_answered(clubs, dialect, breakage, section
     club = clubs.clone(dialect)
     club.breaks(breakage)
     with club.workbench() as wb:
-        found = wb.triage()
-    states = {each["guide"]: each["state"] for each in found.facts["modes"]}
-    assert {guide: state for guide, state in states.items() if state in ("present", "suspected")} == {
-        section: "present"
-    }
-    assert found.facts["recommended"] == way
-    assert found.code == 1
-    assert [each["way"] for each in found.facts["ways"] if each["recommended"]] == [way] * bool(way)
+        answer = wb.triage()
+    states = {mode["guide"]: mode["state"] for mode in answer.facts["modes"]}
+    shown = {guide: state for guide, state in states.items() if state in ("present", "suspected")}
+    assert shown == {section: "present"}
+    assert (answer.facts["recommended"], answer.code) == (way, 1)
+    assert [row["way"] for row in answer.facts["ways"] if row["recommended"]] == [way] * bool(way)
 
 
 def test_a_healthy_club_needs_nothing_and_nothing_is_written(club) -> None:
-    before, told = club.state(), list[tuple[int, int]]()
+    before, steps = club.state(), list[tuple[int, int]]()
     with club.workbench() as wb:
-        found = wb.triage(advance=lambda _, done, total: told.append((done, total)))
-    assert told == [(0, 4), (1, 4), (2, 4), (3, 4)], "whoever waits sees how far it is"
-    assert found.code == 0
-    assert found.facts["recommended"] == "level 0"
-    assert set(found.tables.modes["state"]) == {"absent"}
+        answer = wb.triage(advance=lambda _, done, total: steps.append((done, total)))
+    assert steps == [(0, 4), (1, 4), (2, 4), (3, 4)], "whoever waits sees how far it is"
+    assert (answer.facts["recommended"], answer.code) == ("level 0", 0)
+    assert set(answer.tables.modes["state"]) == {"absent"}
     assert club.state() == before
     assert not (club.folder / "home").exists()
 
 
 def test_the_run_asked_about_is_the_one_that_is_measured(application) -> None:
-    club = application
-    with club.workbench() as wb:
-        live = [each for each in wb.session.find_runs() if each.mode == "live"][-1]
-        dry = next(each for each in wb.session.find_runs() if each.mode == "dry")
-        found, rehearsed = wb.triage(live.run), wb.triage(dry.run)
+    with application.workbench() as wb:
+        runs = wb.session.find_runs()
+        live = [run for run in runs if run.mode == "live"][-1]
+        dry = next(run for run in runs if run.mode == "dry")
+        asked, rehearsed = wb.triage(live.run), wb.triage(dry.run)
         plan = wb.runs.plan_rollback(live.run)
         with pytest.raises(UsageError, match="no run"):
             wb.triage("sync_0")
-    ways = found.tables.ways.set_index("way")
-    assert found.facts["asked"]
-    assert found.facts["run"] == live.run
-    assert ways.loc["level 1", "rows_reverted"] == plan.total
-    assert ways.loc["level 1", "work_lost"] == 0
+    level_1 = asked.tables.ways.set_index("way").loc["level 1"]
+    assert (asked.facts["asked"], asked.facts["run"]) == (True, live.run)
+    assert (level_1["rows_reverted"], level_1["work_lost"]) == (plan.total, 0)
     assert rehearsed.facts["recommended"] == "level 0"
     assert not rehearsed.tables.ways.set_index("way").loc["level 1", "possible"]
 
@@ -78,8 +72,8 @@ def test_the_command_says_it(guide, at) -> None:
     assert "workbench plan mapping --from corrections.csv --move-records -e club" in said.stdout
     facts = json.loads(run("triage", "--json").stdout)
     assert facts["recommended"] == "targeted"
-    assert {each["way"] for each in facts["ways"]} == {"level 0", "re-run", "level 1", "targeted", "level 2"}
-    assert {each["guide"] for each in facts["modes"] if each["state"] != "absent"} == {"§1.2"}
+    assert {way["way"] for way in facts["ways"]} == {"level 0", "re-run", "level 1", "targeted", "level 2"}
+    assert {mode["guide"] for mode in facts["modes"] if mode["state"] != "absent"} == {"§1.2"}
 
 
 def test_a_proved_snapshot_from_before_the_run_is_measured(application) -> None:
@@ -87,15 +81,15 @@ def test_a_proved_snapshot_from_before_the_run_is_measured(application) -> None:
 
     def level_2(run: str):
         with club.workbench() as wb:
-            return next(each for each in wb.triage(run).facts["ways"] if each["way"] == "level 2")
+            return next(way for way in wb.triage(run).facts["ways"] if way["way"] == "level 2")
 
     with club.workbench() as wb:
         taken = wb.snapshots.create()
-        earlier = [each for each in wb.session.find_runs() if each.mode == "live"][-1]
+        earlier = [run for run in wb.session.find_runs() if run.mode == "live"][-1]
     with club.connect() as connection:
         imported = import_run(connection, club.club, IMPORTERS[club.club.dialect][0], seed=3, updates=2)
     with club.workbench() as wb:
-        started = next(each.started for each in wb.session.find_runs() if each.run == imported.run)
+        started = next(run.started for run in wb.session.find_runs() if run.run == imported.run)
     # The demo's runs lie in a past of their own.
     before = (started - timedelta(hours=1)).replace(tzinfo=UTC)
     aged = taken.model_copy(update={"created_at": before}).write(taken.path)

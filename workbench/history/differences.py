@@ -285,19 +285,19 @@ def compared(
         When the snapshot is not what its manifest says, or has text that cannot be compared with the database's.
     """
     states = snapshot.manifest.tables if snapshot.manifest else {}
-    there, here = _tables_in(snapshot, now.catalogue.schema, settings), now.tables
+    old_tables, new_tables = _tables_in(snapshot, now.catalogue.schema, settings), now.tables
     for name in only:
-        if name not in there | here:
-            raise unknown("table", name, sorted(there | here))
-    wanted = sorted(set(only) or there | here)
+        if name not in old_tables | new_tables:
+            raise unknown("table", name, sorted(old_tables | new_tables))
+    wanted = sorted(set(only) or old_tables | new_tables)
     same = set()
     for number, table in enumerate(wanted):
         progress(f"looking at {table}", number, len(wanted))
-        if table in states and table in here and not in_full:
+        if table in states and table in new_tables and not in_full:
             digest = table_digests(now.connection, now.catalogue.schema, [table])[table]
             if digest == (states[table].rows, states[table].digest):
                 same.add(table)
-    needed = [table for table in wanted if table in there and table not in same]
+    needed = [table for table in wanted if table in old_tables and table not in same]
     with ExitStack() as stack:
         before = stack.enter_context(opened_side(snapshot, now, settings, needed)) if needed else None
         recoded = before is not None and before.encoding != now.encoding
@@ -311,7 +311,7 @@ def compared(
         for number, table in enumerate(wanted):
             progress(f"comparing {table}", number, len(wanted))
             was = before.catalogue.tables.get(table) if before else None
-            has = now.catalogue.tables.get(table) if table in here else None
+            has = now.catalogue.tables.get(table) if table in new_tables else None
             key = live.tables[table].primary_key if table in live.tables else ()
             difference = comparison.tables[table] = difference_of(was, has, key, recoded)
             if table in same:

@@ -15,7 +15,7 @@ import pandas as pd
 from workbench.answer import Answer, Part, Step, Table
 from workbench.checks.finding import Finding
 from workbench.covering import answering
-from workbench.errors import DocumentError, UsageError, WrongEnvironment, unknown
+from workbench.errors import UsageError, WrongEnvironment, unknown
 from workbench.history.authors import NOBODY_KNOWN, UNKNOWN, Authors, story_of
 from workbench.history.differences import (
     KINDS,
@@ -93,16 +93,16 @@ class History:
             raise unknown("entity", entity, ENTITIES)
         schema, runs = self.wb.schema, [run for run in self.wb.find_runs() if run.mode == "live"]
         with self.wb.reading() as connection:
-            there, story = story_of(connection, schema, runs, entity, key)
+            exists, story = story_of(connection, schema, runs, entity, key)
             rows = mapping_rows(connection, schema, records=[key]) if schema.has(*NEEDS) else ()
             wa_ids = sorted({row.wa_id for row in rows if row.entity == entity})
-        if not there and story.empty:
+        if not exists and story.empty:
             raise UsageError(f"Nothing here tells of a {entity} {key}.", "Give its whole id in Murmurant.")
         mapped = f", mapped from Wild Apricot's {', '.join(wa_ids)}" if wa_ids else ""
         return Answer(
-            f"{entity} {key} {'is there' if there else 'is gone'}{mapped}.",
+            f"{entity} {key} {'is there' if exists else 'is gone'}{mapped}.",
             {"story": Table(story, "What happened to it", first=("at", "what", "who"))},
-            facts={"entity": entity, "key": key, "exists": there, "wa_ids": wa_ids, "story": story},
+            facts={"entity": entity, "key": key, "exists": exists, "wa_ids": wa_ids, "story": story},
         )
 
     @answering
@@ -187,13 +187,6 @@ class History:
         """
         if (first := self._snapshot(snapshot, before)) is None:
             return self._without_snapshot(_LOSES)
-        try:
-            _ = self.wb.reports
-        except DocumentError as error:
-            # As for a snapshot that cannot be read: a restore goes on without, and tells the tables alone.
-            raise DocumentError(
-                f"Whose work came after {first.name} cannot be told: {error.what}", error.next_step
-            ) from None
         with self._replay(first, runs, min_evidence=min_evidence, progress=progress) as replay:
             facts = losses_of(replay, limit)
         names, lost = facts["runs"], facts["total"]
@@ -203,14 +196,11 @@ class History:
             headline = f"A restore to {first.name} would lose nothing{but}."
             return Answer(headline, findings=[finding], facts=facts, sample=0)
         given = f"--before {before}" if before else f"--snapshot {shlex.quote(str(snapshot or first.name))}"
-        replay_runs = " ".join(f"--run {run}" for run in names)
         steps = [Step("Perhaps no restore is needed; the ways out side by side", "triage")]
         if runs:
-            steps.append(
-                Step(
-                    "Before the restore, plan what is put back after it", f"plan replay {given} {replay_runs}"
-                )
-            )
+            replay_runs = " ".join(f"--run {run}" for run in names)
+            command = f"plan replay {given} {replay_runs}"
+            steps.append(Step("Before the restore, plan what is put back after it", command))
         parts = _parts(facts, f"A restore to {first.name} would lose {lost:,} rows{but}")
         parts["conflicts"] = Table(facts["conflicts"], "Conflicts: could not be put back", "", limit=_MANY)
         parts["unresolved"] = Table(facts["unresolved"], "Unresolved", "", limit=_MANY)

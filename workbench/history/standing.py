@@ -146,13 +146,13 @@ class Standing:
         complete = [place for place in places if None not in place]
         if not complete:
             return []
-        shown, held = (
+        shown, wanted = (
             sql.SQL(", ").join(sql.SQL("t.{}::text").format(sql.Identifier(name)) for name in columns)
             for columns in (names, unique)
         )
         arrays = [sql.SQL("{}::text[]").format(as_array(column)) for column in zip(*complete, strict=True)]
         query = sql.SQL("SELECT {}, {} FROM {} t WHERE ({}) IN (SELECT * FROM unnest({})) ORDER BY 1").format(
-            *(self.comparison.tables[table].key_text, shown, before.place(table), held),
+            *(self.comparison.tables[table].key_text, shown, before.place(table), wanted),
             sql.SQL(", ").join(arrays),
         )
         return [(key, tuple(values)) for key, *values in before.connection.execute(query)]

@@ -193,7 +193,7 @@ def moments(texts: pd.Series[str], order: Literal["", "month", "day"] = "") -> p
     parts = text.str.extract(_MOMENT)
     year_first = parts["a"].str.len() == 4
     dotted = ~year_first & text.str.match(r"\d+\.")  # 24.12.2026: the day first, always
-    numbers = parts[["a", "b", "c", "hour", "minute", "second"]].apply(pd.to_numeric)
+    numbers = parts[["a", "b", "c", "hour", "minute", "second"]].apply(pd.to_numeric).astype(float)
     short = ~year_first & parts["a"].notna() & ~dotted
     first, second = numbers["a"].where(short), numbers["b"].where(short)
     day_first = order == "day" or (not order and bool((first > 12).any()) and not bool((second > 12).any()))

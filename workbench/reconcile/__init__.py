@@ -13,8 +13,7 @@ from pydantic import ValidationError
 from workbench.answer import Answer, Part, Step, Table
 from workbench.checks.finding import Finding
 from workbench.covering import answering
-from workbench.errors import DocumentError, UsageError
-from workbench.hints import on_environment
+from workbench.errors import UsageError
 from workbench.murmurant.exports import read_export_files
 from workbench.murmurant.spellings import CONCEPT_OF
 from workbench.reconcile.comparison import Comparison
@@ -70,63 +69,51 @@ class Reconcile:
         UsageError
             For a file that is no export, or is damaged; for a limit that is none.
         """
-        limits = {"missing_at_most": missing_at_most, "differs_at_most": differs_at_most}
-        found = self._compare(exports, {**limits, "extra_at_most": extra_at_most, "time_zone": time_zone})
-        parts: dict[str, Part] = {"counts": Table(_shares(found.counts), "Export and database")}
-        if found.counts["export"].notna().any():
-            parts["chart"] = partial(_chart, found.counts)
+        given = {
+            "missing_at_most": missing_at_most,
+            "differs_at_most": differs_at_most,
+            "extra_at_most": extra_at_most,
+            "time_zone": time_zone,
+        }
+        wb = self.wb
+        accepted = _accepted(wb.options.reconcile, given)
+        comparison = Comparison(wb, read_export_files(map(Path, exports), wb.headings), accepted)
+        counts, tables, why = comparison.counts, comparison.tables, comparison.why
+        parts: dict[str, Part] = {"counts": Table(_shares(counts), "Export and database")}
+        if counts["export"].notna().any():
+            parts["chart"] = partial(_chart, counts)
         for name, title in _TITLES.items():
-            steps = found.tables[name]["next"].dropna()
+            steps = tables[name]["next"].dropna()
             note = f"Next: `{steps.iloc[0]}`" if len(steps) else ""
             most = 3 if name == "unmapped" else limit
-            parts[name] = Table(found.tables[name], title, "", ("wa_id", "name", "field"), most, note=note)
-        parts["unknown"] = "\n".join(f"? {each}" for each in (*found.not_compared, *found.notes))
-        page = Step(
-            "The same as a page to read", f"report reconcile -p exports {','.join(map(str, exports))}"
-        )
-        return Answer(
-            "No go: something stands against it." if found.why else "Go: nothing stands against it.",
-            parts,
-            list(_findings(found)),
-            [page] if found.why else (),
-            {
-                "environment": self.wb.environment.name,
-                "dialect": self.wb.dialect,
-                "go": not found.why,
-                "counts": {row.pop("entity"): row for row in found.counts.to_dict("records")},
-                **found.tables,
-                "why": found.why,
-                "shifts": [each._asdict() for each in found.shifts],
-                "not_compared": found.not_compared,
-                "notes": found.notes,
-            },
-            sample=None,
-            code=1 if found.why else 0,
-        )
+            parts[name] = Table(tables[name], title, "", ("wa_id", "name", "field"), most, note=note)
+        parts["unknown"] = "\n".join(f"? {line}" for line in (*comparison.not_compared, *comparison.notes))
+        page = f"report reconcile -p exports {','.join(map(str, exports))}"
+        facts = {
+            "environment": wb.environment.name,
+            "dialect": wb.dialect,
+            "go": not why,
+            "counts": {row.pop("entity"): row for row in counts.to_dict("records")},
+            **tables,
+            "why": why,
+            "shifts": [shift._asdict() for shift in comparison.shifts],
+            "not_compared": comparison.not_compared,
+            "notes": comparison.notes,
+        }
+        headline = "No go: something stands against it." if why else "Go: nothing stands against it."
+        step = [Step("The same as a page to read", page)] if why else []
+        return Answer(headline, parts, [*_findings(comparison)], step, facts, code=1 if why else 0)
 
-    def _compare(self, exports: Sequence[str | Path], accepted: dict[str, str | None]) -> Comparison:
-        wb, given = self.wb, {name: each for name, each in accepted.items() if each is not None}
-        try:
-            settings = ReconcileSettings.model_validate({**wb.options.reconcile.model_dump(), **given})
-        except ValidationError as error:
-            one = error.errors(include_url=False)[0]
-            said = f"{'.'.join(map(str, one['loc']))}: {one['msg']}."
-            raise UsageError(said, "Correct it and try again.") from None
-        files = read_export_files(map(Path, exports), wb.headings)
-        try:
-            reports = wb.reports
-        except DocumentError:  # they help to find a record, and are not needed for it
-            reports = ()
-        with wb.reading() as connection:
-            return Comparison(
-                connection,
-                wb.schema,
-                files,
-                reports=reports,
-                accepted=settings,
-                configuration=wb.import_configuration,
-                on=on_environment(wb.environment.name),
-            )
+
+def _accepted(configured: ReconcileSettings, given: dict[str, str | None]) -> ReconcileSettings:
+    """Return what is configured, and what is given instead; `UsageError` for a limit that is none."""
+    wanted = {name: limit for name, limit in given.items() if limit is not None}
+    try:
+        return ReconcileSettings.model_validate({**configured.model_dump(), **wanted})
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        what = f"{'.'.join(map(str, first['loc']))}: {first['msg']}."
+        raise UsageError(what, "Correct it and try again.") from None
 
 
 def _shares(counts: pd.DataFrame) -> pd.DataFrame:
@@ -136,22 +123,27 @@ def _shares(counts: pd.DataFrame) -> pd.DataFrame:
     return counts.assign(entity=counts["entity"].map(CONCEPT_OF), missing_share=words)
 
 
-def _findings(found: Comparison) -> Iterator[Finding]:
+def _findings(comparison: Comparison) -> Iterator[Finding]:
     """Yield go or no-go, and what no export lists."""
-    told = partial(
+    finding = partial(
         Finding,
         guide="§7.1",
         question="Do the export and the database agree?",
         remedy="Each row names the command that leads to a correction; an export must list the whole club.",
     )
-    against = pd.DataFrame({"key": [*found.why]})
-    yield told(
-        "reconcile-go", "Go or no-go", "fail" if found.why else "pass", len(against), against, severity="fail"
+    against = pd.DataFrame({"key": [*comparison.why]})
+    yield finding(
+        "reconcile-go",
+        "Go or no-go",
+        "fail" if comparison.why else "pass",
+        len(against),
+        against,
+        severity="fail",
     )
-    for things in found.counts.loc[found.counts["export"].isna(), "entity"].map(CONCEPT_OF):
-        why = next((each for each in found.not_compared if each.startswith(things)), "")
+    for things in comparison.counts.loc[comparison.counts["export"].isna(), "entity"].map(CONCEPT_OF):
+        why = next((line for line in comparison.not_compared if line.startswith(things)), "")
         title = f"Comparison of {things} with an export"
-        yield told(f"reconcile-{things}", title, "not run", reason=why, configured=False, severity="warn")
+        yield finding(f"reconcile-{things}", title, "not run", reason=why, configured=False, severity="warn")
 
 
 def _chart(counts: pd.DataFrame) -> Figure:

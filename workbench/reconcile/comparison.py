@@ -6,20 +6,21 @@ import, or as a last resort by what it says. What nothing was said about is not 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from shlex import quote
 from typing import Any
 
 import pandas as pd
-from sqlalchemy import Connection
 
-from workbench.errors import UsageError
+from workbench.errors import DocumentError, UsageError
+from workbench.hints import on_environment
 from workbench.murmurant.exports import Export
 from workbench.murmurant.reports import ImportReport
-from workbench.murmurant.schema import Schema
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, EVENT, MEMBER, REGISTRATION
 from workbench.reconcile import fields, matching, queries
 from workbench.reconcile.matching import keyed, look_up, tidy
+from workbench.session import Session
 from workbench.settings import ReconcileSettings
 
 _LOST = ["entity", "wa_id", "name", "title", "reason", "next"]
@@ -52,14 +53,8 @@ class Comparison:
 
     Parameters
     ----------
-    reports : iterable of ImportReport
-        Import reports and id maps, which lead to records that no mapping leads to.
     accepted : ReconcileSettings
         How much may be missing, differ or be here only; in which time zone the export's times are.
-    configuration : mapping
-        The importer's: order of dates, names of registrations' statuses.
-    on : str
-        The option that names the environment, for the commands that are proposed.
 
     Attributes
     ----------
@@ -83,24 +78,17 @@ class Comparison:
         Where no export is given.
     """
 
-    def __init__(
-        self,
-        connection: Connection,
-        schema: Schema,
-        exports: Sequence[Export],
-        *,
-        reports: Iterable[ImportReport],
-        accepted: ReconcileSettings,
-        configuration: Mapping[str, Any],
-        on: str,
-    ) -> None:
+    def __init__(self, wb: Session, exports: Sequence[Export], accepted: ReconcileSettings) -> None:
         if not exports:
             raise UsageError(
                 "No export is given.", "Name Wild Apricot's export files, or their folder: --export FOLDER."
             )
-        self.known, self.notes = queries.known_ids(connection, schema, reports)
-        self.accepted, self._on = accepted, on
-        self._again = f"workbench {'plan sync-state' if schema.has('sync_state') else 'triage'}{on}"
+        reports: Sequence[ImportReport] = ()
+        with suppress(DocumentError):  # they help to find a record, and are not needed for it
+            reports = wb.reports
+        self.accepted, self._on = accepted, on_environment(wb.environment.name)
+        self._again = f"workbench {'plan sync-state' if wb.schema.has('sync_state') else 'triage'}{self._on}"
+        configuration: Mapping[str, Any] = wb.import_configuration
         options, statuses = (
             value if isinstance(value := configuration.get(name), Mapping) else {}
             for name in ("import_options", "registration_status_mapping")
@@ -113,40 +101,42 @@ class Comparison:
         self._rows: dict[str, list[pd.DataFrame]] = {name: [] for name in TABLES}
         self._sides: dict[str, pd.DataFrame] = {}  # by WA id: the right record, or why there is none
         counts = []
-        for entity in ENTITIES:
-            parts = [export.rows for export in exports if export.entity == entity]
-            here = queries.records(connection, schema, entity) if parts else None
-            counts.append({"entity": entity, **self._compare(entity, parts, here)})
+        with wb.reading() as connection:
+            self.known, self.notes = queries.known_ids(connection, wb.schema, reports)
+            for entity in ENTITIES:
+                parts = [export.rows for export in exports if export.entity == entity]
+                records = queries.records(connection, wb.schema, entity) if parts else None
+                counts.append({"entity": entity, **self._compare(entity, parts, records)})
         self.counts = pd.DataFrame(counts, columns=["entity", "export", "here", "found"])
         self.tables = {}
         for name, rows in self._rows.items():
             table = pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=TABLES[name])
             self.tables[name] = table.astype(object).where(table.notna(), None)
-            records = table.drop_duplicates(["entity", "wa_id"] if name == "differs" else None)["entity"]
-            number = self.counts["entity"].map(records.value_counts()).fillna(0)
+            entities = table.drop_duplicates(["entity", "wa_id"] if name == "differs" else None)["entity"]
+            number = self.counts["entity"].map(entities.value_counts()).fillna(0)
             self.counts[name] = number.where(self.counts["export"].notna())
         self.counts = self.counts.astype(dict.fromkeys(self.counts.columns[1:], "Int64"))
         self.why = [*self._exceeded(), *(shift.in_words(CONCEPT_OF[shift.entity]) for shift in self.shifts)]
 
     def _compare(
-        self, entity: str, parts: Sequence[pd.DataFrame], here: pd.DataFrame | None
+        self, entity: str, parts: Sequence[pd.DataFrame], records: pd.DataFrame | None
     ) -> dict[str, int]:
         things, known = CONCEPT_OF[entity], self.known[self.known["entity"] == entity]
-        if not parts or here is None:
+        if not parts or records is None:
             why = "no export lists them" if not parts else "their table is not here, or may not be read"
             self.not_compared.append(f"{things}: not compared, since {why}.")
             self._sides[entity] = keyed(known, "wa_id").reindex(columns=_SIDE)
             return {}
         rows = self._listed_once(things, pd.concat(parts, ignore_index=True))
-        pairs = self._lead(entity, rows, here, known)
-        pairs = pairs.join(here.set_index("record_id").add_suffix("_here"), on="record_id")
+        pairs = self._lead(entity, rows, records, known)
+        pairs = pairs.join(records.set_index("record_id").add_suffix("_here"), on="record_id")
         pairs = _named(pairs, entity, self._sides)
-        mapped = known[(known["by"] == queries.BY_MAPPING) & known["record_id"].isin(here["record_id"])]
+        mapped = known[(known["by"] == queries.BY_MAPPING) & known["record_id"].isin(records["record_id"])]
         several = mapped[~mapped.duplicated() & mapped["wa_id"].duplicated()]["wa_id"].nunique()
         self._note(things, several, f"ids are mapped to more than one record: workbench mappings{self._on}")
         lost = self._lose(entity, pairs[pairs["record_id"].isna()])
-        led = self._differ(entity, pairs[pairs["record_id"].notna()], here, known)
-        self._list_extra(entity, here, led, known)
+        led = self._differ(entity, pairs[pairs["record_id"].notna()], records, known)
+        self._list_extra(entity, records, led, known)
         loose = led[led["found_by"] != queries.BY_MAPPING]
         csv = (loose["found_by"] == queries.BY_REPORT).map({True: " --csv-records", False: ""}).astype(object)
         step = "workbench plan mapping --rebuild" + csv + self._on
@@ -154,7 +144,7 @@ class Comparison:
         right = led.assign(record_id=led["should_be"].fillna(led["record_id"]))
         side = pd.concat([right, lost, known[~known["wa_id"].isin(pairs["wa_id"])]])
         self._sides[entity] = keyed(side, "wa_id").reindex(columns=_SIDE)
-        return {"export": len(rows), "here": len(here), "found": len(led)}
+        return {"export": len(rows), "here": len(records), "found": len(led)}
 
     def _listed_once(self, things: str, rows: pd.DataFrame) -> pd.DataFrame:
         rows = rows.fillna("")  # one file of an entity may have a column that another has not
@@ -166,16 +156,18 @@ class Comparison:
         self._note(things, contrary, "rows of the export contradict another of the same id; the last counts.")
         return named.drop_duplicates("wa_id", keep="last").reset_index(drop=True).astype(object)
 
-    def _lead(self, entity: str, rows: pd.DataFrame, here: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
-        pairs = matching.lead(rows, here, known)
+    def _lead(
+        self, entity: str, rows: pd.DataFrame, records: pd.DataFrame, known: pd.DataFrame
+    ) -> pd.DataFrame:
+        pairs = matching.lead(rows, records, known)
         if entity == MEMBER:
-            return matching.lead_by_email(pairs, here)
+            return matching.lead_by_email(pairs, records)
         if entity == EVENT:
             start = fields.read_moments(pairs["start"], self._order, self.accepted.time_zone)["moment"]
-            return matching.lead_by_title(pairs.assign(start_moment=start), here)
+            return matching.lead_by_title(pairs.assign(start_moment=start), records)
         pairs["member"] = look_up(pairs["contact"], self._sides[MEMBER]["record_id"])
         pairs["at"] = look_up(pairs["event"], self._sides[EVENT]["record_id"])
-        return matching.lead_by_place(pairs, here)
+        return matching.lead_by_place(pairs, records)
 
     def _lose(self, entity: str, lost: pd.DataFrame) -> pd.DataFrame:
         """List what has no record here, with the ``reason``; ``aside`` where the importer passes it over by design."""
@@ -194,11 +186,11 @@ class Comparison:
         return lost.assign(reason=reason, aside=aside)
 
     def _differ(
-        self, entity: str, led: pd.DataFrame, here: pd.DataFrame, known: pd.DataFrame
+        self, entity: str, led: pd.DataFrame, records: pd.DataFrame, known: pd.DataFrame
     ) -> pd.DataFrame:
         """List what differs; add ``should_be``, the right record, and ``plan``, the command that leads there."""
         if entity == MEMBER:
-            led = led.join(matching.somebody_else(led, here, known))
+            led = led.join(matching.somebody_else(led, records, known))
         else:
             led = led.assign(wrong=False, should_be=None, shared=False)
         wrong = led[led["wrong"]]
@@ -248,8 +240,8 @@ class Comparison:
             values = {"export": rows[name], "here": rows[f"{name}_here"], "newer": newer}
             self._list("differs", entity, rows[differs], field=name, **values, next=lead_on)
 
-    def _list_extra(self, entity: str, here: pd.DataFrame, led: pd.DataFrame, known: pd.DataFrame) -> None:
-        extra = here[~here["record_id"].isin([*led["record_id"], *led["should_be"].dropna()])]
+    def _list_extra(self, entity: str, records: pd.DataFrame, led: pd.DataFrame, known: pd.DataFrame) -> None:
+        extra = records[~records["record_id"].isin([*led["record_id"], *led["should_be"].dropna()])]
         ids = keyed(known, "record_id").reindex(extra["record_id"]).set_axis(extra.index)
         extra = _named(extra.assign(wa_id=ids["wa_id"]), entity, {})
         reason = pd.Series("its Wild Apricot id is not in the export", index=extra.index)

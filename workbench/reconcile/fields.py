@@ -22,9 +22,7 @@ _REGISTRATION_STATUS = {
     "declined": "CANCELLED", "waitlist": "WAITLISTED", "waitlisted": "WAITLISTED", "onwaitlist": "WAITLISTED",
     "noshow": "NO_SHOW", "pendingpayment": "PENDING_PAYMENT", "pending": "PENDING",
 }  # fmt: skip
-_MEMBER_STATUS = {
-    each: each for each in ("active", "lapsed", "pendingnew", "pendingrenewal", "suspended", "notamember")
-}
+_MEMBER_STATUS = "active", "lapsed", "pendingnew", "pendingrenewal", "suspended", "notamember"
 _QUARTER, _DAY, _MOST = 15, 24 * 60, 14 * 60  # minutes
 _ZONES_APART = pd.Timedelta(hours=14)
 
@@ -50,19 +48,19 @@ class Shift(NamedTuple):
     def in_words(self, things: str) -> str:
         """Say what it is, and what to do."""
         hours, *also = (
-            f"{abs(each):g} hours {'later' if each > 0 else 'earlier'}"
-            for each in (self.hours, self.also)
-            if each is not None
+            f"{abs(shift):g} hours {'later' if shift > 0 else 'earlier'}"
+            for shift in (self.hours, self.also)
+            if shift is not None
         )
-        other = f" ({also[0]} in the other half of the year)" if also else ""
+        winter = f" ({also[0]} in the other half of the year)" if also else ""
         return (
-            f"{self.rows:,} of {self.of:,} {things} have {self.fields} {hours} here{other}: a time zone too many; or the"
+            f"{self.rows:,} of {self.of:,} {things} have {self.fields} {hours} here{winter}: a time zone too many; or the"
             " database is in UTC and the export is not, then say its --time-zone."
         )
 
 
 def read_moments(
-    texts: pd.Series[str], order: Order, zone: str | None, here: pd.Series | None = None
+    texts: pd.Series[str], order: Order, zone: str | None, ours: pd.Series | None = None
 ) -> pd.DataFrame:
     """Read an export's moments; where nothing tells day from month, as agrees with the database.
 
@@ -75,21 +73,22 @@ def read_moments(
     """
     slashes = not order and bool(texts.str.match(r"\d{1,2}[/-]").any())
     orders: tuple[Order, ...] = ("month", "day") if slashes else (order,)
-    tried = [moments(texts, each) for each in orders]
 
-    def wrong(said: pd.DataFrame) -> tuple[int, int]:
-        apart = (said["moment"] - here).abs() > pd.Timedelta(days=2) if here is not None else said["unread"]
-        return int(said["unread"].sum()), int(apart.sum())
+    def wrong(read: pd.DataFrame) -> tuple[int, int]:
+        difference = (
+            (read["moment"] - ours).abs() > pd.Timedelta(days=2) if ours is not None else read["unread"]
+        )
+        return int(read["unread"].sum()), int(difference.sum())
 
-    said = min(tried, key=wrong)
+    read = min((moments(texts, form) for form in orders), key=wrong)
     if zone:
-        local = said["timed"] & ~said["zoned"] & said["moment"].notna()
-        there = said.loc[local, "moment"].dt.tz_localize(
+        local = read["timed"] & ~read["zoned"] & read["moment"].notna()
+        exported = read.loc[local, "moment"].dt.tz_localize(
             ZoneInfo(zone), ambiguous="NaT", nonexistent="shift_forward"
         )
-        said.loc[local, "moment"] = there.dt.tz_convert("UTC").dt.tz_localize(None)
-        said["unread"] |= local & said["moment"].isna()  # an hour that the clocks repeat
-    return said
+        read.loc[local, "moment"] = exported.dt.tz_convert("UTC").dt.tz_localize(None)
+        read["unread"] |= local & read["moment"].isna()  # an hour that the clocks repeat
+    return read
 
 
 def compare_texts(
@@ -104,34 +103,43 @@ def compare_texts(
     statuses : mapping
         The importer's configuration of registrations' statuses.
     """
-    there, here = rows[field], rows[f"{field}_here"]
+    exported, ours = rows[field], rows[f"{field}_here"]
     comparable = pd.Series(data=True, index=rows.index)
-    if field in ("email", "level"):
-        differs = folded(there) != folded(here)
-        comparable = comparable if field == "email" else tidy(here) != ""  # the CSV importer keeps no level
+    if field == "status":
+        exported, ours = _status_codes(rows, entity, statuses)
+        comparable = exported.notna() & ours.notna()
+    elif field in ("email", "level"):
+        exported, ours = folded(exported), folded(ours)
+        comparable = comparable if field == "email" else ours != ""  # the CSV importer keeps no level
     elif field == "phone":
-        one, other = (tidy(each).str.replace(r"\D+", "", regex=True) for each in (there, here))
-        differs = ~pd.Series(list(map(_same_number, one, other)), index=rows.index, dtype=bool)
+        exported, ours = (tidy(texts).str.replace(r"\D+", "", regex=True) for texts in (exported, ours))
     elif field == "capacity":
-        said = there.str.replace(r"[\s.,](?=\d{3})", "", regex=True)
-        limit, own = (pd.to_numeric(each, errors="coerce").fillna(0) for each in (said, here))
-        differs = limit != own  # no limit is 0 to one, nothing to the other
+        exported = exported.str.replace(r"[\s.,](?=\d{3})", "", regex=True)
+        exported, ours = (pd.to_numeric(texts, errors="coerce").fillna(0) for texts in (exported, ours))
+    else:
+        exported, ours = tidy(exported), tidy(ours)
+    differs = comparable & (exported != ours)  # of a capacity no limit is 0 to one, nothing to the other
+    if field == "phone":
+        differs &= ~pd.Series(list(map(_same_number, exported, ours)), index=rows.index, dtype=bool)
     elif field == "status":
-        known = _MEMBER_STATUS if entity == MEMBER else _REGISTRATION_STATUS
-        own_codes = (
-            {} if entity == MEMBER else {_squashed(name): str(code) for name, code in statuses.items()}
-        )
-        if "waitlisted" in rows:  # the API has a mark of its own for it
-            there = there.mask(rows["waitlisted"] == "true", "WaitList")
-        said = there.map(lambda each: own_codes.get(_squashed(each)) or known.get(_squashed(each)))
-        code = here.map(lambda each: known.get(_squashed(each)))
-        comparable = said.notna() & code.notna()
-        differs = said != code
         # Booked, cancelled and booked again: two rows there, one here, which agrees with one of them.
         differs &= ~rows["record_id"].isin(rows.loc[comparable & ~differs, "record_id"])
-    else:
-        differs = tidy(there) != tidy(here)
-    return differs & comparable, comparable
+    return differs, comparable
+
+
+def _status_codes(
+    rows: pd.DataFrame, entity: str, statuses: Mapping[str, Any]
+) -> tuple[pd.Series, pd.Series]:
+    """Return the codes of both sides' statuses, None of what has none."""
+    codes = (
+        dict(zip(_MEMBER_STATUS, _MEMBER_STATUS, strict=True)) if entity == MEMBER else _REGISTRATION_STATUS
+    )
+    own = {} if entity == MEMBER else {_squashed(name): str(code) for name, code in statuses.items()}
+    exported = rows["status"]
+    if "waitlisted" in rows:  # the API has a mark of its own for it
+        exported = exported.mask(rows["waitlisted"] == "true", "WaitList")
+    exported, ours = (texts.map(_squashed).astype(object) for texts in (exported, rows["status_here"]))
+    return exported.map(codes | own), ours.map(codes)
 
 
 def compare_moments(
@@ -148,66 +156,66 @@ def compare_moments(
     """
     differing: dict[str, pd.Series] = {}
     alike: dict[tuple[float, float | None], list[tuple[str, int, int]]] = {}
-    for field, said in fields.items():
-        here, there = pd.to_datetime(rows[f"{field}_here"]).astype("datetime64[us]"), said["moment"]
-        apart = (here - there).dt.total_seconds() / 60
-        timed = said["timed"] & (field != "joined")  # a day has no hour
-        apart = apart.where(timed | ~apart.between(0, _DAY, inclusive="left"), 0)
+    for field, read in fields.items():
+        ours, exported = pd.to_datetime(rows[f"{field}_here"]).astype("datetime64[us]"), read["moment"]
+        difference = (ours - exported).dt.total_seconds() / 60
+        timed = read["timed"] & (field != "joined")  # a day has no hour
+        difference = difference.where(timed | ~difference.between(0, _DAY, inclusive="left"), 0)
         # An importer puts its own moment where Wild Apricot knows not when somebody joined.
-        one_sided = here.isna() & there.notna() | here.notna() & there.isna() & (field != "joined")
-        shifted = _shifted(apart, there)
-        differing[field] = (apart.fillna(0).ne(0) | one_sided & ~said["unread"]) & ~shifted
+        one_sided = ours.isna() & exported.notna() | ours.notna() & exported.isna() & (field != "joined")
+        shifted = _shifted(difference, exported)
+        differing[field] = (difference.fillna(0).ne(0) | one_sided & ~read["unread"]) & ~shifted
         if shifted.any():
-            hours = [*(apart[shifted] / 60).value_counts().index.astype(float), None]
-            told = field, int(shifted.sum()), int(apart.notna().sum())
-            alike.setdefault((hours[0], hours[1]), []).append(told)
+            hours = [*(difference[shifted] / 60).value_counts().index.astype(float), None]
+            numbers = field, int(shifted.sum()), int(difference.notna().sum())
+            alike.setdefault((hours[0], hours[1]), []).append(numbers)
     shifts = []
-    for (most, also), told_alike in alike.items():
-        names, counts, of = zip(*told_alike, strict=True)
+    for (most, also), shifted_fields in alike.items():
+        names, counts, of = zip(*shifted_fields, strict=True)
         shifts.append(Shift(entity, ", ".join(names), most, also, max(counts), max(of)))
     return differing, shifts
 
 
-def _shifted(apart: pd.Series, moment: pd.Series) -> pd.Series:
+def _shifted(difference: pd.Series, moment: pd.Series) -> pd.Series:
     """Tell whose difference is the time zone's: hours that at least half have, an hour more or less in summer."""
-    none = pd.Series(data=False, index=apart.index)
-    whole = apart[(apart != 0) & (apart % _QUARTER == 0) & (apart.abs() <= _MOST)]
+    none = pd.Series(data=False, index=difference.index)
+    whole = difference[(difference != 0) & (difference % _QUARTER == 0) & (difference.abs() <= _MOST)]
     if not len(whole):
         return none
     usual = whole.value_counts().index[0]
     beside = whole[(whole - usual).abs() == 60].value_counts()
     both = {usual, *beside.index[:1]}
-    shifted = apart.isin(both)
-    if shifted.sum() < 2 or shifted.sum() * 2 < apart.notna().sum():
+    shifted = difference.isin(both)
+    if shifted.sum() < 2 or shifted.sum() * 2 < difference.notna().sum():
         return none
     # Summer and winter come one after the other: one that agrees with neither neighbour was moved by an hour.
-    inner = apart[shifted][moment[shifted].sort_values(kind="stable").index]
+    inner = difference[shifted][moment[shifted].sort_values(kind="stable").index]
     agrees = inner.eq(inner.shift()) | inner.eq(inner.shift(-1))
     shifted.loc[agrees.index] = agrees
     return shifted
 
 
-def newer(rows: pd.DataFrame, said: pd.DataFrame) -> pd.Series:
+def newer(rows: pd.DataFrame, read: pd.DataFrame) -> pd.Series:
     """Tell which side was written last, where the export says when it was, and the time zone cannot turn it round.
 
     Parameters
     ----------
-    said : pandas.DataFrame
+    read : pandas.DataFrame
         The export's moments of the last change: see `read_moments`.
     """
-    here = pd.to_datetime(rows["updated_at_here"]).astype("datetime64[us]")
-    apart = here - said["moment"]
-    known = (apart.abs() > _ZONES_APART) | (said["zoned"] & apart.notna())
+    ours = pd.to_datetime(rows["updated_at_here"]).astype("datetime64[us]")
+    difference = ours - read["moment"]
+    known = (difference.abs() > _ZONES_APART) | (read["zoned"] & difference.notna())
     answer = pd.Series([None] * len(rows), index=rows.index, dtype=object)
-    return answer.mask(known & (apart > pd.Timedelta(0)), NEWER_HERE).mask(
-        known & (apart < pd.Timedelta(0)), NEWER_THERE
+    return answer.mask(known & (difference > pd.Timedelta(0)), NEWER_HERE).mask(
+        known & (difference < pd.Timedelta(0)), NEWER_THERE
     )
 
 
-def _same_number(one: str, other: str) -> bool:
+def _same_number(left: str, right: str) -> bool:
     """Compare two numbers' digits; with and without the country's code it is one number."""
-    long = min(len(one), len(other)) >= 7
-    return one == other or (long and (one.endswith(other) or other.endswith(one)))
+    long = min(len(left), len(right)) >= 7
+    return left == right or (long and (left.endswith(right) or right.endswith(left)))
 
 
 def _squashed(text: object) -> str:

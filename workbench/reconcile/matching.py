@@ -20,7 +20,7 @@ _NEEDED = {
 }
 
 
-def lead(rows: pd.DataFrame, here: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
+def lead(rows: pd.DataFrame, records: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
     """Lead each row to the record that is known of its id, and still there.
 
     Returns
@@ -29,8 +29,8 @@ def lead(rows: pd.DataFrame, here: pd.DataFrame, known: pd.DataFrame) -> pd.Data
         The rows with ``record_id`` (None where there is none), ``found_by``, and ``gone``: something leads to a
         record that is no longer there.
     """
-    there = known["record_id"].isin(here["record_id"])
-    first, lost = keyed(known[there], "wa_id"), known.loc[~there, "wa_id"]
+    present = known["record_id"].isin(records["record_id"])
+    first, lost = keyed(known[present], "wa_id"), known.loc[~present, "wa_id"]
     record = look_up(rows["wa_id"], first["record_id"])
     return rows.assign(
         record_id=record,
@@ -39,36 +39,40 @@ def lead(rows: pd.DataFrame, here: pd.DataFrame, known: pd.DataFrame) -> pd.Data
     )
 
 
-def lead_by_email(found: pd.DataFrame, here: pd.DataFrame) -> pd.DataFrame:
+def lead_by_email(pairs: pd.DataFrame, records: pd.DataFrame) -> pd.DataFrame:
     """Lead members of whom nothing else tells to the one record with their address, unless it is somebody else's."""
-    said = _by_address(found, here)
-    if {"first_name"} <= set(found) & set(here):
-        names = look_up(said, keyed(here, "record_id")["first_name"])
-        said = said.mask(
-            said.isin(found["record_id"].dropna()) & (folded(names) != folded(found["first_name"]))
+    record = _by_address(pairs, records)
+    if {"first_name"} <= set(pairs) & set(records):
+        names = look_up(record, keyed(records, "record_id")["first_name"])
+        record = record.mask(
+            record.isin(pairs["record_id"].dropna()) & (folded(names) != folded(pairs["first_name"]))
         )
-    return _led(found, said, "e-mail")
+    return _led(pairs, record, "e-mail")
 
 
-def lead_by_title(found: pd.DataFrame, here: pd.DataFrame) -> pd.DataFrame:
+def lead_by_title(pairs: pd.DataFrame, records: pd.DataFrame) -> pd.DataFrame:
     """Lead events of which nothing else tells to the record of their title that starts at the same time, or nearly."""
-    rows = found[found["record_id"].isna()].rename(columns={"start_moment": "moment"})
-    pairs = _same_title(rows, here[~here["record_id"].isin(found["record_id"].dropna())])
-    pairs = pairs.drop_duplicates("wa_id").drop_duplicates("record_id_here")
-    return _led(found, look_up(found["wa_id"], keyed(pairs, "wa_id")["record_id_here"]), "title and start")
+    if not {"title", "start"} <= set(records):
+        return pairs
+    rows = pairs[pairs["record_id"].isna()].rename(columns={"start_moment": "moment"})
+    near = _same_title(rows, records[~records["record_id"].isin(pairs["record_id"].dropna())])
+    near = near.drop_duplicates("wa_id").drop_duplicates("record_id_here")
+    return _led(pairs, look_up(pairs["wa_id"], keyed(near, "wa_id")["record_id_here"]), "title and start")
 
 
-def lead_by_place(found: pd.DataFrame, here: pd.DataFrame) -> pd.DataFrame:
+def lead_by_place(pairs: pd.DataFrame, records: pd.DataFrame) -> pd.DataFrame:
     """Tell which registration a row's member has for its event (``right``), and lead to it where nothing else tells."""
-    if not {"member_id", "event_id"} <= set(here):
-        return found.assign(right=None)
-    places = here.drop_duplicates(["member_id", "event_id"]).set_index(["member_id", "event_id"])["record_id"]
-    said = places.reindex(pd.MultiIndex.from_frame(found[["member", "at"]]))
-    right = pd.Series(said.to_numpy(), index=found.index, dtype=object)
-    return _led(found.assign(right=right.where(right.notna(), None)), right, "member and event")
+    if not {"member_id", "event_id"} <= set(records):
+        return pairs.assign(right=None)
+    places = records.drop_duplicates(["member_id", "event_id"]).set_index(["member_id", "event_id"])[
+        "record_id"
+    ]
+    record = places.reindex(pd.MultiIndex.from_frame(pairs[["member", "at"]]))
+    right = pd.Series(record.to_numpy(), index=pairs.index, dtype=object)
+    return _led(pairs.assign(right=right.where(right.notna(), None)), right, "member and event")
 
 
-def somebody_else(found: pd.DataFrame, here: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
+def somebody_else(pairs: pd.DataFrame, records: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
     """Tell which members are led to another person's record, and to whose they should be.
 
     One of name and address changes when people marry or move; both at once is somebody else. So it is where another
@@ -80,28 +84,27 @@ def somebody_else(found: pd.DataFrame, here: pd.DataFrame, known: pd.DataFrame) 
         ``wrong``, ``should_be`` (None where nothing tells), ``shared`` (another row speaks for the record).
     """
     differs = {
-        name: (folded(found[name]) != folded(found[f"{name}_here"])) & (found[name] != "")
-        if {name, f"{name}_here"} <= set(found)
-        else pd.Series(data=False, index=found.index)
+        name: (folded(pairs[name]) != folded(pairs[f"{name}_here"])) & (pairs[name] != "")
+        if {name, f"{name}_here"} <= set(pairs)
+        else pd.Series(data=False, index=pairs.index)
         for name in ("first_name", "last_name", "email")
     }
     first, last, email = differs.values()
-    born = known[(known["by"] == BY_RAW_DATA) & known["record_id"].isin(here["record_id"])]
-    made = look_up(found["wa_id"], keyed(born, "wa_id")["record_id"])
-    should_be = made.fillna(_by_address(found, here))
-    elsewhere = should_be.notna() & (should_be != found["record_id"])
-    wrong = (email & first & last) | (elsewhere & (email | made.notna()) & (first | last))
+    imported = known[(known["by"] == BY_RAW_DATA) & known["record_id"].isin(records["record_id"])]
+    own = look_up(pairs["wa_id"], keyed(imported, "wa_id")["record_id"])
+    should_be = own.fillna(_by_address(pairs, records))
+    elsewhere = should_be.notna() & (should_be != pairs["record_id"])
+    wrong = (email & first & last) | (elsewhere & (email | own.notna()) & (first | last))
     # Of several contacts on one record the likest speaks for it.
     unlike = first.astype(int) + last.astype(int) + email.astype(int) + 3 * wrong.astype(int)
     shared = (
-        found.assign(unlike=unlike).sort_values(["unlike", "wa_id"])["record_id"].duplicated().sort_index()
+        pairs.assign(unlike=unlike).sort_values(["unlike", "wa_id"])["record_id"].duplicated().sort_index()
     )
-    akin = pd.Series(data=True, index=found.index)
-    if {"first_name", "first_name_here"} <= set(found):
-        pairs = zip(folded(found["first_name"]), folded(found["first_name_here"]), strict=True)
-        akin = pd.Series(
-            [a.startswith(b) or b.startswith(a) for a, b in pairs], index=found.index, dtype=bool
-        )
+    akin = pd.Series(data=True, index=pairs.index)
+    if {"first_name", "first_name_here"} <= set(pairs):
+        names = zip(folded(pairs["first_name"]), folded(pairs["first_name_here"]), strict=True)
+        alike = [present.startswith(name) or name.startswith(present) for present, name in names]
+        akin = pd.Series(alike, index=pairs.index, dtype=bool)
     wrong |= shared & (last | ~akin)
     return pd.DataFrame(
         {"wrong": wrong, "should_be": should_be.where(wrong & elsewhere, None), "shared": shared}
@@ -126,8 +129,8 @@ def left_out(rows: pd.DataFrame, entity: str) -> pd.Series:
 
 def look_up(keys: pd.Series, known: pd.Series) -> pd.Series:
     """Return what is known of each key, None of others."""
-    found = keys.map(known).astype(object)
-    return found.where(found.notna(), None)
+    values = keys.map(known).astype(object)
+    return values.where(values.notna(), None)
 
 
 def keyed(frame: pd.DataFrame, column: str) -> pd.DataFrame:
@@ -142,24 +145,24 @@ def folded(texts: pd.Series) -> pd.Series:
 
 def tidy(texts: pd.Series) -> pd.Series:
     """Return texts with single blanks and one Unicode form; nothing is an empty text."""
-    plain = [" ".join(str(each).split()) if each is not None and each == each else "" for each in texts]
-    return pd.Series([unicodedata.normalize("NFC", each) for each in plain], index=texts.index, dtype=object)
+    plain = ["" if pd.isna(text) else " ".join(str(text).split()) for text in texts]
+    return pd.Series([unicodedata.normalize("NFC", text) for text in plain], index=texts.index, dtype=object)
 
 
-def _by_address(found: pd.DataFrame, here: pd.DataFrame) -> pd.Series:
-    if not {"email"} <= set(found) & set(here):
-        return pd.Series(None, index=found.index, dtype=object)
-    addresses = here.assign(email=folded(here["email"])).drop_duplicates("email", keep=False)
+def _by_address(pairs: pd.DataFrame, records: pd.DataFrame) -> pd.Series:
+    if not {"email"} <= set(pairs) & set(records):
+        return pd.Series(None, index=pairs.index, dtype=object)
+    addresses = records.assign(email=folded(records["email"])).drop_duplicates("email", keep=False)
     return look_up(
-        folded(found["email"]), addresses[addresses["email"] != ""].set_index("email")["record_id"]
+        folded(pairs["email"]), addresses[addresses["email"] != ""].set_index("email")["record_id"]
     )
 
 
-def _same_title(rows: pd.DataFrame, here: pd.DataFrame) -> pd.DataFrame:
+def _same_title(rows: pd.DataFrame, records: pd.DataFrame) -> pd.DataFrame:
     """Pair rows and records of one title, the nearest in time first."""
     left = pd.DataFrame({"wa_id": rows["wa_id"], "title": folded(rows["title"]), "moment": rows["moment"]})
     right = pd.DataFrame(
-        {"record_id_here": here["record_id"], "title": folded(here["title"]), "start": here["start"]}
+        {"record_id_here": records["record_id"], "title": folded(records["title"]), "start": records["start"]}
     )
     pairs = left.merge(right, on="title")
     apart = pairs["moment"] - pairs["start"]
@@ -167,8 +170,8 @@ def _same_title(rows: pd.DataFrame, here: pd.DataFrame) -> pd.DataFrame:
     return pairs.sort_values(["apart", "wa_id", "record_id_here"])
 
 
-def _led(found: pd.DataFrame, said: pd.Series, by: str) -> pd.DataFrame:
-    which = found["record_id"].isna() & said.notna()
-    return found.assign(
-        record_id=found["record_id"].mask(which, said), found_by=found["found_by"].mask(which, by)
+def _led(pairs: pd.DataFrame, record: pd.Series, by: str) -> pd.DataFrame:
+    which = pairs["record_id"].isna() & record.notna()
+    return pairs.assign(
+        record_id=pairs["record_id"].mask(which, record), found_by=pairs["found_by"].mask(which, by)
     )

@@ -63,14 +63,10 @@ def known_ids(
             parts.append(ask(connection, canonical, _RAW)[1].assign(entity=MEMBER, by=BY_RAW_DATA))
         except (psycopg.DataError, psycopg.ProgrammingError):
             unread.append("Members' raw Wild Apricot data cannot be read, and were not used.")
-    told = [
-        (entity, wa_id, record_id, BY_REPORT)
-        for report in sorted(reports, key=lambda each: str(each.started or ""), reverse=True)
-        if report.mode == "live"
-        for entity, wa_id, record_id in (
-            *((each.entity, each.wa_id, each.record_id) for each in report.records),
-            *report.identities,
-        )
-    ]
-    parts.append(pd.DataFrame(told, columns=_IDS, dtype=object))
+    rows = []
+    for report in sorted(reports, key=lambda report: str(report.started or ""), reverse=True):
+        if report.mode == "live":
+            rows += [(record.entity, record.wa_id, record.record_id, BY_REPORT) for record in report.records]
+            rows += [(*identity, BY_REPORT) for identity in report.identities]
+    parts.append(pd.DataFrame(rows, columns=_IDS, dtype=object))
     return pd.concat(parts, ignore_index=True)[_IDS].astype(object).dropna(), unread

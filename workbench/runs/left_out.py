@@ -229,11 +229,11 @@ def _short(
         elif refreshed and entity in _REFRESHED:
             # What this run and later ones brought was not there before it.
             brought = _created(entity, run, *later)
-            held, taken = refreshed.since(entity) - brought, refreshed.since(entity, run) - brought
-            if fetched is not None and far_below(fetched, held):
-                short[entity] = f"it fetched {fetched:,} {things}, and {held:,} were mapped before it"
-            elif fetched is None and run.sync == "full" and not run.reported and far_below(taken, held):
-                short[entity] = f"it refreshed {max(taken, 0):,} of {held:,} {things} that are mapped"
+            mapped, taken = refreshed.since(entity) - brought, refreshed.since(entity, run) - brought
+            if fetched is not None and far_below(fetched, mapped):
+                short[entity] = f"it fetched {fetched:,} {things}, and {mapped:,} were mapped before it"
+            elif fetched is None and run.sync == "full" and not run.reported and far_below(taken, mapped):
+                short[entity] = f"it refreshed {max(taken, 0):,} of {mapped:,} {things} that are mapped"
     return short
 
 

@@ -41,7 +41,7 @@ def rehearsals(runs: Sequence[Run], fresh_hours: float) -> list[Rehearsal]:
     fresh_hours : float
         How long before the live run its dry run may have been.
     """
-    found: list[Rehearsal] = []
+    pairs: list[Rehearsal] = []
     last: dict[tuple[str, bool], Run] = {}
     for run in runs:
         kind = run.importer, run.sync == "incremental"
@@ -56,11 +56,11 @@ def rehearsals(runs: Sequence[Run], fresh_hours: float) -> list[Rehearsal]:
         else:
             hours = (run.started - dry.started) / timedelta(hours=1)
             judged = "stale" if hours > fresh_hours else "failed" if dry.status in UNFINISHED else "fresh"
-        found.append(Rehearsal(run, dry, hours, judged))
-    return found
+        pairs.append(Rehearsal(run, dry, hours, judged))
+    return pairs
 
 
-def rehearsals_frame(found: Sequence[Rehearsal]) -> pd.DataFrame:
+def rehearsals_frame(pairs: Sequence[Rehearsal]) -> pd.DataFrame:
     """Lay them out as a table.
 
     Returns
@@ -72,7 +72,7 @@ def rehearsals_frame(found: Sequence[Rehearsal]) -> pd.DataFrame:
     columns = ["run", "importer", "started", "rehearsed", "hours_before", "dry_run", "dry_started"]
     rows = [
         (run.run, run.importer, run.started, judged, hours, dry and dry.run, dry and dry.started)
-        for run, dry, hours, judged in found
+        for run, dry, hours, judged in pairs
     ]
     table = pd.DataFrame(rows, columns=columns).astype({"hours_before": "float64"}).round({"hours_before": 1})
     return table.assign(**{name: pd.to_datetime(table[name]) for name in ("started", "dry_started")})
