@@ -15,7 +15,7 @@ from tests.conftest import Clubs
 from tests.imports import import_run
 from workbench.demo.breakages import BREAKAGES
 
-QUESTIONS = ("check", "mappings", "duplicates", "tiers", "runs", "policies")
+QUESTIONS = ("check", "mappings", "tiers", "runs", "policies")
 TIMES = {"seconds", "asked_at", "at", "digest", "plan", "path", "trial"}
 """What differs between any two answers to the same question."""
 

@@ -94,21 +94,15 @@ class Triage:
         )
         shown = pd.DataFrame(modes, columns=[*Mode._fields]).drop(columns=["findings", "unanswered"])
         shown = shown.astype({"rows": "Int64"})
-        unknown = ", ".join(mode.mode for mode in modes if mode.state == "not known")
-        summary = {
-            "The run in question": "none",
-            "Runs that are bad as a whole": ", ".join(suspects.loc[suspects["bad"].astype(bool), "run"])
-            or "none",
-            **({"Could not be told": unknown} if unknown else {}),
-        }
+        question = "none"
         if run:
             chosen = "as asked" if asked else "the most to blame"
-            summary["The run in question"] = f"{run.run}, {chosen}: {run.status}, {run.why}"
+            question = f"{run.run}, {chosen}: {run.status}, {run.why}"
         suspects = suspects.drop(columns="bad")
         return Answer(
             f"Recommended: {title}. {why}",
             {
-                "summary": summary,
+                "summary": {"The run in question": question},
                 "modes": Table(shown, "What is wrong", first=("guide", "mode", "state", "rows")),
                 "suspects": Table(suspects, "Runs to blame", "", ("run", "status", "at_fault"), limit=5),
                 "drawn": partial(ways_chart, offered),

@@ -145,15 +145,14 @@ def recommend(
     if not failed:
         titles = ", ".join(finding.title for finding in findings)
         return "level 0", f"Only warnings: {titles}. Look at each; they alone undo nothing.{rest}"
-    if ways["re-run"].possible and {finding.check for finding in failed} == {LEFT_OUT}:
-        rows = failed[0].rows[["key", "reason"]].head(3).to_numpy()
-        left = ", ".join(f"{key} ({why})" for key, why in rows) + (", ..." if len(failed[0].rows) > 3 else "")
-        why = f"What is here is right, but an import left records out: {left}."
-        return "re-run", f"{why} Put each right where it comes from first, or it is left out again."
     if ways["re-run"].possible and {mode.guide for mode in shown if mode.state == "present"} == {"§1.1"}:
         why = "What is here is right, and something is missing: an import skips the records that are there (guide §4.1)."
         if run is not None and run.status == "incomplete":
             why += f" Put right first why {run.run} did not get all of it (credentials, filters): {run.why}."
+        for finding in failed:
+            if finding.check == LEFT_OUT:
+                names = ", ".join(finding.rows["key"].head(3))
+                why += f" Put right first what it left out ({names}, ...), or it is left out again."
         return "re-run", why
     if ways["targeted"].possible:
         wrong = ", ".join(mode.mode.lower() for mode in shown)

@@ -99,31 +99,26 @@ def rerun(runs: Sequence[Run], asked: Run | None, missing: bool, unmapped: bool)
     run = asked or next(reversed(unfinished or live), None)
     why = ""
     if run is None or run.mode == "dry":
-        why = "There is no live run to take up again."
-    elif unmapped and run.importer != "csv":
-        why = "Mappings are missing: a sync would make every event, and all of its registrations, once more. Put the mappings back first."
+        return Way("re-run", False, notes=("There is no live run to take up again.",))
+    if unmapped and run.importer != "csv":
+        why = "Mappings are missing: a sync would make every event, and its registrations, once more. Put them back first."
     elif run.status == "completed" and not missing:
         why = "The run came to its end and nothing is missing: another would bring nothing that this one did not."
-    if why or run is None:
+    if why:
         return Way("re-run", False, notes=(why,))
-    stopped = run.status != "completed"
-    notes = [f"{run.run} is {run.status}: {run.why}." if stopped else "It brings again what is missing."]
-    if run.status == "incomplete":
-        notes.append("Put right first what its report warns of, or it ends the same way.")
-    notes.append("What is there and wrong is not put right by it.")
-    complete = [
+    note = "It brings again what is missing. What is there and wrong is not put right by it."
+    if run.status != "completed":
+        note = f"{run.run} is {run.status}: {run.why}. What is there and wrong is not put right by running it again."
+    kind = run.importer, "live", "completed"
+    seconds = [
         other.duration
         for other in runs
-        if (other.importer, other.mode, other.status) == (run.importer, "live", "completed")
+        if (other.importer, other.mode, other.status) == kind
         and other.sync != "incremental"
         and other.duration
     ]
-    if not complete:
-        notes.append("No complete run of this importer is known here, so its time is not.")
-    if run.importer not in RERUN:
-        notes.append("Run the CSV import once more, with the same export files.")
     commands = (RERUN[run.importer],) if run.importer in RERUN else ()
-    return Way("re-run", True, 0, 0, 0, max(complete, default=None), commands, tuple(notes))
+    return Way("re-run", True, 0, 0, 0, max(seconds, default=None), commands, (note,))
 
 
 def together(ways: Mapping[str, Way]) -> Way:
