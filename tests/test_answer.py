@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from tests.commands import Shell, shell  # noqa: F401
 from workbench.answer import Answer, Step, Table, many
-from workbench.cli.output import print_answer
+from workbench.cli.output import print_answer, print_json
 
 PEOPLE = pd.DataFrame({"key": ["k1"], "email": ["zoe@example.org"], "count": [1]})
 COMMAND = "approve mapping-1 --digest " + "f" * 64
@@ -61,9 +60,13 @@ def test_a_narrow_terminal_leaves_columns_out_and_names_them(capsys, monkeypatch
     assert any(COMMAND in line for line in lines)  # wider than the terminal, and not broken
 
 
-def test_a_command_may_answer_before_a_database_is_opened(shell: Shell, tmp_path: Path) -> None:  # noqa: F811
-    done = shell("policies", "--starter", "rules", "-e", "nowhere")
-    assert (done.returncode, list((tmp_path / "rules").iterdir()) != []) == (0, True), done.stderr
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
+def test_a_terminal_with_few_letters_gets_json_all_the_same(encoding: str, monkeypatch) -> None:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    monkeypatch.setattr("sys.stdout", stream)
+    print_json({"guide": "§1.1"})
+    written = stream.buffer.getvalue()  # type: ignore[attr-defined]
+    assert json.loads(written.decode(encoding)) == {"guide": "§1.1"}
 
 
 def test_one_is_one() -> None:

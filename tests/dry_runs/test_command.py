@@ -126,10 +126,16 @@ def test_on_production_another_person_approves_what_was_not_altered(
     assert log.name in done.stderr
 
 
-def test_an_importers_own_options_stay_as_they_are() -> None:
-    assert joined_parameters(["dry-run", "--", "psql", "-p", "5432", "club"]) == [
-        "dry-run", "--", "psql", "-p", "5432", "club",
-    ]  # fmt: skip
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [
+        ("dry-run -- psql -p 5432 club", "dry-run run -- psql -p 5432 club"),
+        ("dry-run -e club -- npx x", "dry-run run -e club -- npx x"),
+        ("dry-run review -p K V", "dry-run review -p K=V"),
+    ],
+)
+def test_an_importers_own_options_stay_as_they_are(given: str, taken: str) -> None:
+    assert joined_parameters(given.split()) == taken.split()
 
 
 def test_a_live_runs_bundle_holds_its_dry_run(run: Run, importer: list[str], place: Path) -> None:

@@ -71,7 +71,7 @@ def test_asked_approved_carried_out_and_put_back(place: Place, tmp_path: Path) -
     for said in (
         "comparing it with the manifest",
         "would be lost",
-        "Digest  ",
+        "Digest: ",
         "approve restore-",
         "--run RUN_ID",
     ):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache, wraps
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type_hints
@@ -17,7 +16,7 @@ from typer.core import TyperGroup
 import workbench
 from workbench.answer import Answer
 from workbench.cli.options import OPTIONS
-from workbench.cli.output import asked_of, banner, print_answer, print_json, progress, stderr
+from workbench.cli.output import asked_of, banner, print_answer, print_json, progress, warn
 from workbench.errors import Refused
 
 if TYPE_CHECKING:
@@ -49,23 +48,16 @@ class Grouped(TyperGroup):
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write a section of the help for each group of commands."""
-        commands: dict[str, Any] = dict(self.commands)
         for section in SECTIONS.values():
-            of_it = {n: each for n, each in commands.items() if each.rich_help_panel == section}
-            width = formatter.width - 6 - max(map(len, of_it))
+            known: Any = self.commands
+            commands = {
+                name: command for name, command in known.items() if command.rich_help_panel == section
+            }
+            width = formatter.width - 6 - max(map(len, commands))
             with formatter.section(section):
-                formatter.write_dl([(name, each.get_short_help_str(width)) for name, each in of_it.items()])
-
-
-class WithDefault(TyperGroup):
-    """A group that is a command as well: ``preflight``, ``dry-run -- COMMAND...``; that one is hidden among its commands."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Put the name of the command there, where none of the others is called."""
-        hidden = next(name for name, each in self.commands.items() if each.hidden)
-        if not {*args[:1]} & {*self.commands, "--help", "-h"} and ("--" in args or not self.no_args_is_help):
-            args = [hidden, *args]
-        return super().parse_args(ctx, args)
+                formatter.write_dl(
+                    [(name, each.get_short_help_str(width)) for name, each in commands.items()]
+                )
 
 
 app = typer.Typer(
@@ -80,16 +72,17 @@ app = typer.Typer(
     epilog="Exit codes: 0 clean, 1 findings, 2 wrong usage, 3 refused, 4 failed. For example `workbench triage -e club`,"
     " `workbench plan rollback RUN_ID --snapshot latest -e club`, `workbench report post-recovery -e club`.",
 )
-_GROUPS = {
+_ALONE = ("preflight", "duplicates")
+"""Groups that are a command themselves as well."""
+
+_groups = {
     "plan": "Plan a correction: a file to read, approve and apply. Writes nothing else.",
     "snapshot": "Snapshots of the database: taken before a migration, proved by restoring, restored, pruned.",
     "app": "Stop or start the application by the environment's own commands, or ask how it is.",
-    "preflight": "Answer the checklist before a migration (guide §6); exit code 1 while anything is open.",
     "dry-run": "Run an importer with DRY_RUN=1 and keep what it says: workbench dry-run -- npx tsx ... Then review it.",
-    "duplicates": "",  # a command with a command of its own
     "bundle": "Seal what an import read and wrote by SHA-256, and verify it (guide §2.3).",
 }
-_groups: dict[str, typer.Typer] = {}
+_made: dict[str, typer.Typer] = {}
 
 
 @app.callback(invoke_without_command=True)
@@ -106,12 +99,7 @@ def program() -> Any:
 
 
 def answers(
-    path: str,
-    *shared: str,
-    one_state: bool = True,
-    opens: bool = True,
-    hidden: bool = False,
-    first: Callable[..., Answer | None] | None = None,
+    path: str, *shared: str, one_state: bool = True, opens: bool = True, hidden: bool = False
 ) -> Callable[[Callable[..., Answer | Plan | None]], Callable[..., None]]:
     """Make a function of a workbench a command that prints its answer, or explains its plan, and exits with its code.
 
@@ -128,8 +116,6 @@ def answers(
         Whether every question of the command sees the database as it was at the first one.
     opens : bool
         Whether a database is opened; else the function takes no workbench.
-    first : callable, optional
-        Asked with the command's own arguments before any database is opened; where it answers, none is.
     """
 
     def register(act: Callable[..., Answer | Plan | None]) -> Callable[..., None]:
@@ -137,29 +123,13 @@ def answers(
         takes, silent = inspect.signature(act).parameters, hints["return"] is type(None)
 
         @wraps(act)
-        def run(*, json: bool = False, **given: Any) -> None:
-            if path in _GROUPS and given.pop("context").invoked_subcommand:
+        def run(*, json: bool = False, context: typer.Context | None = None, **given: Any) -> None:
+            if context is not None and context.invoked_subcommand:
                 return
             asked_of(given.get("environment"))
             around = {name: given.pop(name) for name in shared}
             given |= {"as_json": json} if "as_json" in takes else {}
-            answer: Any = first(**given) if first else None
-            if answer is None and not opens:
-                answer = act(**given)
-            elif answer is None:
-                acting, reports = around.get("acting"), around.get("import_report", ())
-                with open_as(given.pop("environment"), acting, import_reports=reports, one_state=one_state,
-                             unmask=around.get("unmask", False)) as wb:  # fmt: skip
-                    wb.session.people = around.get("unmask", False)
-                    if not json:
-                        banner(wb.environment)
-                    with progress() as advance, _saying_what_stands():
-                        if not takes.keys() & {"advance", "confirm"}:  # else it says so itself, or asks first
-                            advance("reading the database", 0, 0)
-                        answer = act(wb, **given, **({"advance": advance} if "advance" in takes else {}))
-                    if not isinstance(answer, Answer):
-                        answer = wb.plans.explain(answer)
-                    answer = replace(answer, environment=answer.environment or wb.environment.name)
+            answer: Any = _asked(act, takes, given, around, one_state, json) if opens else act(**given)
             if silent:
                 return
             answer = replace(answer, unmask=around.get("unmask", False))
@@ -169,64 +139,75 @@ def answers(
                 print_answer(answer)
             raise typer.Exit(answer.code)
 
-        own = [
-            (name, _typed(hints[name]), [] if each.default == () else each.default)
-            for name, each in takes.items()
+        section = SECTIONS[act.__module__.rpartition(".")[2]]
+        own = {
+            name: (hints[name], [] if parameter.default == () else parameter.default)
+            for name, parameter in takes.items()
             if name not in ("wb", "advance", "as_json")
-        ]
-        more = (*shared, *["environment"] * opens, *["json"] * (not silent))
-        parameters = [
-            inspect.Parameter(
-                name,
-                inspect.Parameter.KEYWORD_ONLY,
-                default=default,
-                annotation=Annotated[kind, (OPTIONS.get(f"{path} {name}") or OPTIONS[name])(name)],
-            )
-            for name, kind, default in (*own, *((name, *_SHARED[name]) for name in more))
-        ]
-        if path in _GROUPS:
-            context = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
-            parameters.append(context)
-        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-        run.__annotations__ = {
-            name: each.annotation for name, each in inspect.signature(run).parameters.items()
         }
+        more = (*shared, *["environment"] * opens, *["json"] * (not silent))
+        run.__annotations__ = {"context": typer.Context} if path in _ALONE else {}
+        parameters = []
+        for name, (kind, default) in (own | {name: _SHARED[name] for name in more}).items():
+            if get_origin(kind) is Sequence:
+                kind = list[get_args(kind)[0]]  # type: ignore[misc]
+            described = OPTIONS.get(f"{path} {name}") or OPTIONS[name]
+            run.__annotations__[name] = Annotated[kind, described(name)]
+            parameters.append(_keyword(name, default=default))
+        parameters += [_keyword("context")] * (path in _ALONE)
+        run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+            [each.replace(annotation=run.__annotations__[each.name]) for each in parameters]
+        )
         group, _, name = path.rpartition(" ")
-        section = SECTIONS.get(act.__module__.rpartition(".")[2], "")
-        if path in _GROUPS:
+        if path in _ALONE:
             _group(path, section).callback(invoke_without_command=True, help=act.__doc__)(run)
         else:
-            (_group(group, section) if group else app).command(name, hidden=hidden, rich_help_panel=section)(
-                run
-            )
+            of = _group(group, section) if group else app
+            of.command(name, hidden=hidden, rich_help_panel=section)(run)
         return run
 
     return register
 
 
-def _typed(kind: Any) -> Any:
-    """Return a type as typer knows it."""
-    return list[get_args(kind)[0]] if get_origin(kind) is Sequence else kind  # type: ignore[misc]
+def _asked(
+    act: Callable[..., Any],
+    takes: Any,
+    given: dict[str, Any],
+    around: dict[str, Any],
+    one_state: bool,
+    quiet: bool,
+) -> Any:
+    """Open the environment, ask, and let the answer know where it comes from."""
+    unmask, reports = around.get("unmask", False), around.get("import_report", ())
+    opened = {"one_state": one_state, "unmask": unmask, "import_reports": reports}
+    with open_as(given.pop("environment"), around.get("acting"), **opened) as wb:
+        wb.session.people = unmask
+        if not quiet:
+            banner(wb.environment)
+        with progress() as advance:
+            if "advance" in takes:
+                given["advance"] = advance
+            elif "confirm" not in takes:  # which asks first
+                advance("reading the database", 0, 0)
+            try:
+                answer = act(wb, **given)
+            except KeyboardInterrupt as interrupt:
+                warn(str(interrupt))  # what stands, and how to go on
+                raise
+        if answer is not None and not isinstance(answer, Answer):
+            answer = wb.plans.explain(answer)
+        return answer and replace(answer, environment=answer.environment or wb.environment.name)
+
+
+def _keyword(name: str, default: Any = inspect.Parameter.empty) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default)
 
 
 def _group(name: str, section: str) -> typer.Typer:
-    if name not in _groups:
-        kind = WithDefault if name in ("preflight", "dry-run") else TyperGroup
-        alone = name in ("preflight", "duplicates")
-        _groups[name] = typer.Typer(cls=kind, help=_GROUPS[name], no_args_is_help=not alone)
-        app.add_typer(_groups[name], name=name, rich_help_panel=section)
-    return _groups[name]
-
-
-@contextmanager
-def _saying_what_stands() -> Iterator[None]:
-    """After ctrl-C, say what stands and how to go on, where whoever was interrupted knows it."""
-    try:
-        yield
-    except KeyboardInterrupt as interrupt:
-        if interrupt.args:
-            stderr().print(f"workbench: {interrupt}")
-        raise
+    if name not in _made:
+        _made[name] = typer.Typer(cls=TyperGroup, help=_groups.get(name), no_args_is_help=name not in _ALONE)
+        app.add_typer(_made[name], name=name, rich_help_panel=section)
+    return _made[name]
 
 
 def open_as(environment: str | None, acting: str | None, **options: Any) -> Workbench:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from workbench.answer import Answer, Step, Table
 from workbench.cli.command import answers
+from workbench.cli.options import exclusive
 from workbench.cli.output import Advance
 from workbench.errors import UsageError
 
@@ -41,15 +42,7 @@ def run(wb: Workbench, run_id: str, limit: int = 50) -> Answer:
     return wb.runs.run(run_id, limit)
 
 
-def _known(checks: list[str], **_: Any) -> None:
-    """Refuse a misspelt check before any database is opened."""
-    if checks:
-        from workbench.checks import choose
-
-        choose(checks)
-
-
-@answers("check", "import_report", "unmask", first=_known)
+@answers("check", "import_report", "unmask")
 def check(wb: Workbench, checks: Sequence[str] = (), waive: Sequence[str] = (), limit: int = 20) -> Answer:
     """Ask what the guide says to check, and show each finding with its section of the guide."""
     return wb.check(checks, waive, sample=limit)
@@ -68,13 +61,10 @@ def audit(
     limit: int = 200,
 ) -> Answer:
     """List the audit log's migration entries (guide §5.2), and tell whether the workbench's own are as they were."""
-    given = {
-        "--run": run_id, "--action": action, "--rollbacks": rollbacks,
-        "--by-operator": by_operator, "--operators": operators, "--summary": summary,
-    }  # fmt: skip
-    asked = [flag for flag, value in given.items() if value]
-    if len(asked) > 1 and (summary or by_operator or operators or {"--action", "--rollbacks"} <= {*asked}):
-        raise UsageError(f"{' and '.join(asked)} are two questions.", "Ask one at a time.")
+    exclusive(
+        run=run_id or action or rollbacks, by_operator=by_operator, operators=operators, summary=summary
+    )
+    exclusive(action=action, rollbacks=rollbacks)
     moment = moment_of(since or ("this month" if by_operator else ""), datetime.now(UTC).replace(tzinfo=None))
     if summary:
         return wb.audit.summary(moment)
@@ -83,12 +73,12 @@ def audit(
     return wb.audit(run_id, "migration:rollback:" if rollbacks else action, moment, limit)
 
 
-def moment_of(said: str, now: datetime) -> datetime | None:
+def moment_of(text: str, now: datetime) -> datetime | None:
     """Return the moment that a text means, in UTC without zone, as `now` is; None for no text.
 
     Parameters
     ----------
-    said : str
+    text : str
         A date or a moment (UTC unless it names a zone), ``today``, ``this month``, ``this year``, or how
         long ago: ``30 days``, ``2 years``.
 
@@ -99,29 +89,26 @@ def moment_of(said: str, now: datetime) -> datetime | None:
     """
     import pandas as pd
 
-    begun: dict[str, Any] = {"today": {}, "this month": {"day": 1}, "this year": {"month": 1, "day": 1}}
-    text = said.strip().lower()
-    if not text:
+    begun = {"today": "D", "this month": "M", "this year": "Y"}
+    words = text.strip().lower()
+    if not words:
         return None
     try:
-        if text in begun:
-            moment = now.replace(hour=0, minute=0, second=0, microsecond=0, **begun[text])
-        elif ago := re.fullmatch(r"(\d{1,6})\s*(hour|day|week|month|year)s?", text):
-            span: Any = {f"{ago[2]}s": int(ago[1])}
-            moment = (pd.Timestamp(now) - pd.DateOffset(**span)).to_pydatetime()
+        if words in begun:
+            moment = pd.Period(now, begun[words]).start_time
+        elif ago := re.fullmatch(r"(\d{1,6})\s*(hour|day|week|month|year)s?", words):
+            moment = pd.Timestamp(now) - pd.DateOffset(**{f"{ago[2]}s": int(ago[1])})  # type: ignore[arg-type]
         else:
-            moment = datetime.fromisoformat(said.strip())
-            moment = moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
+            moment = pd.Timestamp(datetime.fromisoformat(text.strip()))
+            moment = moment.tz_convert(None) if moment.tzinfo else moment
     except (ValueError, OverflowError):
+        moment = None
+    if moment is None or moment > now:
         raise UsageError(
-            f"{said!r} is no moment.",
+            f"{text!r} is no moment that has passed.",
             'Write a date (2026-01-31), "today", "this month", or how long ago: "30 days", "2 years".',
-        ) from None
-    if moment > now:
-        raise UsageError(
-            f"{said!r} is still to come.", 'Write a moment that has passed: "30 days", 2026-01-31.'
         )
-    return moment
+    return moment.to_pydatetime()
 
 
 @answers("tiers", "unmask")
@@ -130,16 +117,7 @@ def tiers(wb: Workbench, mapping: Sequence[Path] = ()) -> Answer:
     return wb.tiers(mapping or None)
 
 
-def _starter(starter: Path | None, **_: Any) -> Answer | None:
-    """Copy the starter set; it needs no database."""
-    if starter is None:
-        return None
-    from workbench.checks.rules import copy_starter
-
-    return Answer(f"{len(copy_starter(starter))} rules are in {starter}; each is a file to read and edit.")
-
-
-@answers("policies", "import_report", "unmask", first=_starter)
+@answers("policies", "import_report", "unmask")
 def policies(
     wb: Workbench,
     rules_asked: Sequence[str] = (),
@@ -149,6 +127,12 @@ def policies(
     limit: int = 20,
 ) -> Answer:
     """Ask the organisation's own rules, of the folder policies or the starter set, and show who breaks them."""
+    if starter is not None:
+        from workbench.checks.rules import copy_starter
+
+        return Answer(
+            f"{len(copy_starter(starter))} rules are in {starter}; each is a file to read and edit."
+        )
     return wb.policies(rules, rules_asked, waive, sample=limit)
 
 
@@ -168,20 +152,17 @@ def duplicates(
 
     Decisions (--decide) are kept beside the reports and respected the next time.
     """
-    if remark and decide is None:
-        raise UsageError("A remark belongs to a decision.", "Give it with --decide LEFT RIGHT WORD.")
-    if sum((decide is not None, decisions, listing is not None)) > 1:
-        raise UsageError("--decide, --decisions and --to are three questions.", "Ask one at a time.")
-    if listing is not None and entity is None:
-        raise UsageError("A list of merges is of one entity.", "Name it with --entity.")
+    exclusive(decide=decide, decisions=decisions, to=listing)
+    if (remark and decide is None) or (listing is not None and entity is None):
+        raise UsageError("--remark goes with --decide, and --to with --entity.", "Give both, or neither.")
     of = entity.capitalize() if entity else None
     if decide is not None:
-        made = wb.duplicates.decide(*decide, remark=remark, entity=of)
+        decision = wb.duplicates.decide(*decide, remark=remark, entity=of)
         words = {"same": "one and the same", "different": "different", "unsure": "not decided yet"}
         return Answer(
-            f"{made.entity} {made.left} and {made.right}: {words[made.decision]}, by {made.by}.",
+            f"{decision.entity} {decision.left} and {decision.right}: {words[decision.decision]}, by {decision.by}.",
             next_steps=[Step("Kept beside the reports; all of them", "duplicates --decisions")],
-            facts=vars(made),
+            facts=vars(decision),
         )
     if decisions:
         frame = wb.duplicates.decisions()
@@ -223,11 +204,9 @@ def reconcile(
 
     Exit code 0 means go.
     """
-    return wb.reconcile(
-        export,
-        limit,
-        missing_at_most=missing_at_most,
-        differs_at_most=differs_at_most,
-        extra_at_most=extra_at_most,
-        time_zone=time_zone,
-    )
+    limits = {
+        "missing_at_most": missing_at_most,
+        "differs_at_most": differs_at_most,
+        "extra_at_most": extra_at_most,
+    }
+    return wb.reconcile(export, limit, time_zone=time_zone, **limits)

@@ -40,12 +40,9 @@ def main() -> NoReturn:
         if os.environ.get("WORKBENCH_DEBUG"):
             raise
         what = f"{type(error).__name__}: {error}" if isinstance(error, OSError) else type(error).__name__
-        unforeseen = WorkbenchError(
-            f"This failed in a way that was not foreseen ({what}).",
-            "WORKBENCH_DEBUG=1 shows where; please report it.",
-        )
-        complain(unforeseen)
-        sys.exit(unforeseen.exit_code)
+        hint = "WORKBENCH_DEBUG=1 shows where; please report it."
+        complain(WorkbenchError(f"This failed in a way that was not foreseen ({what}).", hint))
+        sys.exit(WorkbenchError.exit_code)
     finally:
         say_what_was_odd()
     sys.exit(0)

@@ -51,22 +51,19 @@ def report(
         parameters["waive"] = [f"{check}={reason}" for check, reason in read_waivers(waive).items()]
     result = wb.report(name, parameters, progress=advance)
     files = paths_below([result.html, result.notebook, result.json])
-    return Answer(
-        "\n".join((f"{name}: {result.verdict['status']}", *files)),
-        facts=_report_facts(result),
-        code=int(any(each["open"] for each in result.verdict["findings"])),
-    )
+    is_open = any(finding["open"] for finding in result.verdict["findings"])
+    headline = "\n".join((f"{name}: {result.verdict['status']}", *files))
+    return Answer(headline, facts=_report_facts(result), code=int(is_open))
 
 
 def _report_facts(result: ReportResult) -> dict[str, Any]:
-    verdict = result.verdict
-    return {
-        "report": str(result.html),
-        "notebook": str(result.notebook),
-        "json": str(result.json),
-        **{name: verdict[name] for name in ("status", "headline")},
+    verdict, files = result.verdict, {"report": result.html, "notebook": result.notebook, "json": result.json}
+    facts = {
+        "status": verdict["status"],
+        "headline": verdict["headline"],
         "counts": verdict.get("counts", {}),
     }
+    return {**{name: str(path) for name, path in files.items()}, **facts}
 
 
 @answers("lab", opens=False)
@@ -77,10 +74,12 @@ def lab(environment: str | None = None, browser: bool = True, port: int = 8888) 
         from workbench.reporting.templates import notebooks_folder
 
         words = [
-            sys.executable,
-            "-P",  # a file of one's own is no module of JupyterLab's
-            "-m",
-            "jupyterlab",
+            *(
+                sys.executable,
+                "-P",
+                "-m",
+                "jupyterlab",
+            ),  # -P: a file of one's own is no module of JupyterLab's
             f"--ServerApp.root_dir={notebooks_folder()}",
             f"--LabApp.default_url=/lab/tree/{_START}",
             # What was open here the last time opens again, and nothing of another JupyterLab's.
@@ -91,8 +90,8 @@ def lab(environment: str | None = None, browser: bool = True, port: int = 8888) 
             "--ip=127.0.0.1",
             "--KernelManager.transport_encryption=auto",  # other users of the machine can reach local ports
         ]
-        words += [] if browser else ["--no-browser"]
-        words += ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+        words += ["--no-browser"] * (not browser)
+        words += ["--allow-root"] * (hasattr(os, "geteuid") and os.geteuid() == 0)
         ended = _run(words, {**os.environ, **_surroundings(wb)})
     raise typer.Exit(4 if ended else 0)
 
@@ -175,15 +174,13 @@ def _run(words: list[str], variables: dict[str, str]) -> int:
         raise WorkbenchError(
             f"JupyterLab could not be started: {error}.", "Run `make lab`, it sets up what is missing."
         ) from None
-    before = (
-        signal.signal(signal.SIGINT, signal.SIG_IGN),
-        signal.signal(signal.SIGTERM, lambda *_: process.terminate()),
-    )
+    interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    terminate = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
     try:
         return process.wait()
     finally:
-        signal.signal(signal.SIGINT, before[0])
-        signal.signal(signal.SIGTERM, before[1])
+        signal.signal(signal.SIGINT, interrupt)
+        signal.signal(signal.SIGTERM, terminate)
 
 
 @answers("demo", opens=False)
@@ -208,19 +205,13 @@ def demo(
             runs, findings = wb.session.find_runs(), wb.check().findings
             advance("writing the report", 2, 3)
             result = wb.report("post-recovery")
-    bad = sum(each.status in {"fail", "warn"} for each in findings)
-    telling = next((each for each in runs if each.status != "completed"), runs[-1])
+    bad = sum(finding.status in {"fail", "warn"} for finding in findings)
+    club = {"members": members, "dialect": dialect, "runs": len(runs), "findings": bad}
+    telling = next((run for run in runs if run.status != "completed"), runs[-1])
     return Answer(
         f"A club of {members:,} members ({dialect} dialect), {len(runs)} import runs, {len(made.truths)} faults planted.\n"
         f"{len(findings)} checks: {bad} found something.\n{result.verdict['headline']}\n"
         f"Verification report: {paths_below([result.html])[0]}",
         next_steps=[Step("", "runs"), Step("", "check"), Step("", f"report run -p run_id {telling.run}")],
-        facts={
-            "members": members,
-            "dialect": dialect,
-            "planted": sorted(each.breakage for each in made.truths),
-            "runs": len(runs),
-            "findings": bad,
-            **_report_facts(result),
-        },
+        facts={"planted": sorted(truth.breakage for truth in made.truths), **club, **_report_facts(result)},
     )

@@ -173,30 +173,41 @@ OPTIONS: dict[str, Option] = {
 """By the parameter's name; where a command means something else by it, by the command and the name."""
 
 
+def exclusive(**given: object) -> None:
+    """Refuse options, by their names, that ask different questions: at most one may be given."""
+    flags = [f"--{name.replace('_', '-')}" for name, value in given.items() if value]
+    if len(flags) > 1:
+        raise UsageError(f"{' and '.join(flags)} are different questions.", "Ask one at a time.")
+
+
 def pairs(given: Iterable[str], flag: str, form: str) -> dict[str, str]:
     """Take ``NAME=VALUE`` apart; `UsageError` where one of the two is missing, or a name comes twice."""
     taken: dict[str, str] = {}
-    for each in given:
-        name, _, value = (part.strip() for part in each.partition("="))
-        if not name or not value:
-            raise UsageError(f"{flag} {each!r} is not of the form {form}.", f"Write it as {form}.")
-        if name in taken:
-            raise UsageError(f"{flag} names {name!r} twice.", "Name it once.")
+    for text in given:
+        name, _, value = (part.strip() for part in text.partition("="))
+        if not name or not value or name in taken:
+            raise UsageError(
+                f"{flag} {text!r} is not of the form {form}, or names {name!r} twice.", f"Write {form}."
+            )
         taken[name] = value
     return taken
 
 
 def joined_parameters(arguments: Sequence[str]) -> list[str]:
-    """Turn ``-p KEY VALUE`` into ``-p KEY=VALUE``, which is what the option parser can take repeatedly."""
-    joined: list[str] = []
-    rest = list(arguments)
+    """Write the arguments as the option parser takes them.
+
+    ``-p KEY VALUE`` becomes ``-p KEY=VALUE``, and ``dry-run -- COMMAND`` the command ``run`` of the group ``dry-run``.
+    """
+    stop = arguments.index("--") if "--" in arguments else len(arguments)  # what follows is another program's
+    rest, joined = list(arguments[:stop]), list[str]()
+    named = len(rest) > 1 and not rest[1].startswith("-")
+    if rest[:1] == ["dry-run"] and stop < len(arguments) and not named:
+        rest.insert(1, "run")
     while rest:
         joined.append(rest.pop(0))
-        if joined[-1] == "--":  # what follows is another program's
-            return joined + rest
         if joined[-1] in {"-p", "--parameter"} and len(rest) > 1 and "=" not in rest[0]:
             joined.append(f"{rest.pop(0)}={rest.pop(0)}")
-    return joined
+    return [*joined, *arguments[stop:]]
 
 
 def is_request(name: str | None) -> bool:

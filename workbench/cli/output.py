@@ -28,12 +28,14 @@ if TYPE_CHECKING:
     from workbench.database.environment import Environment
 
 _KIND_STYLE = {"production": "bold white on red", "staging": "bold black on yellow"}
-
 _STATUS_STYLE = {
-    "pass": "green", "completed": "green", "ok": "green",
-    "warn": "yellow", "incomplete": "yellow", "interrupted": "yellow", "not run": "yellow", "note": "dim",
-    "fail": "bold red", "failed": "bold red", "missing": "bold red", "unknown": "magenta", "waived": "cyan",
-}  # fmt: skip
+    **dict.fromkeys(("pass", "completed", "ok"), "green"),
+    **dict.fromkeys(("warn", "incomplete", "interrupted", "not run"), "yellow"),
+    **dict.fromkeys(("fail", "failed", "missing"), "bold red"),
+    "note": "dim",
+    "unknown": "magenta",
+    "waived": "cyan",
+}
 
 Advance = Callable[[str, int, int], None]
 """Told what begins, how many steps are done, and how many there are."""
@@ -81,11 +83,10 @@ def complain(error: WorkbenchError) -> None:
         import pandas as pd
 
         rows = pd.DataFrame(error.rows, columns=["table", "key", "what is different"])
-        _print_table(rows, "Not as it was seen", console=stderr())
-    console = stderr()
-    console.print(Text("workbench: ", style="bold red") + Text(redact(error.what)))
+        _print_table(rows, "Not as the plan saw it", console=stderr())
+    stderr().print(Text("workbench: ", style="bold red") + Text(redact(error.what)))
     if error.next_step:
-        console.print(Text(f"  {redact(aim(error.next_step, _asked, _program()))}"))
+        stderr().print(Text(f"  {redact(aim(error.next_step, _asked, _program()))}"))
 
 
 def banner(environment: Environment) -> None:
@@ -106,17 +107,17 @@ def print_answer(answer: Answer) -> None:
         if isinstance(part, str):
             _say(*(answer.text(line) if line else "" for line in part.splitlines()))
         elif isinstance(part, Mapping):
-            _say(*(f"{what}: {answer.text(fact)}" for what, fact in part.items()))
+            _say(*(f"{title}: {answer.text(fact)}" for title, fact in part.items()))
         elif isinstance(part, Rows):
             if len(part.frame) or part.empty:
-                rows = answer.masked(part)
-                of_all = max(part.total or 0, len(part.frame))
-                more = f" ({len(rows):,} of {of_all:,})" if len(rows) < of_all else ""
+                rows, total = answer.masked(part), max(part.total or 0, len(part.frame))
+                more = f" ({len(rows):,} of {total:,})" if len(rows) < total else ""
                 _print_table(rows, f"{part.caption}{more}", empty=part.empty, first=part.first)
             if part.note:
                 _say(f"  {answer.text(part.note)}")
     for finding in answer.findings if answer.sample != 0 else ():
-        _print_finding(finding, answer)
+        if finding.bad and finding.status != "not run":
+            _print_finding(finding, answer)
     if answer.next_steps:
         _say("", "Next:")
         for sentence, words in answer.next_steps:
@@ -132,10 +133,8 @@ def _print_finding(finding: Finding, answer: Answer) -> None:
     from workbench.checks.finding import culprits
     from workbench.reporting.masking import mask
 
-    if not finding.bad or finding.status == "not run":
-        return
-    rows, total, all_shown = finding.rows, finding.count or 0, culprits(finding.rows)
-    of_rows = f", in {many(len(rows), 'row')}" if total == all_shown != len(rows) else ""
+    rows, total, standing_for = finding.rows, finding.count or 0, culprits(finding.rows)
+    of_rows = f", in {many(len(rows), 'row')}" if total == standing_for != len(rows) else ""
     _say("", f"{finding.guide} {finding.title} ({finding.check}): {finding.status}, {total:,}{of_rows}")
     _say(f"  {finding.question}", f"  {finding.remedy}")
     rows = rows if answer.sample is None else rows.head(answer.sample)
@@ -154,20 +153,19 @@ def _print_table(
     console: Console | None = None,
 ) -> None:
     """Print a frame as a table on a terminal, where `first` are kept before others, and as tab-separated lines in a pipe."""
-    import pandas as pd
-
     console, empty = console or stdout(), aim(empty, _asked, _program())
+    cells = frame.map(_cell)
     if not console.file.isatty():
         lines = [f"# {title}"] if title else []
         lines.append("\t".join(map(str, frame.columns)) if len(frame) else empty)
-        lines += ["\t".join(map(_cell, row)) for row in frame.itertuples(index=False)]
+        lines += map("\t".join, cells.itertuples(index=False, name=None))
         write("\n".join(lines) + "\n", console.file)  # type: ignore[arg-type]  # rich would turn the tabs into spaces
         return
     if not len(frame):
         console.print(Text(": ".join(filter(None, (title, empty)))))
         return
-    cells = frame.map(_cell).rename(columns=_named)
-    names, left, shown = list(cells.columns), console.width + 2, set[str]()
+    names = [_named(name) for name in frame]
+    cells.columns = names
     longest = {name: max(len(name), int(cells[name].str.len().max())) for name in names}
     # A sentence is folded, and nothing else: an id or a word that is broken in two cannot be read.
     folded = {
@@ -175,36 +173,27 @@ def _print_table(
         for name in names
         if longest[name] > _LONG and name not in _IDS and cells[name].str.contains(" ").any()
     }
-    for name in dict.fromkeys([*(name for name in map(_named, first) if name in longest), *names]):
-        room = (max(_LONG, len(name)) if name in folded else longest[name]) + 2
-        if room <= left:
-            left -= room
+    room, shown = console.width + 2, set[str]()
+    for name in dict.fromkeys([*map(_named, first), *names]):
+        width = (max(_LONG, len(name)) if name in folded else longest.get(name, room)) + 2
+        if width <= room:
+            room -= width
             shown.add(name)
     left_out = [name for name in names if name not in shown]
-    if len(shown) < min(2, len(names)) or (left_out and len(frame) <= _FEW):
+    if len(shown) < min(2, len(longest)) or (left_out and len(frame) <= _FEW):
         _print_stacked(console, cells, title)
         return
-    table = Table(
-        title=Text(title) if title else None,
-        title_justify="left",
-        header_style="bold",
-        pad_edge=False,
-        box=None,
-    )
+    table = Table(title=Text(title) if title else None, header_style="bold", pad_edge=False, box=None)
+    table.title_justify = "left"
     for name, kind in zip(names, frame.dtypes, strict=True):
         if name in shown:
-            number = pd.api.types.is_numeric_dtype(kind) and not pd.api.types.is_bool_dtype(kind)
-            table.add_column(
-                name, justify="right" if number else "left", overflow="fold", no_wrap=name not in folded
-            )
-    for row in cells[[name for name in names if name in shown]].itertuples(index=False):
+            side = "right" if kind.kind in "iuf" else "left"
+            table.add_column(name, justify=side, overflow="fold", no_wrap=name not in folded)  # type: ignore[arg-type]
+    for row in cells[[name for name in names if name in shown]].itertuples(index=False, name=None):
         table.add_row(*map(_styled, row))
     console.print(table)
     if left_out:
         _say(f"  Not shown for want of room: {', '.join(left_out)}. A wider terminal or --json has them.")
-        same = {name: cells[name].iloc[0] for name in left_out if cells[name].nunique() == 1}
-        alike = [f"{name} {value}" for name, value in same.items() if value]
-        _say(*[f"  The same in every row: {', '.join(alike)}."] if alike else [])
 
 
 def _named(column: object) -> str:
@@ -233,7 +222,7 @@ def _cell(value: Any) -> str:
     from workbench.reporting.tables import DASH, shorten, text_of
 
     if isinstance(value, dict):
-        value = ", ".join(f"{key}: {one}" for key, one in value.items())
+        value = ", ".join(f"{key}: {inner}" for key, inner in value.items())
     text = text_of(value)
     return "" if text == DASH else shorten(text, _CLIP)
 
@@ -248,9 +237,10 @@ def _say(*lines: str) -> None:
 
 def _folded(text: str, width: int) -> str:
     """Break a line between words under its own indentation; a command, in backquotes or to a line's end, stays whole."""
-    if text.lstrip().startswith(f"{_program()} "):
+    program = _program()
+    if text.lstrip().startswith(f"{program} "):
         return text
-    whole = re.sub(rf"`[^`]*`|{re.escape(_program())} .*$", lambda found: found[0].replace(" ", "\0"), text)
+    whole = re.sub(rf"`[^`]*`|{re.escape(program)} .*$", lambda command: command[0].replace(" ", "\0"), text)
     indent = " " * (len(text) - len(text.lstrip()))
     lines = wrap(whole, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
     return "\n".join(lines).replace("\0", " ")
@@ -277,21 +267,20 @@ def _program() -> str:
     return "workbench" if shutil.which("workbench") else paths_below([called])[0]
 
 
-def say_not_logged(why: str) -> None:
-    """Say on stderr that what was done is not in the audit log, where that is so."""
-    if why:
-        stderr().print(Text(f"Not in the audit log: {why}", style="yellow"))
+def warn(sentence: str) -> None:
+    """Say on stderr what should be known, if there is anything."""
+    if sentence:
+        stderr().print(Text(aim(sentence, _asked, _program()), style="yellow"))
 
 
 def say_what_was_odd() -> None:
     """Name on stderr the dates that were read and are in no calendar, however the question was answered."""
     if odd:
         few = ", ".join(sorted(odd)[:5]) + (f" and {len(odd) - 5} more" if len(odd) > 5 else "")
-        told = (
-            f"Dates outside the years 1 to 9999 were met, and taken for very early or very late ones: {few}."
+        warn(
+            f"Dates outside the years 1 to 9999 were taken for very early or very late ones: {few}."
+            " `workbench check values-odd` names their rows."
         )
-        names = f"`{command_line('check values-odd')}` names their rows."
-        stderr().print(Text(f"{told} {names}", style="yellow"))
         odd.clear()
 
 

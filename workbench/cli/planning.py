@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -39,22 +39,14 @@ def plan_rollback(
     """Plan to roll one run back, without losing what anybody did since."""
     from workbench.runs.telling import LevelZero
 
-    plan = wb.runs.plan_rollback(
-        run_id,
-        snapshot=snapshot,
-        before=before,
-        on_conflict=on_conflict,
-        min_evidence=min_evidence,
-        sync_state=sync_state,
-    )
+    how: dict[str, Any] = {"snapshot": snapshot, "before": before, "sync_state": sync_state}
+    plan = wb.runs.plan_rollback(run_id, on_conflict=on_conflict, min_evidence=min_evidence, **how)
     if not isinstance(plan, LevelZero):
         return plan
     none: dict[str, Any] = {"plan": None, "digest": None, "level": 0, "run": plan.run, "fix": plan.fix}
-    return Answer(
-        str(plan),
-        {"fix": "\n".join(("To fix before it is run again:", *(f"  {line}" for line in plan.fix)))},
-        facts={**none, "changes": {}, "kept": [], "conflicts": [], "unresolved": []},
-    )
+    lines = "\n".join(("To fix before it is run again:", *(f"  {line}" for line in plan.fix)))
+    lists: dict[str, Any] = {"changes": {}, "kept": [], "conflicts": [], "unresolved": []}
+    return Answer(str(plan), {"fix": lines}, facts={**none, **lists})
 
 
 @answers("plan mapping", "import_report", "acting", "unmask", one_state=False)
@@ -74,23 +66,19 @@ def plan_mapping(
     export: Sequence[Path] = (),
 ) -> Plan:
     """Plan to lead Wild Apricot ids to the right records (guide §4.2), one or a table of them; or put lost ones back."""
-    one = [each for each in (entity, wa_id, new_id) if each is not None]
-    if rebuild:
-        if one or table is not None or reason or move_records or whole_cycle or export:
-            raise UsageError(
-                "To put lost mappings back and to correct wrong ones are two questions.",
-                "Give --rebuild with --snapshot or --before, --csv-records and --import-report alone.",
-            )
-        return wb.mappings.plan_rebuild(snapshot=snapshot, before=before, csv_records=csv_records)
-    if snapshot is not None or before is not None or csv_records:
+    single = [argument for argument in (entity, wa_id, new_id) if argument is not None]
+    others = single or table or reason or move_records or whole_cycle or export
+    rebuilding = snapshot is not None or before is not None or csv_records
+    if (rebuild and others) or (rebuilding and not rebuild):
         raise UsageError(
-            "--snapshot, --before and --csv-records go with --rebuild.", "Add --rebuild, or leave them out."
+            "To put lost mappings back and to correct wrong ones are two questions.",
+            "--rebuild goes with --snapshot or --before, --csv-records and --import-report; all else corrects wrong ones.",
         )
-    if table is not None and (one or reason):
-        raise UsageError("A table and a single correction are two questions.", "Give --from FILE.csv alone.")
-    if table is None and len(one) < 3:
+    if rebuild:
+        return wb.mappings.plan_rebuild(snapshot=snapshot, before=before, csv_records=csv_records)
+    if bool(table) == bool(single or reason) or (single and len(single) < 3):
         raise UsageError(
-            "What is to be corrected? An entity, a WA id and the new record's id are needed.",
+            "What is to be corrected? One mapping: its entity, WA id and the new record's id; or a table of them.",
             "For example `workbench plan mapping Member 50012 NEW_ID`, or `workbench plan mapping --from FILE.csv`.",
         )
     asked = table or (str(entity), str(wa_id), str(new_id), reason)
@@ -131,30 +119,20 @@ def plan_merge(
     Name the record that stays and its duplicates, or give a list with --from: a line for each duplicate
     (canonical,duplicate), or for each member of a cluster (cluster,member), where the rule chooses which stays.
     """
-    rules = {"*": str(rule), **pairs(field, "--field", "NAME=RULE")}
-    hands = pairs(by_hand, "--set", "NAME=ID")
-    named = [each for each in (canonical, *duplicates) if each is not None]
-    merges: Any = listing
-    if listing is not None:
-        if named or choose or reason:
-            raise UsageError(
-                "--from names the merges, so records, --choose or --reason beside it say something else.",
-                "Give one or the other.",
-            )
-    elif len(named) < 2:
+    named = [record for record in (canonical, *duplicates) if record is not None]
+    if listing is not None and (named or choose or reason):
+        raise UsageError("--from names the merges, their reasons and which records stay.", "Give it alone.")
+    if listing is None and (len(named) < 2 or skip_blocked):
         raise UsageError(
-            "A merge needs the record that stays and at least one duplicate.",
+            "A merge needs the record that stays and at least one duplicate; --skip-blocked is for a list.",
             "Write `workbench plan merge CANONICAL DUPLICATE...`, or `workbench plan merge --from FILE`.",
         )
-    elif skip_blocked:
-        raise UsageError("--skip-blocked is for a list of merges.", "Use it with --from.")
-    else:
-        merges = [(None, named, reason) if choose else (named[0], named[1:], reason)]
+    stays, others = (None, named) if choose else (canonical, named[1:])
     plan = wb.duplicates.plan_merges(
-        merges,
+        listing or [(stays, others, reason)],
         entity=entity.capitalize(),
-        rules=rules,
-        by_hand=hands,
+        rules={"*": str(rule), **pairs(field, "--field", "NAME=RULE")},
+        by_hand=pairs(by_hand, "--set", "NAME=ID"),
         keep=keep,
         leave_out=left_out,
         skip_blocked=skip_blocked,
@@ -186,9 +164,8 @@ def plan_replay(
     advance: Advance,
 ) -> Answer:
     """Plan, before a restore, what is put back after it: everybody's work since but the bad run's doing."""
-    plan = wb.history.plan_replay(
-        snapshot, run, before=before, on_conflict=on_conflict, min_evidence=min_evidence, progress=advance
-    )
+    how: dict[str, Any] = {"on_conflict": on_conflict, "min_evidence": min_evidence}
+    plan = wb.history.plan_replay(snapshot, run, before=before, progress=advance, **how)
     answer = wb.plans.explain(plan)
     after = "Apply it after the restore; until then it is refused, for its rows are the snapshot's."
     return replace(answer, next_steps=[*answer.next_steps, Step(after)])
@@ -242,17 +219,14 @@ def apply(wb: Workbench, plan_name: str, yes: bool = False, *, advance: Advance)
     plan = wb.plans[plan_name]
     valid_approval(plan)  # without one nobody needs to be asked
     ask(f"Apply {plan.id}, {many(plan.total, 'change')}, to {wb.environment}?", yes)
-    entry = wb.plans.apply(plan, advance)
-    triggers = "" if entry.row_triggers == "off" else f"\n{_TRIGGERS_ON}"
-    return Answer(
-        f"Applied: {_counted(plan.changes)}. Nothing else was touched.{triggers}",
-        next_steps=[
-            *(Step(line) for line in _to_do(plan)),
-            Step("To verify", "report post-recovery"),
-            Step("To take it back", f"undo {plan.id}"),
-        ],
-        facts=_applied(plan, entry),
-    )
+    entry, to_do = wb.plans.apply(plan, advance), _to_do(plan)
+    steps = [
+        *map(Step, to_do),
+        Step("To verify", "report post-recovery"),
+        Step("To take it back", f"undo {plan.id}"),
+    ]
+    headline = f"Applied: {many(plan.total, 'change')}, and nothing else.{_slower(entry)}"
+    return Answer(headline, next_steps=steps, facts=_applied(plan, entry))
 
 
 @answers("undo", "acting", one_state=False)
@@ -262,19 +236,20 @@ def undo(wb: Workbench, plan_name: str, yes: bool = False, *, advance: Advance) 
 
     reverse = wb.plans.plan_undo(plan_name)
     if wb.environment.production:
-        explained = wb.plans.explain(reverse, applied=False)
         steps = [Step("On production another person approves the undo", approval_command(reverse))]
+        explained = wb.plans.explain(reverse, applied=False)
         return replace(explained, next_steps=steps, code=Refused.exit_code)
     ask(f"Take back {plan_name}, {many(reverse.total, 'change')}, on {wb.environment}?", yes)
     wb.plans.approve(reverse, reverse.digest)
     entry = wb.plans.apply(reverse, advance)
-    return Answer(
-        f"Taken back: {_counted(reverse.changes)}. Every row is as it was before {plan_name}.",
-        facts=_applied(reverse, entry),
-    )
+    headline = f"Taken back: {many(reverse.total, 'change')}. Every row is as it was before {plan_name}."
+    return Answer(f"{headline}{_slower(entry)}", facts=_applied(reverse, entry))
 
 
-_TRIGGERS_ON = "The database user may not switch row triggers off, so the database checked each row by itself: slower, no less safe."
+def _slower(entry: Entry) -> str:
+    if entry.row_triggers == "off":
+        return ""
+    return "\nThe database user may not switch row triggers off, so the database checked each row by itself: slower, no less safe."
 
 
 def _applied(plan: Plan, entry: Entry) -> dict[str, Any]:
@@ -288,12 +263,3 @@ def _to_do(plan: Plan) -> list[str]:
     from workbench.duplicates.plan import next_sync
 
     return list(next_sync(plan.parameters)) if plan.kind == "merge" else []
-
-
-def _counted(changes: Mapping[str, Mapping[str, int]]) -> str:
-    past = {"delete": "deleted", "update": "updated", "insert": "inserted"}
-    return "; ".join(
-        f"{count:,} {past[operation]} in {table}"
-        for table, cells in changes.items()
-        for operation, count in cells.items()
-    )

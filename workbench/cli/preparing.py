@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.answer import Answer, Step, Table
 from workbench.cli.command import answers, open_as
-from workbench.cli.output import complain, say_not_logged, write
+from workbench.cli.output import complain, warn, write
 from workbench.errors import DocumentError, UsageError, WorkbenchError
 from workbench.hints import paths_below
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from workbench.workbench import Workbench
 
 
-@answers("preflight list", "import_report", "acting", hidden=True)
+@answers("preflight", "import_report", "acting")
 def preflight(wb: Workbench) -> Answer:
     """Answer the checklist before a migration: by evidence where there is any, else by a named person's word."""
     return wb.migration.preflight()
@@ -70,37 +70,33 @@ def dry_run(
     code = 0 if kept.evidence and not kept.written_meanwhile else 1
     if kept.outcome == "interrupted":
         code = 128 + (kept.signal or 0)
-    elif (failure := _failure(kept)) is not None:
+    elif kept.outcome in ("not dry", "failed"):
+        failure = _failure(kept)
         complain(failure)
         code = failure.exit_code
     steps = [Step("To review it", f"dry-run review {kept.name}")] if kept.runs else ()
-    return Answer("\n" + "\n".join(_told(kept)), next_steps=steps, facts=dry_run_facts(kept), code=code)
+    return Answer("\n".join(["", *_lines(kept)]), next_steps=steps, facts=_dry_run_facts(kept), code=code)
 
 
-def dry_run_facts(kept: DryRun) -> dict[str, Any]:
-    """Tell of a dry run what another program needs."""
-    named = "exit_code signal seconds operator environment command told_by runs configuration_sha256 written_meanwhile"
-    return {
-        "dry_run": kept.name,
-        "path": str(kept.folder),
-        "outcome": kept.state,
-        **{name: getattr(kept, name) for name in named.split()},
-        **kept.model_dump(include={"log", "reports", "overwritten"}),
-    }
+def _dry_run_facts(kept: DryRun) -> dict[str, Any]:
+    names = "exit_code signal seconds operator environment command told_by runs configuration_sha256 written_meanwhile"
+    facts = {"dry_run": kept.name, "path": str(kept.folder), "outcome": kept.state}
+    facts |= {name: getattr(kept, name) for name in names.split()}
+    return facts | kept.model_dump(include={"log", "reports", "overwritten"})
 
 
-def _told(kept: DryRun) -> list[str]:
-    place, *copies = paths_below([kept.folder, *(kept.folder / each.file for each in kept.overwritten)])
+def _lines(kept: DryRun) -> list[str]:
+    place, *copies = paths_below([kept.folder, *(kept.folder / file.file for file in kept.overwritten)])
     lines = [f"Dry run {kept.name}: {kept.state}, {kept.seconds or 0:,.1f} s. It is kept in {place}."]
-    lines += [f"  report {Path(each.file).name}, run {each.run or 'unknown'}" for each in kept.reports]
-    lines += [f"  It wrote over a live run's report; a copy is kept: {each}." for each in copies]
+    lines += [f"  report {Path(file.file).name}, run {file.run or 'unknown'}" for file in kept.reports]
+    lines += [f"  It wrote over a live run's report; a copy is kept: {copy}." for copy in copies]
     if kept.outcome == "completed" and not kept.evidence:
         lines.append(
-            "! It left no report file where import_reports, --report or its log say, so it cannot be reviewed."
+            "! It left no report file where import_reports, --report or its log say: it cannot be reviewed."
         )
     if kept.written_meanwhile is None:
         lines.append(
-            "! Whether anything was written meanwhile was not looked at: the database could not be read."
+            "! The database could not be read, so nobody knows whether anything was written meanwhile."
         )
     elif kept.written_meanwhile:
         rows = ", ".join(f"{count:,} rows of {table}" for table, count in kept.written_meanwhile.items())
@@ -110,20 +106,18 @@ def _told(kept: DryRun) -> list[str]:
     return lines
 
 
-def _failure(kept: DryRun) -> WorkbenchError | None:
-    if kept.outcome == "not dry":
-        live = ", ".join(each.run for each in kept.evidence if each.mode == "live" and each.run)
-        says = f"its report is of live run {live}" if live else "its output says so"
-        return WorkbenchError(
-            f"THIS WAS A LIVE RUN: the importer did not heed DRY_RUN=1, {says}.",
-            f"`workbench run {live}` tells what it did; `workbench plan rollback {live}` takes it back."
-            if live
-            else "`workbench runs` lists it as the latest; `workbench plan rollback RUN_ID` takes it back.",
-        )
+def _failure(kept: DryRun) -> WorkbenchError:
     if kept.outcome == "failed":
         log = paths_below([kept.folder / f"{kept.name}.log"])[0]
         return WorkbenchError(f"The importer failed with exit code {kept.exit_code}.", f"Its log is {log}.")
-    return None
+    live = ", ".join(report.run for report in kept.evidence if report.mode == "live" and report.run)
+    evidence = (
+        f"its report is of live run {live}" if live else "its output says so; `workbench runs` lists it last"
+    )
+    return WorkbenchError(
+        f"THIS WAS A LIVE RUN: the importer did not heed DRY_RUN=1, {evidence}.",
+        f"`workbench run {live or 'RUN_ID'}` tells what it did; `workbench plan rollback {live or 'RUN_ID'}` takes it back.",
+    )
 
 
 @answers("dry-run review", "import_report", "acting", "unmask", one_state=False)
@@ -155,9 +149,9 @@ def create_bundle(
     import pandas as pd
 
     made, not_logged = wb.migration.seal(files, run=run, output=output, redact=redact)
-    say_not_logged(not_logged)
+    warn(not_logged and f"Not in the audit log: {not_logged}")
     rows = [(file.path, file.role, file.sha256[:12]) for file in made.files]
-    notes = "\n".join((*(f"! {each}." for each in made.notes), f"SHA-256 of bundle.json: {made.digest}"))
+    notes = "\n".join((*(f"! {note}." for note in made.notes), f"SHA-256 of bundle.json: {made.digest}"))
     return Answer(
         f"Sealed {len(made.files):,} files of run {made.run} in {paths_below([made.folder])[0]}.",
         {"files": Table(pd.DataFrame(rows, columns=["file", "role", "sha256"])), "notes": notes},
@@ -186,30 +180,30 @@ def verify_bundles(
         verify = wb.migration.verify if wb else verify_bundle
         facts = [_verified(folder, verify, digest) for folder in folders]
     parts: dict[str, Any] = {}
-    for each in facts:
-        place = paths_below([Path(each["path"])])[0]
-        said = {
-            "not run": f"{place}: not verified. {each['why']}",
-            "pass": f"{place}: as it was sealed, {each['files'] or 0:,} files, run {each['run']}.\n"
-            f"SHA-256 of bundle.json: {each['digest']}",
-        }
-        wrong = pd.DataFrame(each["discrepancies"])
-        parts[place] = said.get(each["status"]) or Table(wrong, f"{place}: not as it was sealed")
-    return Answer("", parts, facts=facts, code=int(any(each["status"] != "pass" for each in facts)))
+    for bundle in facts:
+        place = paths_below([Path(bundle["path"])])[0]
+        wrong = pd.DataFrame(bundle["discrepancies"])
+        parts[place] = Table(wrong, f"{place}: not as it was sealed")
+        if bundle["status"] == "not run":
+            parts[place] = f"{place}: not verified. {bundle['why']}"
+        elif bundle["status"] == "pass":
+            sealed = f"{place}: as it was sealed, {bundle['files'] or 0:,} files, run {bundle['run']}."
+            parts[place] = f"{sealed}\nSHA-256 of bundle.json: {bundle['digest']}"
+    return Answer("", parts, facts=facts, code=int(any(bundle["status"] != "pass" for bundle in facts)))
 
 
 def _verified(folder: Path, verify: Any, digest: str | None) -> dict[str, Any]:
     from workbench.migration.bundles import read_bundle
 
-    facts: dict[str, Any] = {"bundle": folder.name, "path": str(folder), "status": "not run"}
-    facts |= {"digest": None, "run": None, "files": None, "why": "", "discrepancies": []}
+    facts: dict[str, Any] = {"bundle": folder.name, "path": str(folder), "status": "not run", "why": ""}
+    facts |= {"digest": None, "run": None, "files": None, "discrepancies": []}
     try:
         wrong = verify(folder, digest)
     except DocumentError as error:
         if digest is not None:
             raise
         return {**facts, "why": error.what}
-    facts |= {"status": "fail" if wrong else "pass", "discrepancies": [each._asdict() for each in wrong]}
+    facts |= {"status": "fail" if wrong else "pass", "discrepancies": [row._asdict() for row in wrong]}
     with suppress(DocumentError):  # which is among the discrepancies
         bundle = read_bundle(folder)
         facts |= {"digest": bundle.digest, "run": bundle.run, "files": len(bundle.files)}
@@ -223,7 +217,7 @@ def _facts(made: Bundle) -> dict[str, Any]:
         "digest": made.digest,
         "path": str(made.folder),
         **{name: getattr(made, name) for name in named},
-        "files": [each.model_dump() for each in made.files],
+        "files": [file.model_dump() for file in made.files],
     }
 
 

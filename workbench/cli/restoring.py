@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from workbench.answer import Answer, Step, Table, findings_answer
 from workbench.cli.command import answers, ask
-from workbench.cli.options import is_request
+from workbench.cli.options import exclusive, is_request
 from workbench.cli.output import Advance, stderr
 from workbench.errors import UsageError
 from workbench.hints import paths_below
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 _WAYS = {
     "swap": "restored into a new database beside it, compared, then renamed",
     "in place": "its contents replaced in one transaction",
+    "swap back": "renamed",
 }
-_LOST = ("table", "change", "who", "evidence", "rows", "rows in the snapshot", "rows now")
-_SHOWN = 20  # losses; the rest are counted
+_FIRST = ("table", "change", "who", "rows")
 _EVERY = 2.0  # seconds between two lines of progress within a step
 
 
@@ -41,7 +41,7 @@ def create(
     return Answer(
         f"{paths_below([made.archive])[0]}: {held}, in {perf_counter() - begun:,.1f} s.\nSHA-256 {made.sha256}",
         next_steps=[Step("To prove it by restoring", f"snapshot verify {made.snapshot}")],
-        facts={**made.facts(), "said": _told(wb)},
+        facts={**made.facts(), "said": _said(wb)},
     )
 
 
@@ -56,16 +56,16 @@ def verify(wb: Workbench, name: str = "latest", any_size: bool = False, *, advan
     where = f" on {tried.where}" if tried.where else ""
     return Answer(
         f"{manifest.snapshot}: {tried.outcome}{where}, {tried.seconds:.1f} s.\n  {tried.detail}",
-        facts={**manifest.facts(), "outcome": tried.outcome, "detail": tried.detail, "said": _told(wb)},
+        facts={**manifest.facts(), "outcome": tried.outcome, "detail": tried.detail, "said": _said(wb)},
         code={"pass": 0, "fail": 1, "not run": 3}[tried.outcome],
     )
 
 
 @answers("snapshot list", one_state=False)
-def listed(wb: Workbench) -> Answer:
+def list_snapshots(wb: Workbench) -> Answer:
     """List the environment's snapshots: when, by whom, how large, whether proved by restoring."""
     answer = wb.snapshots()
-    _told(wb)
+    _said(wb)
     return answer
 
 
@@ -74,22 +74,21 @@ def prune(wb: Workbench, dry_run: bool = False, yes: bool = False) -> Answer:
     """Show which snapshots and dry runs the guide lets go, and why; with --yes delete these."""
     import pandas as pd
 
-    if dry_run and yes:
-        raise UsageError("--dry-run and --yes exclude each other.", "Give one.")
-    decided = wb.snapshots.retention()
-    gone = wb.snapshots.prune(decided) if yes else []
-    going = sum(not each.keep for each in decided)
-    rows = [(each.name, "keep" if each.keep else "delete", each.reason) for each in decided]
+    exclusive(dry_run=dry_run, yes=yes)
+    decisions = wb.snapshots.retention()
+    pruned = wb.snapshots.prune(decisions) if yes else []
+    going = sum(not decision.keep for decision in decisions)
+    rows = [(decision.name, "keep" if decision.keep else "delete", decision.reason) for decision in decisions]
     frame = pd.DataFrame(rows, columns=["snapshot", "decision", "reason"])
     return Answer(
-        f"Deleted: {', '.join(gone) or 'nothing'}." if yes else "",
+        f"Deleted: {', '.join(pruned) or 'nothing'}." if yes else "",
         {"decisions": Table(frame, empty="no snapshots yet")},
         next_steps=[Step(f"To delete {going:,}", "snapshot prune --yes")] if going and not yes else (),
-        facts={"decisions": [vars(each) for each in decided], "pruned": gone, "said": _told(wb)},
+        facts={"decisions": [vars(decision) for decision in decisions], "pruned": pruned, "said": _said(wb)},
     )
 
 
-def _told(wb: Workbench) -> list[str]:
+def _said(wb: Workbench) -> list[str]:
     for line in wb.snapshots.said:
         stderr().print(line)
     return wb.snapshots.said
@@ -111,9 +110,8 @@ def diff(
 
     Exit code 1 where anything differs.
     """
-    return wb.history.differences(
-        since_snapshot, other, before=before, tables=table, limit=limit, in_full=full, progress=advance
-    )
+    how: dict[str, Any] = {"before": before, "tables": table, "limit": limit, "in_full": full}
+    return wb.history.differences(since_snapshot, other, progress=advance, **how)
 
 
 @answers("snapshot losses", "import_report", "unmask")
@@ -131,9 +129,8 @@ def losses(
 
     Exit code 1 where anything would be lost.
     """
-    return wb.history.losses(
-        since_snapshot, run, before=before, limit=limit, min_evidence=min_evidence, progress=advance
-    )
+    how: dict[str, Any] = {"before": before, "limit": limit, "min_evidence": min_evidence}
+    return wb.history.losses(since_snapshot, run, progress=advance, **how)
 
 
 @answers("snapshot restore", "acting", one_state=False)
@@ -157,8 +154,7 @@ def restore(
     database up, restores into a new one beside it, compares that with the manifest, swaps the two and starts the
     application. Interrupted anywhere, the live database is whole; --resume goes on, --abandon gives up.
     """
-    if resume + abandon + undo > 1:
-        raise UsageError("--resume, --abandon and --undo are three different things.", "Choose one.")
+    exclusive(resume=resume, abandon=abandon, undo=undo)
     asking = in_place or keep_sync_state or from_elsewhere or run
     if asking and (resume or abandon or undo or is_request(name)):
         raise UsageError(
@@ -169,7 +165,7 @@ def restore(
         return request_answer(wb, wb.restores.ask_undo(name))
     if abandon:
         ask(f"Give the interrupted restore of {wb.environment} up?", yes)
-        return _given_up(wb.restores.abandon(name, _say))
+        return _ended(wb.restores.abandon(name, _say))
     if resume:
         ask(f"Go on with the interrupted restore of {wb.environment}?", yes)
         return _ended(wb.restores.resume(name, _in_lines(advance), _say))
@@ -187,96 +183,100 @@ def request_answer(wb: Workbench, request: Request) -> Answer:
     """Explain a request: what would be done, and what would be lost."""
     import pandas as pd
 
-    estimate, target = wb.restores.estimate(request), request.target
+    seconds, target, back = wb.restores.estimate(request), request.target, request.way == "swap back"
+    what = (
+        f"Puts {request.kept} back as"
+        if back
+        else f"Restores {request.snapshot}, taken at {request.created_at}, over"
+    )
+    facts = {
+        "How": f"{_WAYS[request.way]}; {request.verified}",
+        "From elsewhere": request.elsewhere or "",
+        "Asked for by": request.planned_by,
+        "Note": " ".join(request.notes),
+        "Time": f"about {max(seconds / 60, 0.1):.1f} minutes, as measured here"
+        if seconds
+        else "never measured here",
+        "Request": request.id,
+        "Digest": request.digest,
+    }
     losses = pd.DataFrame(list(request.losses))
-    steps = "\n".join(f"  {number}. {step}" for number, step in enumerate(wb.restores.steps(request), 1))
-    parts: dict[str, Any] = {"steps": f"\nSteps:\n{steps}\n"}
-    notes = list(request.notes)
-    if request.way == "swap back":
-        headline = f"Puts {request.kept} back as {target.database}; {request.verified}."
-    else:
-        elsewhere = f"It comes from elsewhere: {request.elsewhere}.\n" if request.elsewhere else ""
-        headline = (
-            f"Restores {request.snapshot}, taken at {request.created_at} ({request.verified}),\n"
-            f"over database {target.database} of {target.environment} ({target.kind}): {_WAYS[request.way]}.\n"
-            f"{elsewhere}Asked for by {request.planned_by}."
-        )
-        shown = losses[[each for each in _LOST if each in losses]]
-        parts["losses"] = Table(shown, "What was done since, and would be lost", "nothing", limit=_SHOWN)
-        if estimate is None:
-            notes.append("How long it takes was never measured here; `workbench snapshot verify` would.")
-    if estimate is not None:
-        notes.append(f"About {max(estimate / 60, 0.1):.1f} minutes, as measured here.")
-    parts["notes"] = "\n".join(notes)
-    parts["request"] = f"\nRequest {request.id}\nDigest  {request.digest}"
+    steps = (f"  {number}. {step}" for number, step in enumerate(wb.restores.steps(request), 1))
+    parts: dict[str, Any] = {"steps": "\n".join(["Steps:", *steps])}
+    if not back:
+        parts["losses"] = Table(losses, "What was done since, and would be lost", "nothing", _FIRST, limit=20)
     confirm = f" --as NAME --confirm {target.environment}" if target.kind == "production" else ""
-    replayed = f"plan replay --snapshot {request.snapshot} --run RUN_ID"
-    same = "way", "snapshot", "file", "created_at", "verified", "elsewhere", "notes", "keep_sync_state"
+    replay = Step(
+        "Before it, what is put back after it", f"plan replay --snapshot {request.snapshot} --run RUN_ID"
+    )
+    names = (
+        "way",
+        "snapshot",
+        "file",
+        "created_at",
+        "verified",
+        "elsewhere",
+        "notes",
+        "keep_sync_state",
+        "digest",
+    )
     return Answer(
-        headline,
-        parts,
+        f"{what} database {target.database} of {target.environment} ({target.kind}).",
+        {**parts, "request": {title: fact for title, fact in facts.items() if fact}},
         next_steps=[
-            *([Step("Before it, what is put back after it", replayed)] if request.losses else []),
-            Step("", f"approve {request.id} --digest {request.digest}{confirm}"),
-            Step("", f"snapshot restore {request.id}"),
+            *([replay] if request.losses else []),
+            Step("To approve exactly this", f"approve {request.id} --digest {request.digest}{confirm}"),
+            Step("To carry it out", f"snapshot restore {request.id}"),
         ],
         facts={
             "request": request.id,
             "path": str(request.path),
-            "digest": request.digest,
+            "losses": losses,
+            "estimated_seconds": seconds,
             "environment": target.environment,
             "database": target.database,
-            "losses": losses,
-            **{name: getattr(request, name) for name in same},
-            "estimated_seconds": estimate,
+            **{name: getattr(request, name) for name in names},
         },
     )
 
 
 def _ended(record: Record) -> Answer:
+    """Say what stands after a restore, or after one that was given up."""
     from workbench.murmurant.importers import EMPTIED
 
-    facts, settled = record.facts, record.facts.get("settled", {})
-    health, late, kept = facts.get("health", ()), facts.get("written_late") or [], facts.get("kept")
-    safety, unchecked, gone = facts.get("safety"), facts.get("unchecked_keys"), settled.get("gone")
+    facts = {key: value for key, value in record.facts.items() if key != "safety_tables"}
+    machine = {"request": record.request, "outcome": record.outcome, "done": record.done, **facts}
+    settled, health = facts.get("settled", {}), facts.get("health", ())
+    kept, late, unchecked = facts.get("kept"), facts.get("written_late"), facts.get("unchecked_keys")
+    if record.outcome == "abandoned":
+        started = " The application was started again." if facts.get("restarted") else ""
+        return Answer(
+            f"Given up: {record.live} is as it was, and what was half made is dropped.{started}",
+            facts=machine,
+        )
     back = "swap" in record.done and "fill" not in record.done
-    took = f"{sum(facts.get('seconds', {}).values()):.1f} s"
+    seconds = f"{sum(facts.get('seconds', {}).values()):.1f} s"
     if "swap_seconds" in facts:
-        took += f"; the swap itself {facts['swap_seconds'] * 1000:.0f} ms"
-    lines: list[Any] = [
-        f"Restored: {record.live} is {'the database that was kept' if back else 'what the snapshot holds'} ({took}).",
-        safety and f"Safety backup: {safety}",
-        kept and f"The old database is kept as {kept}; drop it when it is no longer needed.",
-        gone and f"{gone} applied plans are not applied any more: `workbench plans` names them.",
-        settled.get("sync_state") and EMPTIED,
-        unchecked
-        and f"Rows of the snapshot itself break {len(unchecked)} foreign keys, which are there but not valid:"
-        f" {', '.join(unchecked)}. `workbench check` lists the rows.",
-        settled.get("not_logged") and f"The audit log does not say so: {settled['not_logged']}",
-        late and f"Somebody wrote to {', '.join(late)} after the safety backup: that is in {kept} alone.",
-        *(
-            f"  {each['check']}: {each['status']} {each['reason'] and '(' + each['reason'] + ')'}"
-            for each in health
-        ),
-    ]
+        seconds += f"; the swap itself {facts['swap_seconds'] * 1000:.0f} ms"
+    notes = {
+        "Safety backup": facts.get("safety"),
+        "Kept": kept and f"the old database, as {kept}; drop it when it is no longer needed.",
+        "Plans": settled.get("gone") and f"{settled['gone']} are not applied any more: `workbench plans` names them.",
+        "Sync state": settled.get("sync_state") and EMPTIED,
+        "Foreign keys": unchecked and f"the snapshot's own rows break {', '.join(unchecked)}, which are there but not valid:"
+        " `workbench check` lists the rows.",
+        "Not in the audit log": settled.get("not_logged"),
+        "Written late": late and f"somebody wrote to {', '.join(late)} after the safety backup: that is in {kept} alone.",
+        **{f"  {each['check']}": f"{each['status']} {each['reason']}".strip() for each in health},
+    }  # fmt: skip
     undo = [Step("To put the old database back", "snapshot restore --undo")] if kept else []
     return Answer(
-        "\n".join(filter(None, lines)),
+        f"Restored: {record.live} is {'the database that was kept' if back else 'what the snapshot holds'} ({seconds}).",
+        {"notes": {title: str(note) for title, note in notes.items() if note}},
         next_steps=[Step("To verify", "report post-recovery"), *undo],
-        facts=_facts(record),
-        code=1 if late or any(each["status"] == "fail" for each in health) else 0,
+        facts=machine,
+        code=1 if late or any(finding["status"] == "fail" for finding in health) else 0,
     )
-
-
-def _given_up(record: Record) -> Answer:
-    started = " The application was started again." if record.facts.get("restarted") else ""
-    said = f"Given up: {record.live} is as it was, and what was half made is dropped.{started}"
-    return Answer(said, facts=_facts(record))
-
-
-def _facts(record: Record) -> dict[str, Any]:
-    facts = {key: value for key, value in record.facts.items() if key != "safety_tables"}
-    return {"request": record.request, "outcome": record.outcome, "done": record.done, **facts}
 
 
 def _say(line: str) -> None:
@@ -302,17 +302,16 @@ def _in_lines(advance: Advance) -> Advance:
 @answers("app stop", one_state=False)
 def stop(wb: Workbench) -> Answer:
     """Stop the application: runs the environment's app_stop, shows what it says, waits for its end."""
-    return _run(wb, "stop", "Stopped")
+    return _ran("Stopped", wb.app.stop(_say))
 
 
 @answers("app start", one_state=False)
 def start(wb: Workbench) -> Answer:
     """Start the application: runs the environment's app_start, shows what it says, waits for its end."""
-    return _run(wb, "start", "Started")
+    return _ran("Started", wb.app.start(_say))
 
 
-def _run(wb: Workbench, act: Literal["stop", "start"], past: str) -> Answer:
-    done = (wb.app.stop if act == "stop" else wb.app.start)(_say)
+def _ran(past: str, done: dict[str, Any]) -> Answer:
     return Answer(f"{past}: the command ended with exit code 0 after {done['seconds']:.1f} s.", facts=done)
 
 
@@ -322,5 +321,5 @@ def health(wb: Workbench, wait: float | None = None) -> Answer:
     findings = wb.app.health(wait)
     facts = {"environment": vars(wb.environment), "dialect": wb.session.dialect}
     # Its own health check was asked for by name: nobody having configured it is no pass.
-    well = not any(each.open for each in findings) and findings[0].status == "pass"
-    return replace(findings_answer(findings, facts=facts, by_name=True), next_steps=(), code=0 if well else 1)
+    well = not any(finding.open for finding in findings) and findings[0].status == "pass"
+    return replace(findings_answer(findings, facts=facts, by_name=True), next_steps=(), code=int(not well))
