@@ -26,8 +26,8 @@ def broken(clubs: Clubs, dialect: str) -> Broken:
     """Return a club in which some faults are planted, and their truths."""
 
     def plant(*names: str) -> tuple[Ground, dict[str, Truth]]:
-        club = clubs.clone(dialect)
+        club = clubs.clone(dialect, 60)
         found = club.breaks(*names)
-        return club, {each.breakage: each for each in found}
+        return club, {truth.breakage: truth for truth in found}
 
     return plant

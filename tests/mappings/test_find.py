@@ -22,7 +22,8 @@ def keys_of(frame):
     return set(frame["entity"] + "/" + frame["wa_id"])
 
 
-def test_a_healthy_club_has_no_problem(club):
+def test_a_healthy_club_has_no_problem(ground):
+    club = ground
     with club.open() as wb:
         found = wb.mappings.findings()
         assert not found.not_known
@@ -73,8 +74,11 @@ def test_everything_planted_is_found_and_corrected_as_one(broken):
         assert found.registrations["moves"].all()
 
         # The checks name the same.
-        checks = {one.check: one for one in wb.check([*CHECKS, "mappings-orphaned"], sample=999).findings}
-        assert {name for name, one in checks.items() if one.status == "pass"} == set()
+        checks = {
+            finding.check: finding
+            for finding in wb.check([*CHECKS, "mappings-orphaned"], sample=999).findings
+        }
+        assert {name for name, finding in checks.items() if finding.status == "pass"} == set()
         people = keys_of(frame[frame["problem"] == "wrong-person"])
         assert people == set(checks["members-wrong-person"].rows["key"])
         lost = frame["problem"].isin(["missing-target", "wrong-type"])
@@ -85,7 +89,7 @@ def test_everything_planted_is_found_and_corrected_as_one(broken):
         plan = wb.mappings.plan(table, move_records=True)
         assert wb.mappings.plan(table, move_records=True).digest == plan.digest
         club.carry_out(plan)
-        assert {one.check for one in wb.check(CHECKS).findings if one.status != "pass"} == set()
+        assert {finding.check for finding in wb.check(CHECKS).findings if finding.status != "pass"} == set()
         assert not wb.mappings.findings().problems["sure"].any()
         told = entries(club)
         for key, record in swapped.items():
@@ -151,22 +155,14 @@ def test_the_record_made_for_an_id_is_never_sure_to_be_wrong(contact, record, an
 @given(st.permutations(range(7)))
 def test_cycles_are_those_of_the_permutation(order):
     leads = {f"k{n}": f"r{to}" for n, to in enumerate(order) if n != to}
-    places = find_cycles(leads, {key: f"r{key[1:]}" for key in leads})
-    assert set(places) == set(leads)
-    for key, place in places.items():
-        at, steps = key, 0
-        while True:
-            at, steps = f"k{leads[at][1:]}", steps + 1
-            if at == key:
-                break
-        assert place.size == steps
-        assert place.cycle <= key
+    cycles = find_cycles(leads, {key: f"r{key[1:]}" for key in leads})
+    assert sorted(key for cycle in cycles for key in cycle) == sorted(leads)
+    for cycle in cycles:
+        assert cycle[0] == min(cycle)
+        for key, following in zip(cycle, [*cycle[1:], cycle[0]], strict=True):
+            assert leads[key] == f"r{following[1:]}"
 
 
 def test_what_only_leads_into_a_cycle_is_no_part_of_it():
     leads = {"k0": "r1", "k1": "r2", "k2": "r1", "k3": "r9"}
-    places = find_cycles(leads, {key: f"r{key[1:]}" for key in leads})
-    assert {key: (place.cycle, place.size) for key, place in places.items()} == {
-        "k1": ("k1", 2),
-        "k2": ("k1", 2),
-    }
+    assert find_cycles(leads, {key: f"r{key[1:]}" for key in leads}) == [["k1", "k2"]]

@@ -59,11 +59,11 @@ def test_an_emptied_table_comes_back_and_goes_again(clubs: Clubs, at: At, dialec
     execute(club.url, 'DELETE FROM "WaIdMapping"')
     status, count = asked(run)
     # Whom a sync found by e-mail it did not make: five members of the application's club, whom the CSV import brought.
-    made = before if dialect == "guide" else {each for each in before if each[1] not in _adopted(before)}
+    made = before if dialect == "guide" else {row for row in before if row[1] not in _adopted(before)}
     assert (status, count) == ("fail", len(made))
     plan = applied(run, planned(run))
     assert plan["changes"] == {"WaIdMapping": {"insert": len(made)}}
-    assert [each["reason"] != "" for each in plan["reasons"]] == [True] * len(made)
+    assert [row["reason"] != "" for row in plan["reasons"]] == [True] * len(made)
     assert triples(club.url) == made
     assert asked(run) == ("pass", 0)
     again = run("plan", "mapping", "--rebuild")
@@ -76,8 +76,8 @@ def _adopted(mappings: set[tuple[str, str, str]]) -> set[str]:
     return {wa_id for entity, wa_id, _ in mappings if entity == "Member" and 50140 <= int(wa_id) < 50150}
 
 
-def test_a_snapshot_brings_back_the_rows_as_they_were(clubs: Clubs, at: At) -> None:
-    club = clubs.clone("guide")
+def test_a_snapshot_brings_back_the_rows_as_they_were(guide: Ground, at: At) -> None:
+    club = guide
     run, before = at(club), rows(club.url)
     assert run("snapshot", "create").returncode == 0
     thinned = execute(club.url, """DELETE FROM "WaIdMapping" WHERE right("waId"::text, 1) = '3'""")
@@ -93,9 +93,7 @@ def test_a_snapshot_brings_back_the_rows_as_they_were(clubs: Clubs, at: At) -> N
     ("name", "silent", "whole"),
     [
         ("incremental", 0, False),
-        ("incremental", 0, True),
         ("csv_over_api", 0, True),
-        ("other_time_zone", 0, True),
         ("rebooked", 2, True),
     ],
 )
@@ -126,19 +124,14 @@ def test_recorded_mappings_come_back(recording: Open, name: str, silent: int, wh
     assert len(lost) <= silent
     # Booked, cancelled, booked again: one row for two ids, of which a sync maps the one it made the row for.
     mapped = {f"{entity}/{wa_id}".replace("EventRegistration", "Registration") for entity, wa_id, _ in before}
-    assert not {each["key"] for each in plan["unresolved"]} & mapped
+    assert not {row["key"] for row in plan["unresolved"]} & mapped
     assert asked(club.run) == ("pass", 0)
 
 
-@pytest.mark.parametrize("run", ["csv_run1", "csv_run2"])
 def test_a_csv_import_leaves_no_mapping_and_is_not_blamed(
-    server: Any,
-    shell: Shell,
-    tmp_path: Any,
-    recordings: Any,
-    run: str,
+    server: Any, shell: Shell, tmp_path: Any, recordings: Any
 ) -> None:
-    url = server.url(server.create(server.template(run, lambda made: load(made, STATES[run]))))
+    url = server.url(server.create(server.template("csv_run2", lambda made: load(made, STATES["csv_run2"]))))
     reports = f'"{recordings}/csv_import/run1/reports", "{recordings}/csv_import/run2/reports"'
     (tmp_path / "workbench.toml").write_text(
         f'operator = "dana"\n[environments.club]\nkind = "demo"\nurl_env = "CLUB_URL"\nimport_reports = [{reports}]\n'
@@ -148,10 +141,10 @@ def test_a_csv_import_leaves_no_mapping_and_is_not_blamed(
         return shell(*words, "--environment", "club", CLUB_URL=url)
 
     assert asked(command) == ("pass", 0)
-    told = json.loads(command("mappings", "--json").stdout)["without_mapping"]
+    facts = json.loads(command("mappings", "--json").stdout)
     with psycopg.connect(url) as connection:
         ((events,),) = connection.execute('SELECT count(*) FROM "Event"').fetchall()
-    assert told["Event"] == events
+    assert facts["without_mapping"]["Event"] == events
 
 
 def test_what_a_csv_import_made_is_mapped_on_request(recording: Open) -> None:
@@ -160,17 +153,16 @@ def test_what_a_csv_import_made_is_mapped_on_request(recording: Open) -> None:
     # Without its audit rows nothing says that the sync made the events; the CSV import's report made one of them.
     execute(club.url, """DELETE FROM "AuditLog" WHERE "resourceType" <> 'Member'""")
     left, mapped = planned(club.run), planned(club.run, "--rebuild", "--csv-records")
-    added = {each["key"].split()[0] for each in mapped["reasons"]} - {
-        each["key"].split()[0] for each in left["reasons"]
-    }
+    reasons = [{row["key"].split()[0] for row in plan["reasons"]} for plan in (mapped, left)]
+    unresolved = [{row["key"] for row in plan["unresolved"]} for plan in (mapped, left)]
+    added = reasons[0] - reasons[1]
     assert added
-    assert added <= {each["key"] for each in left["unresolved"]}
-    assert not added & {each["key"] for each in mapped["unresolved"]}
+    assert added <= unresolved[1]
+    assert not added & unresolved[0]
 
 
-def test_the_ambiguous_are_left_out_and_listed(clubs: Clubs, at: At) -> None:
-    club = clubs.clone("application")
-    run = at(club)
+def test_the_ambiguous_are_left_out_and_listed(application: Ground, at: At) -> None:
+    club, run = application, at(application)
     with club.connect() as connection:
         made = connection.execute(
             """SELECT metadata->>'waId', "resourceId"::text FROM "AuditLog" WHERE action = 'CREATE'
@@ -192,7 +184,7 @@ def test_the_ambiguous_are_left_out_and_listed(clubs: Clubs, at: At) -> None:
     assert run("undo", taken_back["id"], "--yes").returncode == 0
     execute(club.url, 'DELETE FROM "WaIdMapping"')
     plan = applied(run, planned(run))
-    unresolved = {each["key"] for each in plan["unresolved"]}
+    unresolved = {row["key"] for row in plan["unresolved"]}
     now = {wa_id: target for entity, wa_id, target in triples(club.url) if entity == "Member"}
     assert {f"Member/{twice}", f"Member/{gone}"} <= unresolved
     assert not {twice, gone} & now.keys()
@@ -253,16 +245,15 @@ def _sync_again(club: Ground) -> str:
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_the_run_that_made_everything_twice_is_named(clubs: Clubs, at: At, dialect: str) -> None:
-    club = clubs.clone(dialect)
+    club = clubs.clone(dialect, 60)
     first = {target for entity, _, target in triples(club.url) if entity != "Member"}
     run_id = _sync_again(club)
     run = at(club)
-    told = json.loads(run("check", "records-imported-twice", "--limit", "10000", "--json").stdout)[
-        "findings"
-    ][0]
-    assert (told["status"], told["count"]) == ("fail", len(first))
-    assert {each["first"] for each in told["rows"]} == first
-    assert {each["run"] for each in told["rows"]} == {run_id}
+    words = ("check", "records-imported-twice", "--limit", "10000", "--json")
+    (finding,) = json.loads(run(*words).stdout)["findings"]
+    assert (finding["status"], finding["count"]) == ("fail", len(first))
+    assert {row["first"] for row in finding["rows"]} == first
+    assert {row["run"] for row in finding["rows"]} == {run_id}
     assert asked(run) == ("pass", 0)  # each id leads somewhere: rolling the run back comes first
     # Once it is rolled back the mappings are missing, and come back.
     plan = json.loads(run("plan", "rollback", run_id, "--json").stdout)
@@ -270,22 +261,16 @@ def test_the_run_that_made_everything_twice_is_named(clubs: Clubs, at: At, diale
     assert asked(run, "records-imported-twice") == ("pass", 0)
     assert asked(run)[0] == "fail"
     if dialect == "application":  # triage knows no dialect, and asks much
-        ways = {each["way"]: each for each in json.loads(run("triage", "--json").stdout)["ways"]}
+        ways = {way["way"]: way for way in json.loads(run("triage", "--json").stdout)["ways"]}
         assert not ways["re-run"]["possible"]  # it would make everything twice once more
-        assert any("plan mapping --rebuild" in each for each in ways["targeted"]["commands"].splitlines())
+        assert any("plan mapping --rebuild" in line for line in ways["targeted"]["commands"].splitlines())
     applied(run, planned(run))
     assert first <= {target for _, _, target in triples(club.url)}
     assert asked(run) == ("pass", 0)
 
 
-def test_a_truncated_recording_is_silent(recording: Open) -> None:
-    club = recording("truncated")
-    assert asked(club.run) == ("pass", 0)
-    assert asked(club.run, "records-imported-twice") == ("pass", 0)
-
-
-def test_what_is_not_whole_is_refused(clubs: Clubs, at: At) -> None:
-    run = at(clubs.clone("guide"))
+def test_what_is_not_whole_is_refused(guide: Ground, at: At) -> None:
+    run = at(guide)
     assert run("plan", "mapping", "--rebuild", "Member", "5", "x").returncode == 2
     assert run("plan", "mapping", "--csv-records").returncode == 2
     assert run("plan", "mapping", "--rebuild", "--snapshot", "nowhere.dump").returncode in (2, 4)

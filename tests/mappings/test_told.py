@@ -14,9 +14,8 @@ from workbench.reporting.charts import mapping_cycles_chart, mapping_scores_char
 from workbench.reporting.drawing import show_figure
 
 
-def test_the_command_from_the_finding_to_the_plan(clubs, at):  # noqa: F811
-    club = clubs.clone("guide")
-    run = at(club)
+def test_the_command_from_the_finding_to_the_plan(guide, at):  # noqa: F811
+    club, run = guide, at(guide)
     clean = run("mappings", "--json")
     assert (clean.returncode, json.loads(clean.stdout)["problems"]) == (0, [])
     club.breaks(*ALL)
@@ -29,7 +28,7 @@ def test_the_command_from_the_finding_to_the_plan(clubs, at):  # noqa: F811
     assert "<script>" not in found.stdout
     facts = json.loads(run("mappings", "--json", "--wa-id", "50005").stdout)
     assert facts["cycles"] == [["Member/50005", "Member/50007", "Member/50008"]]
-    assert all("•••" in each["contact"] for each in facts["problems"])
+    assert all("•••" in row["contact"] for row in facts["problems"])
     planned = run("plan", "mapping", "--from", "sure.csv", "--move-records", "--json")
     assert planned.returncode == 0, planned.stderr
     assert {"plan", "digest", "changes", "kept", "conflicts", "unresolved"} <= set(json.loads(planned.stdout))

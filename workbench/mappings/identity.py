@@ -10,21 +10,21 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from difflib import SequenceMatcher
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from workbench.mappings.places import Place, at_places
 from workbench.mappings.queries import Key, MappingRow
-from workbench.mappings.traces import AUDIT, RAW, REPORT, Traces
+from workbench.mappings.traces import AUDIT, RAW, REPORT, Claim, Traces
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, EVENT, MEMBER, REGISTRATION
 from workbench.normalise import normalise
 
 SURE = 0.95
 """From this score on, with the right record known, a correction may be planned without asking anybody else."""
 
-_DOUBTFUL, _MOST = 0.9, 0.999
+_DOUBTFUL, _MOST = 0.9, 0.999  # the most that is said: with anything left to doubt, and without
 _ALIKE = 0.84  # two spellings of one name: Jon and John, Meyer and Meier
 
 PRIOR = -3.0
@@ -114,12 +114,7 @@ class Judgement(NamedTuple):
 
 
 def judge(
-    contact: Facts,
-    record: Facts,
-    *,
-    birth: Literal["here", "elsewhere", ""] = "",
-    for_another: bool = False,
-    known: bool = False,
+    contact: Facts, record: Facts, *, birth: str = "", for_another: bool = False, known: bool = False
 ) -> Judgement:
     """Judge whether a record is a contact's.
 
@@ -134,35 +129,31 @@ def judge(
     known : bool
         Whether it is known which record it should be.
     """
-    same = {
-        name: _alike(name, contact[name], record[name])
-        for name in FIELDS
-        if contact.get(name) and record.get(name)
-    }
-    if not same and not birth:
+    shared = [name for name in FIELDS if contact.get(name) and record.get(name)]
+    if not shared and not birth:
         return Judgement()
+    same = [name for name in shared if _alike(name, contact[name], record[name])]
+    other = [name for name in shared if name not in same]
     bits = (
-        PRIOR + sum(FIELDS[name][1] if yes else FIELDS[name][2] for name, yes in same.items()) + BORN[birth]
+        PRIOR + BORN[birth] + sum(FIELDS[name][1] for name in same) + sum(FIELDS[name][2] for name in other)
     )
     bits += BORN_FOR_ANOTHER if for_another and birth != "here" else 0.0
-    twice = bool(same.get("given")) and any(same.get(name) for name in ("family", "email", "phone", "joined"))
+    twice = "given" in same and not {"family", "email", "phone", "joined"}.isdisjoint(same)
     most = _MOST if known and not twice and birth != "here" else _DOUBTFUL
-    agrees, differs = (
-        ", ".join(FIELDS[name][0] for name, yes in same.items() if yes is wanted) for wanted in (True, False)
-    )
+    agrees, differs = (", ".join(FIELDS[name][0] for name in names) for names in (same, other))
     return Judgement(round(min(1 / (1 + 2.0**-bits), most), 3), agrees, differs, twice)
 
 
-def _alike(name: str, one: str, other: str) -> bool:
+def _alike(name: str, left: str, right: str) -> bool:
     """Whether two values of a field mean the same thing."""
     if name == "phone":
-        one, other = (re.sub(r"\D", "", text)[-7:] for text in (one, other))
+        left, right = (re.sub(r"\D", "", text)[-7:] for text in (left, right))
     elif name == "email":
-        one, other = _mailbox(one), _mailbox(other)
+        left, right = _mailbox(left), _mailbox(right)
     elif name in {"given", "family", "title"}:
-        one, other = normalise(one), normalise(other)
-        return one == other or SequenceMatcher(None, one, other).ratio() >= _ALIKE
-    return one == other
+        left, right = normalise(left), normalise(right)
+        return left == right or SequenceMatcher(None, left, right).ratio() >= _ALIKE
+    return left == right
 
 
 def _mailbox(text: str) -> str:
@@ -176,7 +167,7 @@ def name_of(facts: Facts) -> str:
     return f"{facts.get('given', '')} {facts.get('family', '')}".strip()
 
 
-@dataclass
+@dataclass(frozen=True)
 class Known:
     """What the traces say of some Wild Apricot ids, and of the records they lead to.
 
@@ -192,22 +183,24 @@ class Known:
         Id to the one record with its name and e-mail; of a registration, with its member and event.
     """
 
-    births: dict[Key, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
-    born_for: dict[Key, set[str]] = field(default_factory=lambda: defaultdict(set))
-    records: dict[Key, Facts] = field(default_factory=dict)
-    contacts: dict[Key, Facts] = field(default_factory=dict)
-    matches: dict[Key, str] = field(default_factory=dict)
+    births: Mapping[Key, Mapping[str, str]]
+    born_for: Mapping[Key, set[str]]
+    records: Mapping[Key, Facts]
+    contacts: Mapping[Key, Facts]
+    matches: Mapping[Key, str]
 
-    def right_record(self, row: MappingRow, target: str | None = None) -> tuple[str, str]:
-        """Return the record that a mapping's id should lead to, and why; empty where nothing or too much tells."""
-        key, target = (row.entity, row.wa_id), row.target if target is None else target
+    def right_record(self, key: Key, target: str = "") -> tuple[str, str]:
+        """Return the record that an id should lead to, and why; `target` where that is one of several it was made for.
+
+        Empty where nothing or too much tells.
+        """
         made = self.births.get(key, {})
         if target in made:
             return target, made[target]
         if len(made) == 1:
             return next(iter(made.items()))
         match = self.matches.get(key, "")
-        return (match, _BY_MATCH[row.entity]) if match and (not made or match in made) else ("", "")
+        return (match, _BY_MATCH[key[0]]) if match and (not made or match in made) else ("", "")
 
     def judged(self, row: MappingRow, should_be: str) -> Judgement:
         """Judge whether the record that a mapping leads to is its own."""
@@ -224,34 +217,23 @@ class Known:
 
 def known_of(traces: Traces, rows: Iterable[MappingRow], places: Mapping[str, Place]) -> Known:
     """Gather what is known of some mappings; `places` says where registrations are told to be."""
-    known = Known()
     rows = [row for row in rows if row.entity in ENTITIES and traces.schema.has(CONCEPT_OF[row.entity])]
-    if not rows:
-        return known
     ids, targets = {(row.entity, row.wa_id) for row in rows}, {(row.entity, row.target) for row in rows}
-    wa_ids, records = {wa_id for _, wa_id in ids}, {record for _, record in targets}
-    said = traces.claims(records=records, wa_ids=wa_ids)
-    made = [one for one in said if one.action == "created" and (one.key in ids or one.place in targets)]
-    # An update through a wrong mapping may have written another contact's raw data: they count where nothing else does.
-    settled = {one.key for one in made if one.born}, {one.place for one in made if one.born}
-    born = [one for one in made if one.born or (one.key not in settled[0] and one.place not in settled[1])]
-    wanted = targets | {one.place for one in born}
-    for entity, cells in _RECORDS.items():
-        query = f"SELECT id::text AS id, {cells} WHERE id = ANY (%(ids)s::ids)"
-        of_it = [record for kind, record in wanted if kind == entity]
-        found = traces.ask(query, ids=of_it) if of_it else ()
-        known.records |= {(entity, row.id): _facts(row._asdict()) for row in found}
-    for one in sorted(born, key=lambda one: (one.key, one.record, one.trace)):
-        known.born_for[one.place].add(one.wa_id)
-        if one.place in known.records:
-            known.births[one.key].setdefault(one.record, _BECAUSE[one.trace])
-    with_raw = [one.record for one in made if one.trace == RAW]
-    raw = {row.wa_id: row for row in traces.ask(_RAW_DATA, ids=with_raw)} if with_raw else {}
+    made = _births(traces, ids, targets) if rows else []
+    records = _records(traces, targets | {claim.place for claim in made})
+    births, born_for = defaultdict[Key, dict[str, str]](dict), defaultdict[Key, set[str]](set)
+    for claim in sorted(made, key=lambda claim: (claim.key, claim.record, claim.trace)):
+        born_for[claim.place].add(claim.wa_id)
+        if claim.place in records:
+            births[claim.key].setdefault(claim.record, _BECAUSE[claim.trace])
+    wa_ids = {wa_id for _, wa_id in ids}
+    members = {record for entity, record in records if entity == MEMBER}
+    raw = {row.wa_id: row for row in traces.ask(_RAW_DATA, ids=list(members))} if members else {}
     here = {wa_id: at for wa_id, at in places.items() if at.member and at.event and wa_id in wa_ids}
-    for key in ids:
-        entity, wa_id = key
-        births = known.births.get(key, {})
-        facts = known.records[entity, next(iter(births))] if len(births) == 1 else {}
+    contacts: dict[Key, Facts] = {}
+    for entity, wa_id in ids:
+        of_id = births.get((entity, wa_id), {})
+        facts = records[entity, min(of_id)] if len(of_id) == 1 else {}
         if entity == MEMBER and wa_id in raw:
             facts = facts | _facts(raw[wa_id]._asdict())
         if entity == REGISTRATION and wa_id in here:
@@ -259,18 +241,37 @@ def known_of(traces: Traces, rows: Iterable[MappingRow], places: Mapping[str, Pl
         elif entity in _TOLD and wa_id in traces.told[entity]:
             fields = traces.told[entity][wa_id].fields
             facts = facts | _facts({name: fields.get(theirs) for name, theirs in _TOLD[entity].items()})
-        known.contacts[key] = facts
-    known.matches = {(REGISTRATION, wa_id): key for wa_id, key in at_places(traces, here).items()}
-    known.matches |= _matches(traces, known.contacts)
-    return known
+        contacts[entity, wa_id] = facts
+    matches = {(REGISTRATION, wa_id): record for wa_id, record in at_places(traces, here).items()}
+    return Known(births, born_for, records, contacts, matches | _matches(traces, contacts))
+
+
+def _births(traces: Traces, ids: Collection[Key], targets: Collection[Key]) -> list[Claim]:
+    """Return what says for which id a record was made, of some ids and records.
+
+    An update through a wrong mapping may have written another contact's raw data: they count where nothing else does.
+    """
+    claims = traces.claims(records={record for _, record in targets}, wa_ids={wa_id for _, wa_id in ids})
+    made = [row for row in claims if row.action == "created" and (row.key in ids or row.place in targets)]
+    ids_born, places_born = {row.key for row in made if row.born}, {row.place for row in made if row.born}
+    return [row for row in made if row.born or (row.key not in ids_born and row.place not in places_born)]
+
+
+def _records(traces: Traces, places: Collection[Key]) -> dict[Key, Facts]:
+    records: dict[Key, Facts] = {}
+    for entity, cells in _RECORDS.items():
+        if wanted := [record for kind, record in places if kind == entity]:
+            query = f"SELECT id::text AS id, {cells} WHERE id = ANY (%(ids)s::ids)"
+            records |= {(entity, row.id): _facts(row._asdict()) for row in traces.ask(query, ids=wanted)}
+    return records
 
 
 def _facts(cells: Mapping[Any, Any]) -> Facts:
     """Take facts from a row or a report; moments are cut to what is compared."""
     facts = {name: str(value).strip() for name, value in cells.items() if name in FIELDS and value}
-    facts |= {
-        name: facts[name][:length].replace("T", " ") for name, length in _LENGTHS.items() if name in facts
-    }
+    for name, length in _LENGTHS.items():
+        if name in facts:
+            facts[name] = facts[name][:length].replace("T", " ")
     return {name: value for name, value in facts.items() if value}
 
 
@@ -284,7 +285,7 @@ def _matches(traces: Traces, contacts: Mapping[Key, Facts]) -> dict[Key, str]:
         having[row.email].append((row.id, row.name))
     found = {}
     for contact, email in wanted.items():
-        same = [key for key, name in having[email] if _alike("given", name_of(contacts[contact]), name)]
+        same = [record for record, name in having[email] if _alike("given", name_of(contacts[contact]), name)]
         if len(same) == 1:
             found[contact] = same[0]
     return found

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 
-from workbench.mappings.identity import SURE, Judgement, known_of, name_of
-from workbench.mappings.places import Misplaced, Place, Wrong, came_through, listed, told_places
+from workbench.mappings.identity import SURE, Judgement, Known, known_of, name_of
+from workbench.mappings.places import Place, Wrong, came_through, listed, told_places
 from workbench.mappings.queries import NEEDS, Key, MappingRow, mapping_to_keep, read_sql
 from workbench.mappings.traces import Traces
 from workbench.murmurant.spellings import (
@@ -47,7 +47,7 @@ COLUMNS = (
 
 _WRONG = {MEMBER: "wrong-person", EVENT: "wrong-event", REGISTRATION: "wrong-registration"}
 _NOWHERE = {"no such record": "missing-target", "unknown entity type": "unknown-type"}
-_CERTAIN, _EVEN, _UNJUDGED = Judgement(1.0), Judgement(0.5), Judgement()
+_CERTAIN, _UNJUDGED = Judgement(1.0), Judgement()
 
 _SILENT = """
 SELECT EXISTS (SELECT FROM mappings WHERE entity_type = %(entity)s)
@@ -75,7 +75,7 @@ class MappingFindings:
         and ``person`` (the names of both), ``title`` of an event; ``registrations`` that came through it;
         ``other_record``, where an import made, or took, another record for the id.
     registrations : pandas.DataFrame
-        Those that came through a wrong mapping: see `workbench.mappings.places.Misplaced`.
+        Those that came through a wrong mapping, see `workbench.mappings.places.came_through`; and whether each ``moves``.
     not_known : tuple of str
         What could not be found out, and what would tell.
     without_mapping : dict of str to int
@@ -90,162 +90,152 @@ class MappingFindings:
 
 def mapping_findings(traces: Traces) -> MappingFindings:
     """Find everything that is wrong with the mappings; `SchemaGap` when there is no table of them to be read."""
-    schema = traces.schema
-    schema.require("mappings.id", *NEEDS)
-    against: dict[Key, dict[str, str]] = defaultdict(dict)
+    traces.schema.require("mappings.id", *NEEDS)
+    against: dict[Key, dict[str, str]] = {}
     places: dict[str, Place] = {}
     not_known = []
     for entity in ENTITIES:  # registrations last: the mappings of members and events say where they belong
         if entity == REGISTRATION:
             places = told_places(traces, against)
-        here = schema.has(CONCEPT_OF[entity])
-        accused = contradicted(traces, entity, places) if here else None
-        for one in accused or ():
-            against[entity, one.wa_id][one.mapping] = one.evidence
+        accused = contradicted(traces, entity, places) if traces.schema.has(CONCEPT_OF[entity]) else None
+        for row in accused or ():
+            against.setdefault((entity, row.wa_id), {})[row.mapping] = row.evidence
         if accused is None:
             not_known.append(
                 f"Nothing here says which {entity.lower()} a Wild Apricot id was imported as: no audit rows of creations,"
                 " no report that lists records. Give the importer's full report with --import-report."
             )
+    problems = _problems_of(traces, against, places)
+    _mark_cycles(problems)
+    wrongs = [
+        Wrong(row["entity"], row["wa_id"], row["target"], row["should_be"])
+        for row in problems
+        if row["problem"] in (_WRONG[MEMBER], _WRONG[EVENT]) and row["sure"]
+    ]
+    lost, _ = traces.without_mapping
+    problems += [
+        _problem(
+            "no-mapping",
+            MappingRow("", "", claim.entity, claim.wa_id, ""),
+            claim.words,
+            should_be=claim.record,
+        )
+        for claim in lost
+        if claim.importer != "csv"
+    ]
+    columns = ["registration", "wa_id", "column", "now", "right", "through", "evidence", "because"]
+    registrations = pd.DataFrame(came_through(traces, wrongs), columns=columns)
+    registrations = registrations.assign(moves=registrations["because"] == "")
+    by_csv = Counter(claim.entity for claim in lost if claim.importer == "csv")
+    return MappingFindings(_ordered(problems, registrations), registrations, tuple(not_known), dict(by_csv))
+
+
+def _problems_of(
+    traces: Traces, against: Mapping[Key, Mapping[str, str]], places: Mapping[str, Place]
+) -> list[dict[str, Any]]:
+    """List what is wrong with each mapping that some trace, or another mapping, speaks against."""
+    schema = traces.schema
     unseen = tuple(f"{entity}/" for entity in ENTITIES if not schema.has(CONCEPT_OF[entity]))
     orphaned = traces.ask(read_sql("checks", "mappings-orphaned.sql"))
     nowhere = {row.key: row.why for row in orphaned if not row.key.startswith(unseen)}
     twice = {row.key for row in traces.ask(read_sql("checks", "mappings-duplicate.sql"))}
     shared = {row["key"] for row in traces.shared_targets}
-    again = {f"{one.entity}/{one.wa_id}": one for one in traces.imported_twice}
-    concerned = {*nowhere, *twice, *shared, *again, *(f"{entity}/{wa_id}" for entity, wa_id in against)}
-    rows = traces.mappings(wa_ids={key.partition("/")[2] for key in concerned})
-    rows = [row for row in rows if row.key in concerned]
-    known = known_of(traces, rows, places)
-    problems: list[dict[str, Any]] = []
+    again = {f"{row.entity}/{row.wa_id}": row for row in traces.imported_twice}
+    concerned = {*nowhere, *twice, *shared, *again, *map("/".join, against)}
+    found = traces.mappings(wa_ids={key.partition("/")[2] for key in concerned})
+    by_key: dict[str, list[MappingRow]] = defaultdict(list)
+    for row in found:
+        if row.key in concerned:
+            by_key[row.key].append(row)
+    known = known_of(traces, (row for rows in by_key.values() for row in rows), places)
+    problems = []
+    for key, rows in by_key.items():
+        place = rows[0].entity, rows[0].wa_id
+        for row in rows:
+            right, because = known.right_record(place, row.target)
+            judged = known.judged(row, right)
+            evidence = against.get(place, {}).get(row.id)
+            if evidence is not None:
+                problems.append(_problem(_WRONG[row.entity], row, evidence, judged, right, because, known))
+            if key in nowhere and (row.entity, row.target) not in known.records:
+                kind = _NOWHERE.get(nowhere[key], "wrong-type")
+                right_there = known.right_record(place) if row.entity in ENTITIES else ("", "")
+                problems.append(_problem(kind, row, nowhere[key], _CERTAIN, *right_there, known))
+            if key in again and evidence is None:
+                twin = again[key]
+                words = f"two records for this id: {twin.first}, and later {twin.record} ({twin.words})"
+                other = twin.record if row.target == twin.first else twin.first
+                problems.append(_problem("two-records", row, words, known=known) | {"other_record": other})
+            if key in shared:
+                words = "another id leads to the same record"
+                if judged.score is None:
+                    words += "; nothing tells who this contact is"
+                elif right == row.target:
+                    words += "; this is the one it was made for"
+                problems.append(_problem("shared-target", row, words, judged, right, because, known))
+        if key in twice:
+            problems += _duplicates(traces, rows, known)
+    return problems
 
-    def tell(
-        problem: str,
-        row: MappingRow,
-        evidence: str,
-        judged: Judgement = _UNJUDGED,
-        should_be: str = "",
-        because: str = "",
-        other_record: str = "",
-    ) -> None:
-        """Note a problem; it is sure where the right record is known, and is another one or one too many."""
-        contact = known.contacts.get((row.entity, row.wa_id), {})
-        record = known.records.get((row.entity, row.target), {})
-        titles = dict.fromkeys((contact.get("title"), record.get("title")))
-        moves = should_be and (should_be != row.target or problem == "duplicate")
-        problems.append({
-            **row._asdict(), **judged._asdict(), "problem": problem, "mapping": row.id, "evidence": evidence,
-            "should_be": should_be, "because": because, "sure": bool(moves and (judged.score or 0) >= SURE),
-            "other_record": other_record, "cycle": "", "key": row.key, "contact": name_of(contact),
-            "person": name_of(record), "title": " / ".join(filter(None, titles)),
-        })  # fmt: skip
 
-    for row in rows:
-        should_be, because = known.right_record(row)
-        judged = known.judged(row, should_be)
-        evidence = against.get((row.entity, row.wa_id), {}).get(row.id)
-        if evidence is not None:
-            tell(_WRONG[row.entity], row, evidence, judged, should_be, because)
-        if row.key in nowhere and (row.entity, row.target) not in known.records:
-            should, why = known.right_record(row, "") if row.entity in ENTITIES else ("", "")
-            tell(_NOWHERE.get(nowhere[row.key], "wrong-type"), row, nowhere[row.key], _CERTAIN, should, why)
-        if row.key in again and evidence is None:
-            one = again[row.key]
-            words = f"two records for this id: {one.first}, and later {one.record} ({one.words})"
-            tell(
-                "two-records",
-                row,
-                words,
-                other_record=one.record if row.target == one.first else one.first,
-            )
-        if row.key in shared:
-            words = "another id leads to the same record"
-            if judged.score is None:
-                words += "; nothing tells who this contact is"
-            elif should_be == row.target:
-                words += "; this is the one it was made for"
-            tell("shared-target", row, words, judged, should_be, because)
-    for key in sorted(twice):
-        several = [row for row in rows if row.key == key]
-        alike = len({row.target for row in several}) == 1
-        right = several[0].target if alike else known.right_record(several[0])[0]
-        known_right = right and several[0].entity in ENTITIES
-        kept = mapping_to_keep(schema, several, right) if known_right else None
-        for row in several:
-            if kept is None:
-                words = "the same id is mapped more than once, and nothing tells which is right"
-                tell("duplicate", row, words, _EVEN)
-            elif row is kept:
-                judged = known.judged(row, right)._replace(score=None if row.target == right else 1.0)
-                tell(
-                    "duplicate", row, "mapped more than once; this mapping is the one to keep", judged, right
-                )
-            else:
-                words = "mapped more than once; this mapping is one too many"
-                tell("duplicate", row, words, _CERTAIN, right, f"mapping {kept.id} is kept")
-    wrong = {
-        one["key"]: one for one in problems if one["problem"] in _WRONG.values() and one["key"] not in twice
-    }
-    belongs_to = {key: one["should_be"] for key, one in wrong.items() if one["should_be"]}
-    for key, place in find_cycles({key: one["target"] for key, one in wrong.items()}, belongs_to).items():
-        wrong[key].update(cycle=place.cycle, cycle_size=place.size, position=place.position)
-    wrongs = [
-        Wrong(one["entity"], one["wa_id"], one["target"], one["should_be"])
-        for one in problems
-        if one["problem"] in (_WRONG[MEMBER], _WRONG[EVENT]) and one["sure"]
+def _duplicates(traces: Traces, rows: Sequence[MappingRow], known: Known) -> list[dict[str, Any]]:
+    """Say of several mappings of one id which is to be kept, where that is known."""
+    first = rows[0]
+    alike = len({row.target for row in rows}) == 1
+    right = first.target if alike else known.right_record((first.entity, first.wa_id), first.target)[0]
+    if not right or first.entity not in ENTITIES:
+        words = "the same id is mapped more than once, and nothing tells which is right"
+        return [_problem("duplicate", row, words, Judgement(0.5), known=known) for row in rows]
+    kept = mapping_to_keep(traces.schema, rows, right)
+    score = None if kept.target == right else 1.0
+    judged, words = known.judged(kept, right)._replace(score=score), "mapped more than once; this mapping is"
+    return [
+        _problem("duplicate", row, f"{words} the one to keep", judged, right, "", known)
+        if row is kept
+        else _problem(
+            "duplicate", row, f"{words} one too many", _CERTAIN, right, f"mapping {kept.id} is kept", known
+        )
+        for row in rows
     ]
-    through = came_through(traces, wrongs)
-    bare, _ = traces.without_mapping
-    for lost in bare:
-        if lost.importer != "csv":
-            row = MappingRow("", "", lost.entity, lost.wa_id, "")
-            tell("no-mapping", row, lost.words, should_be=lost.record)
-    registrations = pd.DataFrame(through, columns=[*Misplaced._fields])
-    registrations = registrations.assign(moves=registrations["because"] == "")
-    by_csv = Counter(lost.entity for lost in bare if lost.importer == "csv")
-    return MappingFindings(_ordered(problems, registrations), registrations, tuple(not_known), dict(by_csv))
 
 
-def _ordered(problems: Sequence[dict[str, Any]], registrations: pd.DataFrame) -> pd.DataFrame:
-    """Lay problems out as a table, worst first; the mappings of a cycle side by side, in its own order."""
-    names = [*COLUMNS, "key"]
-    frame = pd.DataFrame(problems, columns=names).astype(
-        {"score": "float64", "cycle_size": "Int64", "position": "Int64", "sure": "bool"}
-    )
-    counts = registrations.loc[registrations["moves"], "through"].value_counts()
-    group = frame["cycle"].where(frame["cycle"] != "", frame["key"])
-    worst = (
-        frame["score"]
-        .fillna(0.0)
-        .where(frame["cycle"] == "", frame.groupby("cycle")["score"].transform("max"))
-    )
-    weight = frame["problem"].map({name: place for place, name in enumerate(PROBLEMS)})
-    # Among what is sure, the gravest problem comes first; below that, what is surest.
-    order = pd.DataFrame(
-        {
-            "doubtful": worst < SURE,
-            "gravest": weight.where(worst >= SURE, 0),
-            "surest": -worst,
-            "weight": weight,
-            "group": group,
-            "position": frame["position"].fillna(0),
-            "mapping": frame["mapping"],
-        }
-    )
-    frame = frame.assign(registrations=frame["key"].map(counts).fillna(0).astype(int))
-    frame = frame.loc[order.sort_values([*order], kind="stable").index, [*COLUMNS]]
-    return frame.reset_index(drop=True)
+def _problem(
+    problem: str,
+    row: MappingRow,
+    evidence: str,
+    judged: Judgement = _UNJUDGED,
+    should_be: str = "",
+    because: str = "",
+    known: Known | None = None,
+) -> dict[str, Any]:
+    """Return a problem; it is sure where the right record is known, and is another one or one too many."""
+    contact = known.contacts.get((row.entity, row.wa_id), {}) if known else {}
+    record = known.records.get((row.entity, row.target), {}) if known else {}
+    titles = dict.fromkeys((contact.get("title"), record.get("title")))
+    moves = should_be and (should_be != row.target or problem == "duplicate")
+    return {
+        **row._asdict(), **judged._asdict(), "problem": problem, "mapping": row.id, "evidence": evidence,
+        "should_be": should_be, "because": because, "sure": bool(moves and (judged.score or 0) >= SURE),
+        "other_record": "", "cycle": "", "key": row.key, "contact": name_of(contact),
+        "person": name_of(record), "title": " / ".join(filter(None, titles)),
+    }  # fmt: skip
 
 
-class CyclePosition(NamedTuple):
-    """Where a mapping stands in a cycle: its name, the smallest key; its size, 2 for a swap; and the place in it, from 0."""
+def _mark_cycles(problems: Sequence[dict[str, Any]]) -> None:
+    """Note of each wrong mapping the swap or longer cycle that it is part of, and its place there."""
+    twice = {row["key"] for row in problems if row["problem"] == "duplicate"}
+    wrong = {
+        row["key"]: row for row in problems if row["problem"] in _WRONG.values() and row["key"] not in twice
+    }
+    leads_to = {key: row["target"] for key, row in wrong.items()}
+    for cycle in find_cycles(
+        leads_to, {key: row["should_be"] for key, row in wrong.items() if row["should_be"]}
+    ):
+        for position, key in enumerate(cycle):
+            wrong[key].update(cycle=cycle[0], cycle_size=len(cycle), position=position)
 
-    cycle: str
-    size: int
-    position: int
 
-
-def find_cycles(leads_to: Mapping[str, str], belongs_to: Mapping[str, str]) -> dict[str, CyclePosition]:
+def find_cycles(leads_to: Mapping[str, str], belongs_to: Mapping[str, str]) -> list[list[str]]:
     """Find the closed circles among wrong mappings: each leads to the record of the next, the last to that of the first.
 
     Parameters
@@ -255,22 +245,48 @@ def find_cycles(leads_to: Mapping[str, str], belongs_to: Mapping[str, str]) -> d
 
     Returns
     -------
-    dict of str to CyclePosition
-        For the mappings that are part of one; two mappings that should lead to one record are part of none.
+    list of list of str
+        The keys of each, beginning with the smallest; two mappings that should lead to one record are part of none.
     """
     owners: dict[str, list[str]] = defaultdict(list)
-    for key in sorted(leads_to.keys() & belongs_to):
+    for key in leads_to.keys() & belongs_to:
         owners[belongs_to[key]].append(key)
-    following = {key: owners[to][0] for key, to in leads_to.items() if len(owners.get(to, ())) == 1}
-    positions: dict[str, CyclePosition] = {}
-    for first in sorted(following.keys()):  # the smallest key of a circle comes upon it before the others
-        circle, at = {first: 0}, following[first]
-        while at not in circle and at in following and at not in positions:
-            circle[at] = len(circle)
-            at = following[at]
-        if at == first and len(circle) > 1:
-            positions |= {key: CyclePosition(first, len(circle), place) for key, place in circle.items()}
-    return positions
+    following = {
+        key: owners[record][0] for key, record in leads_to.items() if len(owners.get(record, ())) == 1
+    }
+    cycles: list[list[str]] = []
+    for first in sorted(following):
+        path, key = {first: None}, following[first]
+        while key in following and key not in path:
+            path[key] = None
+            key = following[key]
+        if key == first == min(path) and len(path) > 1:
+            cycles.append([*path])
+    return cycles
+
+
+def _ordered(problems: Sequence[dict[str, Any]], registrations: pd.DataFrame) -> pd.DataFrame:
+    """Lay problems out as a table, worst first; the mappings of a cycle side by side, in its own order."""
+    kinds = {"score": "float64", "cycle_size": "Int64", "position": "Int64", "sure": "bool"}
+    frame = pd.DataFrame(problems, columns=[*COLUMNS, "key"]).astype(kinds)
+    came = registrations.loc[registrations["moves"], "through"].value_counts()
+    frame["registrations"] = frame["key"].map(came).fillna(0).astype(int)
+    alone = frame["cycle"] == ""
+    worst = frame["score"].fillna(0.0).where(alone, frame.groupby("cycle")["score"].transform("max"))
+    weight = frame["problem"].map({name: place for place, name in enumerate(PROBLEMS)})
+    # Among what is sure, the gravest problem comes first; below that, what is surest.
+    order = pd.DataFrame(
+        {
+            "doubtful": worst < SURE,
+            "gravest": weight.where(worst >= SURE, 0),
+            "surest": -worst,
+            "weight": weight,
+            "group": frame["key"].where(alone, frame["cycle"]),
+            "position": frame["position"].fillna(0),
+            "mapping": frame["mapping"],
+        }
+    )
+    return frame.loc[order.sort_values([*order], kind="stable").index, [*COLUMNS]].reset_index(drop=True)
 
 
 def contradicted(
@@ -296,33 +312,28 @@ def contradicted(
         (NULL what it has not); None where nothing here tells what an id was imported as.
     """
     told = traces.told[entity]
-    born = {
-        (one.wa_id, one.record)
-        for one in traces.reported_claims
-        if one.entity == entity and one.action == "created"
-    }
-    called = [_called(one.fields) for one in told.values()]
+    claims = [row for row in traces.reported_claims if row.entity == entity and row.action == "created"]
+    born = {(claim.wa_id, claim.record) for claim in claims}
+    called = [_called(record.fields) for record in told.values()]
     about = {"entity": entity, "rolled_back": traces.rolled_back}
     rows = traces.ask(
         read_sql("contradicted.sql"),
         **about,
+        **listed(places or {}),
         spelled=list(ENTITY_TYPES[entity]),
         born=[wa_id for wa_id, _ in born],
         became=[record for _, record in born],
         told=list(told),
         names=[name for name, _ in called],
         others=[other for _, other in called],
-        **listed(places or {}),
     )
-    if rows:
-        return [row for row in rows if (entity, row.wa_id, row.target) not in traces.meant]
-    silent = not told and not born and traces.ask(_SILENT, **about)[0][0]
-    return None if silent else []
+    silent = not rows and not told and not born and traces.ask(_SILENT, **about)[0][0]
+    return None if silent else [row for row in rows if (entity, row.wa_id, row.target) not in traces.meant]
 
 
 def _called(fields: Mapping[str, Any]) -> tuple[str | None, str | None]:
     """Return a contact's name and e-mail, or an event's title and start, as the database has them."""
-    name = " ".join(str(fields[each]) for each in ("firstName", "lastName", "title") if fields.get(each))
+    name = " ".join(str(fields[part]) for part in ("firstName", "lastName", "title") if fields.get(part))
     start = str(fields.get("startTime") or "")[:16].replace("T", " ")
     return name or None, str(fields.get("email") or "") or start or None
 

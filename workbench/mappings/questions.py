@@ -11,8 +11,7 @@ import pandas as pd
 from workbench.answer import Answer, Step, Table, many
 from workbench.covering import answering, covering
 from workbench.errors import unknown
-from workbench.mappings.corrections import corrections_of
-from workbench.mappings.plan import plan_mappings
+from workbench.mappings.plan import corrections_of, plan_mappings
 from workbench.mappings.problems import (
     PROBLEMS,
     MappingFindings,

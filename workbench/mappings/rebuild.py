@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from itertools import chain
-from typing import NamedTuple
 from uuid import NAMESPACE_URL, uuid5
 
 from psycopg import sql
@@ -19,45 +17,34 @@ from workbench.mappings.queries import NEEDS, Key, corrections_made
 from workbench.mappings.traces import AUDIT, RAW, Claim, Traces
 from workbench.murmurant.importers import MAPPINGS_REBUILT, Run
 from workbench.murmurant.schema import Schema, read_schema
-from workbench.murmurant.spellings import CONCEPTS, ENTITIES, ENTITY_TYPES, REGISTRATION
+from workbench.murmurant.spellings import CONCEPTS, ENTITIES, ENTITY_TYPES
 from workbench.plans.draft import Draft, PlanContext
 from workbench.plans.plan import Plan
 from workbench.settings import Settings
 from workbench.snapshots.compare import Snapshot, opened
 
 Row = dict[str, str | None]
+"""A mapping's columns as text."""
 
+_DECIDED_BY = {
+    "its id is no number, as the mappings of this database need it": "nothing: no sync knows it",
+    "the record that was made for it is gone": "nothing to map; a sync makes it again where Wild Apricot still has it",
+    "the imports made, or took, more than one record for it": (
+        "`workbench check records-imported-twice` names them: merge them, or roll back the run that made the second;"
+        " then rebuild again"
+    ),
+    "its record was made for another Wild Apricot id": (
+        "nothing to do where a person booked again: a sync maps the one it made the row for; else find out which one it"
+        " is, then `workbench plan mapping`"
+    ),
+    "made by a CSV import, which leaves no mapping": (
+        "--csv-records maps it by the import's own id map, so that the next API sync finds it; that finds members by"
+        " their e-mail, and makes events and their registrations anew"
+    ),
+}
+"""Why an id is left out, and what would decide it."""
 
-class _Fate(NamedTuple):
-    """The record that an id is to lead to again, what that rests on, and its row or trace; or what would decide it."""
-
-    because: str
-    decided_by: str = ""
-    record: str = ""
-    row: Row | None = None
-    claim: Claim | None = None
-
-
-_NO_NUMBER = _Fate(
-    "its id is no number, as the mappings of this database need it", "nothing: no sync knows it"
-)
-_GONE = _Fate(
-    "the record that was made for it is gone",
-    "nothing to map; a sync makes it again where Wild Apricot still has it",
-)
-_SEVERAL = _Fate(
-    "the imports made, or took, more than one record for it",
-    "`workbench check records-imported-twice` names them: merge them, or roll back the run that made the"
-    " second; then rebuild again",
-)
-_BY_CSV = _Fate(
-    "made by a CSV import, which leaves no mapping: the next API sync finds members by their e-mail, and makes"
-    " events and their registrations anew",
-    "--csv-records maps it by the import's own id map, so that the sync finds it",
-)
-_FOR_ANOTHER = "its record was made for another Wild Apricot id"
-_BOOKED_AGAIN = "nothing to do where a person booked again: a sync maps the one it made the row for"
-_BY_HAND = "find out which one it is, then `workbench plan mapping`, or the next sync"
+_NO_NUMBER, _GONE, _SEVERAL, _FOR_ANOTHER, _BY_CSV = _DECIDED_BY
 
 
 def plan_rebuild(
@@ -90,52 +77,54 @@ def plan_rebuild(
     schema.require("mappings.id", *NEEDS)
     mappings = schema.resolved["mappings"]
     kept = _of_snapshot(snapshot, schema, settings) if snapshot else {}
-    corrected = {
-        (one.entity, one.wa_id): one.record
-        for one in corrections_made(context.connection, schema)
-        if one.entity
-    }
-    told: dict[Key, list[Claim]] = defaultdict(list)
-    said = traces.claims()
+    made_by_hand = corrections_made(context.connection, schema)
+    corrected = {(row.entity, row.wa_id): row.record for row in made_by_hand if row.entity}
+    claims = traces.claims()
     # Raw data say nothing where an audit row says for which id the record was made.
-    logged = {one.place for one in said if one.trace == AUDIT and one.action == "created"}
-    for one in said:
-        if one.trace != RAW or one.place not in logged:
-            told[one.key].append(one)
-    wanted = told.keys() | kept.keys() | corrected.keys()
-    missing = sorted(wanted - traces.leads_of(wanted).keys())
-    places = {(entity, str(row["target"])) for (entity, _), row in kept.items()}
-    places |= {(entity, record) for (entity, _), record in corrected.items()}
-    places |= {one.place for one in chain.from_iterable(told.values())}
-    made = traces.there(places)
+    logged = {claim.place for claim in claims if claim.trace == AUDIT and claim.action == "created"}
+    claims = [claim for claim in claims if claim.trace != RAW or claim.place not in logged]
+    told: dict[Key, list[Claim]] = defaultdict(list)
     # The ids that a record was made for, or that lead to it now.
     owners: dict[Key, set[str]] = defaultdict(set)
-    for one in chain.from_iterable(told.values()):
-        if one.action == "created":
-            owners[one.place].add(one.wa_id)
+    for claim in claims:
+        told[claim.key].append(claim)
+        if claim.action == "created":
+            owners[claim.place].add(claim.wa_id)
     for row in traces.mappings(records={record for _, record in owners}):
         owners[row.entity, row.target].add(row.wa_id)
-    is_number = "int" in schema.catalogue.tables[mappings.table].columns[mappings.spelling["wa_id"]].type
+    wanted = told.keys() | kept.keys() | corrected.keys()
+    missing = sorted(wanted - traces.leads_of(wanted).keys())
+    places = {claim.place for claim in claims} | {
+        (entity, record) for (entity, _), record in corrected.items()
+    }
+    there = traces.there(places | {(entity, record) for (entity, _), (record, _) in kept.items()})
+    wa_id_column = mappings.spelling["wa_id"]
+    is_number = "int" in schema.catalogue.tables[mappings.table].columns[wa_id_column].type
 
-    def decide(key: Key) -> _Fate:
+    def decide(key: Key) -> tuple[str, str, Claim | None]:
+        """Return the record that an id is to lead to again, or none; what that rests on, or why not; and its trace."""
         entity, wa_id = key
         if is_number and not wa_id.isdecimal():
-            return _NO_NUMBER
-        if (record := corrected.get(key, "")) and (entity, record) in made:
-            return _Fate("corrected to it on purpose (guide §4.2)", record=record)
-        if (of_snapshot := kept.get(key)) and (entity, of_snapshot["target"]) in made:
-            return _Fate("snapshot", record=str(of_snapshot["target"]), row=of_snapshot)
-        here = [one for one in told[key] if one.place in made]
+            return "", _NO_NUMBER, None
+        if (entity, corrected.get(key, "")) in there:
+            return corrected[key], "corrected to it on purpose (guide §4.2)", None
+        if key in kept and (entity, kept[key][0]) in there:
+            return kept[key][0], "snapshot", None
+        here = [claim for claim in told[key] if claim.place in there]
         # A CSV import leaves no mapping, so its id map never says what the mapping was where another import does.
-        here = [one for one in here if one.importer != "csv"] or here
-        if len({one.record for one in here}) != 1:
-            return _SEVERAL if here else _GONE
-        best = min(here, key=lambda one: (one.action != "created", one.trace != AUDIT, str(one.at), one.run))
-        followed = any(one.maps and one.action == "updated" for one in here)
+        here = [claim for claim in here if claim.importer != "csv"] or here
+        if len({claim.record for claim in here}) != 1:
+            return "", _SEVERAL if here else _GONE, None
+        best = min(
+            here,
+            key=lambda claim: (claim.action != "created", claim.trace != AUDIT, str(claim.at), claim.run),
+        )
+        followed = any(claim.maps and claim.action == "updated" for claim in here)
         if owners[best.place] - {wa_id} and not followed:
-            return _Fate(_FOR_ANOTHER, _BOOKED_AGAIN if entity == REGISTRATION else _BY_HAND)
-        by_csv = best.action == "created" and all(one.importer == "csv" for one in here)
-        return _BY_CSV if by_csv and not csv_records else _Fate(best.words, record=best.record, claim=best)
+            return "", _FOR_ANOTHER, None
+        if best.action == "created" and best.importer == "csv" and not csv_records:
+            return "", _BY_CSV, None
+        return best.record, best.words, best
 
     with Draft(
         context,
@@ -144,26 +133,27 @@ def plan_rebuild(
         nothing="No mapping is missing that could be put back",
         hint="`workbench check mappings-missing` names the records that no mapping leads to.",
     ) as draft:
-        known = {one.place for key in missing for one in told[key]}
+        known = {claim.place for key in missing for claim in told[key]}
         counts, sources = Counter[str](), Counter[str]()
         for key in missing:
             entity, wa_id = key
-            found = decide(key)
-            if not found.record:
-                how = aim(found.decided_by, context.target.environment)
-                draft.unresolved(mappings.table, f"{entity}/{wa_id}", found.because, how)
+            record, because, trace = decide(key)
+            if not record:
+                how = aim(_DECIDED_BY[because], context.target.environment)
+                draft.unresolved(mappings.table, f"{entity}/{wa_id}", because, how)
                 continue
             counts[entity] += 1
-            sources[found.because] += 1
-            known.add((entity, found.record))
-            moment = (found.claim and found.claim.at) or made[entity, found.record].at
-            draft.insert(mappings.table, _row(schema, key, found, str(moment) if moment else None))
-            draft.because(mappings.table, f"{entity}/{wa_id} to {found.record}", found.because)
-        for bare in traces.without_mapping[0]:
-            if not bare.wa_id and (bare.entity, bare.record) not in known:
-                why = f"{bare.words}, and no trace says for which Wild Apricot id it was made"
+            sources[because] += 1
+            known.add((entity, record))
+            moment = (trace and trace.at) or there[entity, record].at
+            lost = _row(schema, key, record, trace.run if trace else "", str(moment) if moment else None)
+            draft.insert(mappings.table, kept[key][1] if because == "snapshot" else lost)
+            draft.because(mappings.table, f"{entity}/{wa_id} to {record}", because)
+        for claim in traces.without_mapping[0]:
+            if not claim.wa_id and claim.place not in known:
+                why = f"{claim.words}, and no trace says for which Wild Apricot id it was made"
                 how = "a snapshot with its mapping (--snapshot FILE), or the import's report (--import-report FILE)"
-                draft.unresolved(mappings.table, f"{bare.entity} {bare.record}", why, how)
+                draft.unresolved(mappings.table, f"{claim.entity} {claim.record}", why, how)
         by_entity = (f"{counts[entity]:,} of {entity.lower()}s" for entity in ENTITIES if counts[entity])
         draft.reasons.append(
             f"Puts back {counts.total():,} mappings that are missing: {', '.join(by_entity)}."
@@ -177,47 +167,44 @@ def plan_rebuild(
                 "A contact that a sync found by its e-mail, and did not change, left no trace but its mapping: such mappings"
                 " are not here. The next sync finds these contacts by their e-mail again."
             )
-        if left_out := len(draft.listed["unresolved"]):
-            draft.note(f"{left_out:,} mappings are left out, each with what would decide it.")
         draft.log(MAPPINGS_REBUILT, records_affected=counts.total(), rests_on=dict(sources))
     return draft.plan
 
 
-def _row(schema: Schema, key: Key, lost: _Fate, moment: str | None) -> Row:
-    """Return the row: as the snapshot had it, else with the moment and the run of the trace it rests on."""
-    resolved = schema.resolved["mappings"]
-    columns = schema.catalogue.tables[resolved.table].columns
-    if lost.row:
-        return {name: value for name, value in lost.row.items() if name in columns}
-    table = schema.table_of(key[0])
+def _row(schema: Schema, key: Key, record: str, run: str, moment: str | None) -> Row:
+    """Return the row of a mapping, with the moment and the run of the trace it rests on."""
+    resolved, table = schema.resolved["mappings"], schema.table_of(key[0])
     values = {
-        "id": str(uuid5(NAMESPACE_URL, f"{table}/{key[1]}/{lost.record}")),
+        "id": str(uuid5(NAMESPACE_URL, f"{table}/{key[1]}/{record}")),
         "entity_type": table,
         "wa_id": key[1],
-        "run_id": (lost.claim and lost.claim.run) or None,
+        "run_id": run or None,
         "synced_at": moment,
         "updated_at": moment,
     }
     row = {resolved.spelling[name]: value for name, value in values.items() if name in resolved.spelling}
     # Where both spellings of the column are there, both are filled.
-    return row | {name: lost.record for name in CONCEPTS["mappings"].columns["target"] if name in columns}
+    columns = schema.catalogue.tables[resolved.table].columns
+    return row | {name: record for name in CONCEPTS["mappings"].columns["target"] if name in columns}
 
 
-def _of_snapshot(snapshot: Snapshot, schema: Schema, settings: Settings) -> dict[Key, Row]:
-    """Read the mappings of a snapshot: by id, each with its columns as text, and ``target``."""
+def _of_snapshot(snapshot: Snapshot, schema: Schema, settings: Settings) -> dict[Key, tuple[str, Row]]:
+    """Read the mappings of a snapshot: by id, each with its record and those of its columns that are here."""
     table = schema.resolved["mappings"].table
+    here = schema.catalogue.tables[table].columns
     entities = {spelling: entity for entity, kinds in ENTITY_TYPES.items() for spelling in kinds}
     with (
         opened(snapshot, [table], settings=settings, schema=schema.catalogue.schema) as before,
         before.readable.look() as connection,
     ):
         was = read_schema(connection, before.readable.address.schema)
-        names, spelled = [*was.catalogue.tables[table].columns], was.resolved["mappings"].spelling
+        names, spelling = [*was.catalogue.tables[table].columns], was.resolved["mappings"].spelling
         cells = sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(name)) for name in names)
         query = sql.SQL("SELECT {} FROM {}").format(cells, sql.Identifier(was.catalogue.schema, table))
         rows: list[Row] = [dict(zip(names, row, strict=True)) for row in connection.execute(query)]
-    return {
-        (entity, number): {**row, "target": row[spelled["target"]]}
-        for row in rows
-        if (entity := entities.get(row[spelled["entity_type"]] or "")) and (number := row[spelled["wa_id"]])
-    }
+    kept = {}
+    for row in rows:
+        kind, wa_id, record = (row[spelling[name]] for name in ("entity_type", "wa_id", "target"))
+        if (entity := entities.get(kind or "")) and wa_id and record:
+            kept[entity, wa_id] = record, {name: value for name, value in row.items() if name in here}
+    return kept

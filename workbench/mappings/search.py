@@ -43,7 +43,8 @@ _SHOWN = {
     EVENT: ("title", "start"),
     REGISTRATION: ("first_name", "last_name", "title", "status"),
 }
-_LEADS_TO = ("first_name", "last_name", "email", "title", "start")
+_MAPPED = ["mapping_key", "entity", "wa_id", "id", "target"]
+_FOUND = [*_MAPPED[:3], "mapping", "target", "first_name", "last_name", "email", "title", "start", "found_by"]
 _LITERAL = str.maketrans({sign: f"\\{sign}" for sign in "\\%_"})
 _LEAST, _LAST = "00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff"
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -127,39 +128,24 @@ def find_mappings(connection: Connection, schema: Schema, typed: str, limit: int
     """
     schema.require("mappings.id", *NEEDS)
     wanted = _wanted(typed, limit)
-    rows, several = mapping_rows(connection, schema, wa_ids=[wanted]), 0
-    found_by: dict[tuple[str, str], str] = {}
-    for entity in ENTITIES if not rows else ():
-        schema.refuse_unreadable(CONCEPT_OF[entity])
-        if schema.has(CONCEPT_OF[entity]):
-            frame = _matches(connection, schema, entity, wanted)
-            found_by |= {(entity, key): by for key, by in zip(frame["key"], frame["found_by"], strict=True)}
-            several = max(several, len(frame))
-    order = {place: number for number, place in enumerate(found_by)}
-    for entity in {entity for entity, _ in found_by}:
-        keys = [key for kind, key in found_by if kind == entity]
-        rows += mapping_rows(connection, schema, records=keys, entity=entity)
-    rows.sort(key=lambda row: order.get((row.entity, row.target), 0))
-    shown = rows[:limit]
-    facts = {
-        (entity, key): cells
-        for entity in {row.entity for row in shown} & {*ENTITIES}
-        for key, cells in records_in_words(connection, schema, entity, [row.target for row in shown]).items()
-    }
-    cells = [
-        {
-            **row._asdict(),
-            **facts.get((row.entity, row.target), {}),
-            "mapping_key": row.key,
-            "mapping": row.id,
-            "found_by": found_by.get((row.entity, row.target), BY_WA_ID),
-        }
-        for row in shown
+    rows = mapping_rows(connection, schema, wa_ids=[wanted])
+    schema.refuse_unreadable(*CONCEPT_OF.values())
+    matches = [
+        _matches(connection, schema, entity, wanted, by_words=not rows).assign(entity=entity)
+        for entity, concept in CONCEPT_OF.items()
+        if schema.has(concept)
     ]
-    columns = ["mapping_key", "entity", "wa_id", "mapping", "target", *_LEADS_TO, "found_by"]
-    frame = pd.DataFrame(cells, columns=columns, dtype=object)
+    several = max(map(len, matches))
+    records = pd.concat(matches, ignore_index=True).rename_axis("place").reset_index()
+    rows = rows or mapping_rows(connection, schema, records=records["key"])
+    mapped = pd.DataFrame(
+        [row._asdict() | {"mapping_key": row.key} for row in rows], columns=_MAPPED, dtype=object
+    )
+    frame = mapped.merge(records, "left", left_on=["entity", "target"], right_on=["entity", "key"])
+    frame = frame.sort_values(["place", "mapping_key"], kind="stable").rename(columns={"id": "mapping"})
+    frame = frame.assign(found_by=frame["found_by"].fillna(BY_WA_ID)).reindex(columns=_FOUND).head(limit)
     frame.attrs |= {"found": min(len(rows), ENOUGH), "more": max(several, len(rows)) >= ENOUGH}
-    return frame
+    return frame.reset_index(drop=True)
 
 
 def records_in_words(
@@ -187,14 +173,16 @@ def _wanted(typed: str, limit: int) -> str:
     return typed.strip() if possible else ""
 
 
-def _matches(connection: Connection, schema: Schema, entity: str, wanted: str) -> pd.DataFrame:
+def _matches(
+    connection: Connection, schema: Schema, entity: str, wanted: str, *, by_words: bool = True
+) -> pd.DataFrame:
     """Return at most `ENOUGH` records that are meant, with ``found_by``.
 
     Those that are exactly what was typed, else those with the words: those with whole words first, then by the
     columns' values and the key.
     """
     schema.require(CONCEPT_OF[entity], *([CONCEPT_OF[MEMBER]] if entity == REGISTRATION else []))
-    columns = ["key", *_SHOWN[entity], "found_by"]
+    columns = list(dict.fromkeys(["key", *_SHOWN[entity], "email", "start", "found_by"]))
     rows: list[dict[str, Any]] = []
 
     def look(by: str, condition: str, **values: Any) -> None:
@@ -211,7 +199,7 @@ def _matches(connection: Connection, schema: Schema, entity: str, wanted: str) -
         led = mapping_rows(connection, schema, wa_ids=[wanted], entity=entity)
         if targets := {row.target for row in led} - {row["key"] for row in rows}:
             look(BY_WA_ID, "record.id = ANY (%(targets)s::ids)", targets=sorted(targets))
-    if rows or not wanted or (uuids and _UUID.fullmatch(wanted.lower())):
+    if rows or not (wanted and by_words) or (uuids and _UUID.fullmatch(wanted.lower())):
         rows.sort(key=lambda row: str(row["key"]))
         return pd.DataFrame(rows, columns=columns, dtype=object)
     name = connection.exec_driver_sql(_COLLATION).scalar()

@@ -6,11 +6,12 @@ report alone, a later API sync finds its members by their e-mail, and makes its 
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
+from itertools import groupby
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
@@ -18,7 +19,7 @@ from sqlalchemy import Connection
 from workbench.database.connection import asked_once
 from workbench.mappings.queries import Corrected, Key, MappingRow, corrections_made, fetch, mapping_rows
 from workbench.murmurant.importers import Run, Trace
-from workbench.murmurant.reports import ReportRecord
+from workbench.murmurant.reports import ImportReport, ReportRecord
 from workbench.murmurant.schema import Schema
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, ENTITY_TYPES, REGISTRATION
 
@@ -43,36 +44,14 @@ _BARE = """
 SELECT '{entity}', id::text, coalesce(run_id, '') FROM {relation} AS record
 WHERE {unmapped}
 """
-
-
 _THERE = """
 SELECT id::text AS id, created_at AS at, coalesce(run_id, '') AS run FROM {relation} WHERE id = ANY (%(ids)s::ids)
 """
 _SHARED = """
-SELECT coalesce(entity_type, '') AS entity, target::text AS target, wa_id, wa_ids
-FROM (
-  SELECT entity_type, target, wa_id, count(*) OVER each AS wa_ids, min(wa_id) OVER each AS least, max(wa_id) OVER each AS most
-  FROM mappings WHERE target IN (
-    SELECT target FROM mappings GROUP BY spelled, target HAVING count(*) > 1
-    UNION ALL
-    SELECT target FROM mappings AS one WHERE spelled = 'Registration'
-    AND EXISTS (SELECT FROM mappings AS other WHERE other.spelled = 'EventRegistration' AND other.target = one.target)
-  )
-  WINDOW each AS (PARTITION BY entity_type, target)
-) AS several
-WHERE least <> most
-ORDER BY 2, 1, 3
+SELECT coalesce(entity_type, '') AS entity, target::text AS target, array_agg(DISTINCT wa_id) AS wa_ids
+FROM mappings WHERE target IN (SELECT target FROM mappings GROUP BY target HAVING count(*) > 1)
+GROUP BY 1, 2 HAVING min(wa_id) <> max(wa_id) ORDER BY 2, 1
 """
-
-
-def reported(runs: Sequence[Run], *, pairs: bool = False) -> Iterator[tuple[Run, ReportRecord]]:
-    """Yield the records that the reports of live runs list; with `pairs`, also what their id maps pair, as ``paired``."""
-    for run in runs:
-        reports = sorted(run.reports, key=lambda one: one.path.name) if run.mode == "live" else []
-        yield from ((run, record) for report in reports for record in report.records)
-        for report in reports if pairs else ():
-            for entity, wa_id, record_id in report.identities:
-                yield run, ReportRecord(entity, "paired", wa_id, record_id, {})
 
 
 class Claim(NamedTuple):
@@ -81,13 +60,15 @@ class Claim(NamedTuple):
     Attributes
     ----------
     entity, wa_id, record : str
-        The id, and the record.
+        The id, and the record. The id is empty where a record names its run and nothing its id.
     action : {"created", "updated", "existing", "paired"}
         What the import did with it; ``paired`` where an id map does not say.
-    trace, run, importer : str
+    trace, run : str
         Where it stands, and whose word it is; raw data name no run.
     at : datetime or None
         When that was.
+    importer : {"api", "csv", "guide"}
+        What kind of import it was.
     """
 
     entity: str
@@ -134,37 +115,19 @@ class Claim(NamedTuple):
         return f"{self.trace}{f' of {self.run}' if self.run else ''}: {self.action}"
 
 
-class Made(NamedTuple):
-    """A record that exists: when it was made, and the run that it names itself, where that is known."""
-
-    at: datetime | None
-    run: str
-
-
-class Bare(NamedTuple):
-    """A record that an import made and no mapping leads to; `wa_id` is empty where no trace tells it."""
-
-    entity: str
-    record: str
-    wa_id: str
-    run: str
-    importer: str
-    words: str
-
-
 class Again(NamedTuple):
     """A record that was made, or taken, for a WA id that has another one already.
 
     Attributes
     ----------
-    record : str
-        The later one.
-    first : str
-        The record that was there before it.
+    record, first : str
+        The later one, and the one that was there before it.
     run : str
         The run that made or took the later one; empty where nothing tells.
     leads_to : str
         Which of them the id's mapping leads to; empty where it has none.
+    words : str
+        What says so.
     """
 
     entity: str
@@ -176,10 +139,11 @@ class Again(NamedTuple):
     words: str
 
 
+@dataclass(frozen=True)
 class Traces:
     """What the database, and the reports and exports at hand, say of ids and records; what is dear is asked once.
 
-    Parameters
+    Attributes
     ----------
     runs : sequence of Run
         Every run that is known, with its report files. One that was rolled back says nothing: what it did was taken back.
@@ -187,83 +151,18 @@ class Traces:
         From Wild Apricot's own CSV exports, where given; their word counts before the reports'.
     """
 
-    def __init__(
-        self,
-        connection: Connection,
-        schema: Schema,
-        runs: Sequence[Run] = (),
-        exports: Sequence[ReportRecord] = (),
-    ) -> None:
-        self.connection, self.schema, self.runs, self.exports = connection, schema, runs, exports
+    connection: Connection
+    schema: Schema
+    runs: Sequence[Run] = ()
+    exports: Sequence[ReportRecord] = ()
 
     def ask(self, query: str, **parameters: Any) -> Sequence[Any]:
         """Ask the canonical relations: see `fetch`."""
         return fetch(self.connection, self.schema, query, **parameters)
 
-    def mappings(
-        self, *, wa_ids: Iterable[str] = (), records: Iterable[str] = (), entity: str = ""
-    ) -> list[MappingRow]:
+    def mappings(self, *, wa_ids: Iterable[str] = (), records: Iterable[str] = ()) -> list[MappingRow]:
         """Return the mappings of some WA ids, or to some records, sorted by key."""
-        return mapping_rows(self.connection, self.schema, wa_ids=wa_ids, records=records, entity=entity)
-
-    @cached_property
-    def told(self) -> dict[str, dict[str, ReportRecord]]:
-        """What is told of each WA id, by entity: the latest live run's word; an export's before all."""
-        told: dict[str, dict[str, ReportRecord]] = {entity: {} for entity in ENTITIES}
-        for one in (record for _, record in reported(self.runs)):
-            if one.wa_id is not None and one.entity in told:
-                told[one.entity][one.wa_id] = one
-        for one in self.exports:
-            if one.wa_id is not None and one.entity in told:
-                before = told[one.entity].get(one.wa_id)  # an export knows no record of ours
-                told[one.entity][one.wa_id] = replace(one, record_id=before.record_id) if before else one
-        return told
-
-    @cached_property
-    def reported_claims(self) -> list[Claim]:
-        """What the reports of runs that stand say, each pair of id and record once for each run."""
-        found: dict[tuple[str, ...], Claim] = {}
-        for run, one in reported([run for run in self.runs if not run.rolled_back], pairs=True):
-            if one.wa_id and one.record_id:
-                pair = one.entity, one.wa_id, one.record_id
-                claim = Claim(*pair, one.action, REPORT, run.run, run.started, run.importer)
-                found.setdefault((*pair, run.run), claim)
-        return list(found.values())
-
-    def claims(
-        self, *, records: Collection[str] | None = None, wa_ids: Collection[str] | None = None
-    ) -> list[Claim]:
-        """Return what the audit log, raw data and reports say of some records and ids; of all where none are named."""
-        importers = {run.run: run.importer for run in self.runs}
-        asked = {
-            name: sorted(some) for name, some in (("record", records), ("wa_id", wa_ids)) if some is not None
-        }
-        named = {"record": "id = ANY (%(record)s::ids)", "wa_id": "wa_id = ANY (%(wa_id)s::text[])"}
-        ways = " OR ".join(named[name] for name in asked) or "true"
-        rows = self.ask(f"{_CLAIMED} AND ({ways})", rolled_back=self.rolled_back, **asked)
-        return [
-            *(Claim._make((*row, importers.get(row.run, "api"))) for row in rows),
-            *(
-                claim
-                for claim in self.reported_claims
-                if not asked or claim.record in (records or ()) or claim.wa_id in (wa_ids or ())
-            ),
-        ]
-
-    @property
-    def rolled_back(self) -> list[str]:
-        """The runs that were rolled back."""
-        return [run.run for run in self.runs if run.rolled_back]
-
-    def there(self, places: Iterable[Key]) -> dict[Key, Made]:
-        """Return which records exist."""
-        found: dict[Key, Made] = {}
-        wanted = {*places}
-        for entity, relation in CONCEPT_OF.items():
-            ids = [record for kind, record in wanted if kind == entity]
-            rows = self.ask(_THERE.format(relation=relation), ids=ids) if ids else ()
-            found |= {(entity, row.id): Made(row.at, row.run) for row in rows}
-        return found
+        return mapping_rows(self.connection, self.schema, wa_ids=wa_ids, records=records)
 
     def leads_of(self, keys: Collection[Key]) -> dict[Key, str]:
         """Return the record that each of some ids leads to, of those that are mapped."""
@@ -271,21 +170,93 @@ class Traces:
         return {key: row.target for row in rows if (key := (row.entity, row.wa_id)) in keys}
 
     @cached_property
+    def rolled_back(self) -> list[str]:
+        """The runs that were rolled back."""
+        return [run.run for run in self.runs if run.rolled_back]
+
+    @cached_property
+    def _reports(self) -> list[tuple[Run, ImportReport]]:
+        live = [run for run in self.runs if run.mode == "live"]
+        return [
+            (run, report) for run in live for report in sorted(run.reports, key=lambda file: file.path.name)
+        ]
+
+    @cached_property
+    def told(self) -> dict[str, dict[str, ReportRecord]]:
+        """What is told of each WA id, by entity: the latest live run's word; an export's before all."""
+        told: dict[str, dict[str, ReportRecord]] = {entity: {} for entity in ENTITIES}
+        reported = (record for _, report in self._reports for record in report.records)
+        for record in (*reported, *self.exports):
+            if (wa_id := record.wa_id) is not None and record.entity in told:
+                before = told[record.entity].get(wa_id)
+                # An export knows no record of ours.
+                if before and before.record_id and not record.record_id:
+                    record = replace(record, record_id=before.record_id)
+                told[record.entity][wa_id] = record
+        return told
+
+    @cached_property
+    def reported_claims(self) -> list[Claim]:
+        """What the reports of runs that stand say, each pair of id and record once for each run."""
+        standing = [(run, report) for run, report in self._reports if not run.rolled_back]
+        rows = [
+            (run, (row.entity, row.wa_id, row.record_id, row.action))
+            for run, report in standing
+            for row in report.records
+        ]
+        # What an id map pairs comes after what any report says of it.
+        rows += [(run, (*pair, "paired")) for run, report in standing for pair in report.identities]
+        claims: dict[tuple[str, ...], Claim] = {}
+        for run, (entity, wa_id, record, action) in rows:
+            if wa_id and record:
+                claim = Claim(entity, wa_id, record, action, REPORT, run.run, run.started, run.importer)
+                claims.setdefault((entity, wa_id, record, run.run), claim)
+        return list(claims.values())
+
+    def claims(
+        self, *, records: Collection[str] | None = None, wa_ids: Collection[str] | None = None
+    ) -> list[Claim]:
+        """Return what the audit log, raw data and reports say of some records and ids; of all where none are named."""
+        importers = {run.run: run.importer for run in self.runs}
+        ways, asked = [], {}
+        if records is not None:
+            ways, asked = ["id = ANY (%(records)s::ids)"], {"records": sorted(records)}
+        if wa_ids is not None:
+            ways, asked = [*ways, "wa_id = ANY (%(wa_ids)s::text[])"], asked | {"wa_ids": sorted(wa_ids)}
+        query = f"{_CLAIMED} AND ({' OR '.join(ways) or 'true'})"
+        rows = self.ask(query, rolled_back=self.rolled_back, **asked)
+        reported = [
+            claim
+            for claim in self.reported_claims
+            if not asked or claim.record in (records or ()) or claim.wa_id in (wa_ids or ())
+        ]
+        return [Claim._make((*row, importers.get(row.run, "api"))) for row in rows] + reported
+
+    def there(self, places: Iterable[Key]) -> dict[Key, Any]:
+        """Return which records exist, each with the moment ``at`` which it was made and the ``run`` that it names itself."""
+        wanted, there = {*places}, dict[Key, Any]()
+        for entity, relation in CONCEPT_OF.items():
+            if ids := [record for kind, record in wanted if kind == entity]:
+                rows = self.ask(_THERE.format(relation=relation), ids=ids)
+                there |= {(entity, row.id): row for row in rows}
+        return there
+
+    @cached_property
     def corrections(self) -> set[Corrected]:
         """The corrections on purpose whose id leads today to where they led it, each with its entity."""
         made = [
-            one._replace(entity=entity)
-            for one in corrections_made(self.connection, self.schema)
-            for entity in ([one.entity] if one.entity else ENTITIES)
+            correction._replace(entity=entity)
+            for correction in corrections_made(self.connection, self.schema)
+            for entity in ([correction.entity] if correction.entity else ENTITIES)
         ]
-        rows = self.mappings(wa_ids={one.wa_id for one in made})
+        rows = self.mappings(wa_ids={correction.wa_id for correction in made})
         led = {(row.entity, row.wa_id, row.target) for row in rows}
-        return {one for one in made if (one.entity, one.wa_id, one.record) in led}
+        return {row for row in made if (row.entity, row.wa_id, row.record) in led}
 
     @cached_property
     def meant(self) -> set[tuple[str, str, str]]:
         """What was led where on purpose: entity, WA id and record."""
-        return {(one.entity, one.wa_id, one.record) for one in self.corrections}
+        return {(row.entity, row.wa_id, row.record) for row in self.corrections}
 
     @cached_property
     def shared_targets(self) -> list[dict[str, Any]]:
@@ -294,14 +265,15 @@ class Traces:
         Not those that somebody led there on purpose (guide §4.2). The same id mapped twice to one record is another
         check's finding.
         """
-        rows = self.ask(_SHARED)
-        meant = self.meant if rows else ()
-        by_chance = Counter(row[:2] for row in rows if (row.entity, row.wa_id, row.target) not in meant)
-        return [
-            {"key": f"{row.entity}/{row.wa_id}", "target": row.target, "wa_ids": row.wa_ids}
-            for row in rows
-            if by_chance[row[:2]] > 1
-        ]
+        shared = []
+        for entity, target, wa_ids in self.ask(_SHARED):
+            by_chance = [wa_id for wa_id in wa_ids if (entity, wa_id, target) not in self.meant]
+            if len(by_chance) > 1:
+                shared += [
+                    {"key": f"{entity}/{wa_id}", "target": target, "wa_ids": len(wa_ids)}
+                    for wa_id in by_chance
+                ]
+        return shared
 
     @cached_property
     def bare(self) -> dict[Key, str]:
@@ -313,39 +285,36 @@ class Traces:
                 for spelling in ENTITY_TYPES[entity]
             )
             selects.append(_BARE.format(entity=entity, relation=relation, unmapped=unmapped))
-        query = " UNION ALL ".join(selects)
-        bare = {(entity, key): run for entity, key, run in self.ask(query)}
-        away = {(one.entity, one.was) for one in self.corrections} if bare else ()
+        bare = {(entity, record): run for entity, record, run in self.ask(" UNION ALL ".join(selects))}
+        away = {(row.entity, row.was) for row in self.corrections} if bare else ()
         return {place: run for place, run in bare.items() if place not in away}
 
     @cached_property
-    def of_bare(self) -> list[Claim]:
-        """What is said of the records that no mapping leads to."""
+    def _claims_on_bare(self) -> list[Claim]:
         return self.claims(records={record for _, record in self.bare}) if self.bare else []
 
     @cached_property
-    def without_mapping(self) -> tuple[list[Bare], int]:
+    def without_mapping(self) -> tuple[list[Claim], int]:
         """The records that an import made and no mapping leads to, those of CSV imports too; and how many more have none.
 
         One whose Wild Apricot id leads to another record is none of them: it is there twice, or its mapping is wrong.
         Nothing ties the others to an import: people may have entered them.
         """
-        known = {run.run: run for run in self.runs if run.mode == "live" and not run.rolled_back}
-        made = [claim for claim in self.of_bare if claim.action == "created" and claim.place in self.bare]
+        made = [row for row in self._claims_on_bare if row.action == "created" and row.place in self.bare]
         led = self.leads_of({claim.key for claim in made})
         elsewhere = {claim.place for claim in made if claim.key in led}
-        found: dict[Key, Bare] = {}
-        for claim in sorted(made, key=lambda one: (one.importer == "csv", one.trace != AUDIT, one[:3])):
-            lost = Bare(claim.entity, claim.record, claim.wa_id, claim.run, claim.importer, claim.words)
-            found.setdefault(claim.place, lost)
+        made.sort(key=lambda claim: (claim.importer == "csv", claim.trace != AUDIT, claim[:3]))
+        known = {run.run: run for run in self.runs if run.mode == "live" and not run.rolled_back}
         for (entity, record), run_id in self.bare.items():
             run = known.get(run_id)
             # An id that looks like a CSV import's may be another's: then mappings name it too.
             if run and (run.importer != "csv" or Trace.MAPPING in run.traces):
-                lost = Bare(entity, record, "", run_id, run.importer, f"it names the run {run_id}")
-                found.setdefault((entity, record), lost)
-        lost_ones = sorted(lost for place, lost in found.items() if place not in elsewhere)
-        return lost_ones, len(self.bare) - len(found.keys() | elsewhere)
+                made.append(Claim(entity, "", record, "created", Trace.RECORD, run_id, None, run.importer))
+        lost: dict[Key, Claim] = {}
+        for claim in made:
+            lost.setdefault(claim.place, claim)
+        listed = [claim for place, claim in lost.items() if place not in elsewhere]
+        return sorted(listed, key=lambda claim: claim.place), len(self.bare) - len(lost.keys() | elsewhere)
 
     @cached_property
     def imported_twice(self) -> list[Again]:
@@ -354,47 +323,49 @@ class Traces:
         A mapping that leads to the record of another id is wrong, and no second record of this one; so is what was
         corrected on purpose.
         """
-        keys = {claim.key for claim in (*self.of_bare, *self.reported_claims)}
+        keys = {claim.key for claim in (*self._claims_on_bare, *self.reported_claims)}
         if not keys:
             return []
-        told = [
+        claims = [
             claim
             for claim in self.claims(wa_ids={wa_id for _, wa_id in keys})
-            if claim.key in keys and claim.trace != RAW and (claim.trace == REPORT or claim.maps)
+            if claim.key in keys and (claim.trace == REPORT or (claim.trace == AUDIT and claim.maps))
         ]
         led = self.leads_of(keys)
         targets = {(entity, target) for (entity, _), target in led.items()}
-        moments = self.there({*(claim.place for claim in told), *targets})
+        made = self.there({claim.place for claim in claims} | targets)
+        claims = [claim for claim in claims if claim.place in made]
         owners: dict[Key, set[str]] = defaultdict(set)
-        claimed: dict[Key, list[Claim]] = defaultdict(list)
-        for claim in told:
-            if claim.place in moments:
-                claimed[claim.key].append(claim)
-                if claim.independent:
-                    owners[claim.place].add(claim.wa_id)
+        for claim in claims:
+            if claim.independent:
+                owners[claim.place].add(claim.wa_id)
         for row in self.mappings(records=led.values()):
             owners[row.entity, row.target].add(row.wa_id)
-        away = {one[:3] for one in self.corrections}
-        found = []
-        for (entity, wa_id), of_id in sorted(claimed.items()):
-            target = led.get((entity, wa_id), "")
-            own = {claim.record for claim in of_id if claim.independent}
-            others = {claim.record for claim in of_id} | ({target} if (entity, target) in moments else set())
-            rival = {record for record in others - own if owners[entity, record] - {wa_id}}
+        away = {row[:3] for row in self.corrections}
+        twice = []
+        for key, group in groupby(sorted(claims, key=lambda claim: claim.key), lambda claim: claim.key):
+            entity, wa_id = key
+            target = led.get(key, "")
+            # Of a record the claim that made it says more than one that found it.
+            best: dict[str, Claim | None] = {target: None} if (entity, target) in made else {}
+            own = set()
+            for claim in sorted(group, key=lambda claim: (claim.action != "created", str(claim.at or "~"))):
+                best[claim.record] = best.get(claim.record) or claim
+                own |= {claim.record} if claim.independent else set()
+            mine = [
+                record
+                for record in best
+                if (record in own or not owners[entity, record] - {wa_id}) and (*key, record) not in away
+            ]
             first, *later = sorted(
-                (record for record in others - rival if (entity, wa_id, record) not in away),
-                key=lambda record: (str(moments[entity, record].at or "~"), record),
+                mine, key=lambda record: (str(made[entity, record].at or "~"), record)
             ) or [""]
             for record in later:
-                best = min(
-                    (claim for claim in of_id if claim.record == record),
-                    key=lambda claim: (claim.action != "created", str(claim.at or "~")),
-                    default=None,
-                )
-                run = best.run if best else moments[entity, record].run
-                words = best.words if best else "the mapping leads to it"
-                found.append(Again(entity, wa_id, record, first, run, target, words))
-        return found
+                taken = best[record]
+                words = taken.words if taken else "the mapping leads to it"
+                run = taken.run if taken else made[entity, record].run
+                twice.append(Again(entity, wa_id, record, first, run, target, words))
+        return twice
 
 
 @asked_once
