@@ -8,7 +8,6 @@ import sys
 from datetime import date
 from pathlib import Path
 
-import duckdb
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,6 +17,7 @@ from tests.conftest import database_at
 from tests.matching.people import ONE, strangers
 from workbench.database.connection import raw
 from workbench.duplicates.matching import Model, match_members
+from workbench.duplicates.matching.engines import engine
 from workbench.duplicates.matching.matching import match_people
 from workbench.duplicates.matching.model import FIELDS
 from workbench.duplicates.matching.prepare import LARGEST_BLOCK, prepare
@@ -89,9 +89,9 @@ def test_nobody_to_compare(rows):
 
 def candidates(rows):
     """Return how many pairs are compared, and what is said of groups that are not."""
-    with duckdb.connect() as connection:
-        counts = prepare(connection, rows, FIELDS, Model.shipped())
-        return connection.execute("SELECT count(*) FROM pairs").fetchall()[0][0], counts.said
+    with engine("duckdb") as (running, folder):
+        counts = prepare(running, folder, rows, FIELDS, Model.shipped())
+        return counts.pairs, counts.said
 
 
 def test_groups_that_are_too_large_are_split_or_left_out_and_said():
@@ -103,7 +103,7 @@ def test_groups_that_are_too_large_are_split_or_left_out_and_said():
     spread = [
         each._replace(last_name=f"Q{chr(97 + n % 26)}{chr(97 + n // 26)}") for n, each in enumerate(rows)
     ]
-    assert candidates(spread[:LARGEST_BLOCK]) == (LARGEST_BLOCK * (LARGEST_BLOCK - 1) // 2, ())
+    assert candidates(spread[:LARGEST_BLOCK]) == (LARGEST_BLOCK * (LARGEST_BLOCK - 1) // 2, [])
 
 
 @pytest.mark.parametrize(

@@ -213,8 +213,8 @@ def _address(field: str, one: str, other: str, members: int) -> tuple[Level, ...
     alike = f"jaro_winkler_similarity({one}, {other})"
     return (
         Level("same address", f"{one} = {other}", 0.55, 1, 0.85, field, 0.1 / members),
-        Level("address but for slips", f"{one}_numbers IS NOT DISTINCT FROM {other}_numbers AND {alike} >= 0.88", 0.20, 1e-4, 0.05, counted=True),
-        Level("similar address", f"{alike} >= 0.8", 0.10, 0.01, 0.02, counted=True),
+        Level("address but for slips", f"{one}_numbers IS NOT DISTINCT FROM {other}_numbers AND {alike} >= 0.8799999", 0.20, 1e-4, 0.05, counted=True),
+        Level("similar address", f"{alike} >= 0.7999999", 0.10, 0.01, 0.02, counted=True),
         Level("another address", "ELSE", 0.15, 0.99, 0.08, counted=True),
     )  # fmt: skip
 

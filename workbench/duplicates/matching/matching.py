@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
-import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import log2
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 from sqlalchemy import Connection, column, select, table
 
+from workbench.duplicates.matching.engines import Engine, engine
 from workbench.duplicates.matching.fields import FIELDS, Comparison, explanation, further_columns, spoken
 from workbench.duplicates.matching.model import (
     DEFAULT_THRESHOLD,
@@ -23,23 +25,110 @@ from workbench.duplicates.matching.model import (
 from workbench.murmurant.schema import Schema, as_text, explain_gap
 from workbench.murmurant.spellings import MEMBER
 
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
-
 _FETCH = 20_000
-_MEMORY = "2GB"  # what does not fit is spilt to disk
 _HOUSEMATES = "could be two people of one household"
+BETWEEN = "/"
+"""Stands between a club and its member's id where several clubs are compared."""
+
+
+class Club(NamedTuple):
+    """One club's members: where to read them, and the columns to compare besides those that are known, with their kinds."""
+
+    connection: Connection
+    schema: Schema
+    further: Mapping[str, str] = {}
 
 
 def match_members(
     connection: Connection,
     schema: Schema,
     *,
-    threshold: float = DEFAULT_THRESHOLD,
-    model: Model | None = None,
     further: Mapping[str, str] | None = None,
+    **options: Any,
 ) -> pd.DataFrame:
     """Find members who are probably one person (guide §1.4).
+
+    Parameters
+    ----------
+    further : mapping of str to str, optional
+        Columns to compare besides those that are known, each with its kind.
+    **options
+        See `match_people`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As `match_people`; ``attrs["said"]`` tells of columns that this database lacks, too.
+
+    Raises
+    ------
+    SchemaGap
+        When the members have no names.
+    ValueError
+        When the threshold is not between 0 and 1.
+    """
+    return match_clubs({"": Club(connection, schema, further or {})}, **options)
+
+
+def match_clubs(clubs: Mapping[str, Club], **options: Any) -> pd.DataFrame:
+    """Find members of several clubs who are probably one person, within a club or in two; see `match_members`.
+
+    Parameters
+    ----------
+    clubs : mapping of str to Club
+        By name. An id is preceded by its club's name and a slash, unless the name is empty.
+    """
+    fields: dict[str, str] = {}
+    missing: list[str] = []
+    questions = []
+    for name, club in clubs.items():
+        question, kinds, lacking = _question(club)
+        fields = kinds | fields
+        missing += [f"{name}: {line}" if name else line for line in lacking]
+        questions.append((f"{name}{BETWEEN}" if name else "", club, question, list(kinds)))
+
+    def rows() -> Iterator[Sequence[Any]]:
+        for prefix, club, question, own in questions:
+            places = [1 + own.index(field) if field in own else None for field in fields]
+            stream = question.execution_options(stream_results=True, yield_per=_FETCH)
+            for row in club.connection.execute(stream):
+                yield (f"{prefix}{row[0]}", *(None if at is None else row[at] for at in places))
+
+    pairs = match_people(rows(), fields, **options)
+    for words in ("said", "noted"):
+        pairs.attrs[words] = [*missing, *pairs.attrs[words]]
+    return pairs
+
+
+def _question(club: Club) -> tuple[Any, dict[str, str], list[str]]:
+    """Return the query of a club's members, its fields with their kinds, and what is not compared."""
+    schema = club.schema
+    schema.require("members.id", "members.first_name", "members.last_name")
+    members = schema.members
+    gaps = sorted(schema.missing(*(f"members.{field}" for field in FIELDS)))
+    fields = {field: kind for field, kind in FIELDS.items() if f"members.{field}" not in gaps}
+    question = select(as_text(members.c.id), *(members.c[field] for field in fields))
+    further, said = further_columns(schema, club.further)
+    if further:
+        key = schema.resolved["members"].spelling["id"]
+        whole = table(schema.table_of(MEMBER), column(key), *(column(real) for real, _ in further.values()))
+        question = question.add_columns(*(as_text(whole.c[real]) for real, _ in further.values()))
+        question = question.join_from(members, whole, members.c.id == whole.c[key])
+        fields |= {field: kind for field, (_, kind) in further.items()}
+    return question, fields, [*said, *(f"{' '.join(explain_gap(gap))} It is not compared." for gap in gaps)]
+
+
+def match_people(
+    rows: Iterable[Sequence[Any]],
+    fields: Mapping[str, str] = FIELDS,
+    *,
+    threshold: float = DEFAULT_THRESHOLD,
+    model: Model | None = None,
+    on: str = "duckdb",
+    master: str | None = None,
+    threads: int | None = None,
+) -> pd.DataFrame:
+    """Find who is probably one person among rows of an id and the values of some fields.
 
     Parameters
     ----------
@@ -47,8 +136,8 @@ def match_members(
         The least probability, 0 to 1.
     model : Model, optional
         Trained parameters; else those shipped, with what the members themselves say.
-    further : mapping of str to str, optional
-        Columns to compare besides those that are known, each with its kind.
+    on, master, threads
+        See `workbench.duplicates.matching.engines.engine`.
 
     Returns
     -------
@@ -58,108 +147,53 @@ def match_members(
         ``why`` and ``against`` in words, and a ``weight_`` column per comparison in bits of evidence,
         which add up to the log2 odds. ``attrs["said"]`` lists what was left out: columns that this
         database lacks, groups too large to compare everybody in. ``attrs["noted"]`` is what of it hides no pair.
-
-    Raises
-    ------
-    SchemaGap
-        When the members have no names.
-    ValueError
-        When the threshold is not between 0 and 1.
-    """
-    check_threshold(threshold)
-    schema.require("members.id", "members.first_name", "members.last_name")
-    members = schema.members
-    missing = set(schema.missing(*(f"members.{column}" for column in FIELDS)))
-    there = {column: kind for column, kind in FIELDS.items() if f"members.{column}" not in missing}
-    more, said = further_columns(schema, further or {})
-    question = select(as_text(members.c.id), *(members.c[column] for column in there))
-    if more:
-        key = schema.resolved["members"].spelling["id"]
-        whole = table(schema.table_of(MEMBER), column(key), *(column(real) for real, _ in more.values()))
-        question = question.add_columns(*(as_text(whole.c[real]) for real, _ in more.values()))
-        question = question.join_from(members, whole, members.c.id == whole.c[key])
-    rows = connection.execute(question.execution_options(stream_results=True, yield_per=_FETCH))
-    fields = {**there, **{field: kind for field, (_, kind) in more.items()}}
-    found = match_people(rows, fields, threshold=threshold, model=model)
-    said += [f"{' '.join(explain_gap(need))} It is not compared." for need in sorted(missing)]
-    for words in ("said", "noted"):
-        found.attrs[words] = [*said, *found.attrs[words]]
-    return found
-
-
-def check_threshold(threshold: float) -> None:
-    """Raise ValueError for a threshold that is no probability."""
-    if not 0 <= threshold <= 1:
-        raise ValueError(f"A probability is between 0 and 1; the threshold {threshold} is not.")
-
-
-def match_people(
-    rows: Iterable[Sequence[Any]],
-    fields: Mapping[str, str] = FIELDS,
-    *,
-    threshold: float = DEFAULT_THRESHOLD,
-    model: Model | None = None,
-    threads: int | None = None,
-) -> pd.DataFrame:
-    """Find who is probably one person among rows of an id and the values of some fields; see `match_members`.
-
-    ``attrs["model"]`` is the model that was used: the one given, else the shipped one with what `refine` estimated;
-    ``attrs["members"]`` and ``attrs["pairs"]`` are how many were compared, ``attrs["shares"]`` those that are not as
-    shipped: comparison, level, and its m and u before and after.
+        ``attrs["model"]`` is the model that was used: the one given, else the shipped one with what `refine` estimated;
+        ``attrs["members"]`` and ``attrs["pairs"]`` are how many were compared, ``attrs["shares"]`` those that are not as
+        shipped: comparison, level, and its m and u before and after.
 
     Raises
     ------
     ValueError
         When two rows have one id, or the threshold is not between 0 and 1.
+    UsageError
+        When the engine is not there.
     """
-    import duckdb
-
     from workbench.duplicates.matching.prepare import prepare
     from workbench.duplicates.matching.training import ENOUGH, FLOOR, count_random, refine
 
-    check_threshold(threshold)
-    used = model or Model.shipped()
-    with tempfile.TemporaryDirectory(prefix="workbench-matching-") as folder, duckdb.connect() as connection:
-        connection.execute(f"SET memory_limit = '{_MEMORY}'; SET preserve_insertion_order = false")
-        connection.execute("SET temp_directory = ?", [folder])
-        if threads is not None:
-            connection.execute(f"SET threads = {int(threads)}")
-        counts = prepare(connection, rows, fields, used)
-        members, noted = counts.members, list(counts.noted)
-        ((pairs,),) = connection.execute("SELECT count(*) FROM pairs").fetchall()
-        shipped, compared = (
-            comparisons(each, max(members, 2), counts.named_addresses, counts.kinds)
-            for each in (Model.shipped(), used)
-        )
-        told_apart = not {"date", "identifier"}.isdisjoint(counts.kinds.values())
-        compared = count_random(connection, compared, members, used)
-        found = _weigh(
-            connection, used, compared, members, threshold if model else min(threshold, FLOOR), told_apart
-        )
+    if not 0 <= threshold <= 1:
+        raise ValueError(f"A probability is between 0 and 1; the threshold {threshold} is not.")
+    used = model or Model()
+    with engine(on, master, threads) as (running, folder):
+        club = prepare(running, folder, rows, fields, used)
+        members, noted = club.members, club.noted
+        of_club = max(members, 2), club.named_addresses, club.kinds
+        compared = count_random(running, comparisons(used, *of_club), used)
+        told_apart = not {"date", "identifier"}.isdisjoint(club.kinds.values())
+        least = threshold if model else min(threshold, FLOOR)
+        pairs = _weigh(running, used, compared, members, least, told_apart)
         if model is None:
-            refined = refine(found, compared, members, used, shares=members >= ENOUGH, told_apart=told_apart)
-            noted += estimates(used, refined, members)
+            refined = refine(pairs, compared, members, used, shares=members >= ENOUGH, told_apart=told_apart)
             if refined != used:
-                used, compared = refined, [changed(each, refined) for each in compared]
-                connection.register("likely", found[["place_l", "place_r"]])
-                connection.execute(
-                    "CREATE OR REPLACE TABLE pairs AS SELECT pairs.* FROM pairs"
-                    " JOIN likely ON join_key_l = place_l AND join_key_r = place_r"
-                )
-                found = _weigh(connection, used, compared, members, threshold, told_apart)
-    frame = _judge(found, compared, threshold)
+                noted += _estimates(used, refined, members)
+                used, compared = refined, [changed(comparison, refined) for comparison in compared]
+                file = Path(folder, "likely.parquet")
+                pairs[["join_key_l", "join_key_r", "match_key"]].to_parquet(file, index=False)
+                running.load("pairs", str(file))
+                pairs = _weigh(running, used, compared, members, threshold, told_apart)
+    frame = _judge(pairs, compared, threshold)
     shares = [
-        (each.name, before.label, before.m, after.m, before.u, after.u)
-        for one, each in zip(shipped, compared, strict=True)
-        for before, after in zip(one.levels, each.levels, strict=True)
+        (comparison.name, before.label, before.m, after.m, before.u, after.u)
+        for shipped, comparison in zip(comparisons(Model(), *of_club), compared, strict=True)
+        for before, after in zip(shipped.levels, comparison.levels, strict=True)
         if (before.m, before.u) != (after.m, after.u)
     ]
-    frame.attrs |= {"said": [*noted, *counts.said], "noted": noted, "model": used}
-    frame.attrs |= {"members": members, "pairs": pairs, "shares": shares}
+    frame.attrs |= {"said": [*noted, *club.said], "noted": noted, "model": used}
+    frame.attrs |= {"members": members, "pairs": club.pairs, "shares": shares}
     return frame
 
 
-def estimates(shipped: Model, refined: Model, members: int) -> Iterable[str]:
+def _estimates(shipped: Model, refined: Model, members: int) -> Iterator[str]:
     """Say what was estimated from the members, and how many they are."""
     if refined.duplicates_each > shipped.duplicates_each:
         yield (
@@ -171,27 +205,44 @@ def estimates(shipped: Model, refined: Model, members: int) -> Iterable[str]:
 
 
 def _weigh(
-    connection: DuckDBPyConnection,
+    running: Engine,
     model: Model,
     compared: list[Comparison],
     members: int,
     threshold: float,
     told_apart: bool,
 ) -> pd.DataFrame:
-    """Weigh all pairs, against strangers or against housemates; in the order of their ids."""
-    strangers = log2(model.duplicates_each / max(members - 1, 1))
-    # Where nothing tells housemates apart, two who may live together are as likely two however many duplicates there are.
-    each = (
-        model.duplicates_each if told_apart else min(model.duplicates_each, Model.shipped().duplicates_each)
-    )
-    housemates = log2(each / model.housemates_each)
-    found = [
-        _predict(connection, model, compared, odds, threshold, home=home).assign(
-            weight_prior=strangers, weight_household=odds - strangers
-        )
-        for home, odds in ((False, strangers), (True, housemates))
+    """Weigh the pairs by Splink: ids, probability, and of each comparison the level's place, -1 for missing, and the bits."""
+    from splink import Linker
+
+    splink = running.splink()
+    logging.getLogger("splink").setLevel(logging.ERROR)
+    settings = splink_settings(running, model, compared, members, told_apart=told_apart)
+    linker = Linker(splink.register("people"), settings, log_level=None, validate_settings=False)
+    for term in sorted({level.term for comparison in compared for level in comparison.levels if level.term}):
+        linker.table_management.register_term_frequency_lookup(splink.register(f"tf_{term}"), term)
+    linker.table_management.register_blocked_pairs_for_predict(splink.register("pairs"))
+    # A little below the threshold, so that what rounds up to it is there.
+    scored = linker.inference.predict(max(threshold - 1e-6, 0) or None, warning_mode="never")
+    columns = [
+        f"gamma_{comparison.name} AS level_{comparison.name}, mw_{comparison.name}"
+        + (f" + mw_tf_adj_{comparison.name}" if any(level.term for level in comparison.levels) else "")
+        + f" AS weight_{comparison.name}"
+        for comparison in compared
     ]
-    return pd.concat(found, ignore_index=True).sort_values(["place_l", "place_r"], ignore_index=True)
+    pairs = running.rows(
+        f"""SELECT place_l AS join_key_l, place_r AS join_key_r, scored.match_key, l.id AS "left", r.id AS "right",
+            match_probability AS probability, {", ".join(columns)}, mw_household AS weight_household
+        FROM {scored.physical_name} AS scored JOIN people AS l ON l.place = place_l JOIN people AS r ON r.place = place_r
+        ORDER BY place_l, place_r"""
+    ).to_pandas()
+    for comparison in compared:
+        # Splink counts its levels from below, the one among housemates before the one among strangers; -1 is missing.
+        places = [at for at, level in enumerate(comparison.levels) for _ in range(1 + bool(level.home))]
+        gamma = pairs[f"level_{comparison.name}"].to_numpy().astype(int)
+        pairs[f"level_{comparison.name}"] = np.array([*reversed(places), -1])[gamma]
+    pairs["weight_prior"] = log2(model.duplicates_each / max(members - 1, 1))
+    return pairs
 
 
 def evidence(pair: pd.Series[Any]) -> dict[str, float]:
@@ -201,91 +252,41 @@ def evidence(pair: pd.Series[Any]) -> dict[str, float]:
     return {words.get(name, spoken(name)): float(pair[f"weight_{name}"]) for name in names}
 
 
-def _predict(
-    connection: DuckDBPyConnection,
-    model: Model,
-    compared: list[Comparison],
-    odds: float,
-    threshold: float,
-    *,
-    home: bool,
-) -> pd.DataFrame:
-    """Weigh the pairs by Splink: ids, the probability, and of each comparison the level and the bits.
-
-    A level is its place in the comparison, or -1 for what is missing.
-    """
-    from splink import DuckDBAPI, Linker
-
-    side = "home" if home else "NOT home"
-    connection.execute(f"CREATE OR REPLACE TEMP VIEW weighed AS SELECT * FROM pairs WHERE {side}")
-    engine = DuckDBAPI(connection=connection)
-    settings = splink_settings(model, compared, 1 / (1 + 2**-odds), home=home)
-    logging.getLogger("splink").setLevel(logging.ERROR)
-    linker = Linker(engine.register("people"), settings, log_level=None, validate_settings=False)
-    terms = dict.fromkeys(level.term for each in compared for level in each.levels if level.term)
-    for term in terms:
-        linker.table_management.register_term_frequency_lookup(engine.register(f"tf_{term}"), term)
-    linker.table_management.register_blocked_pairs_for_predict(engine.register("weighed"))
-    # A little below the threshold, so that what rounds up to it is there.
-    scored = linker.inference.predict(max(threshold - 1e-6, 0) or None, warning_mode="never")
-    columns = [
-        f"{len(each.levels) - 1} - gamma_{each.name} AS level_{each.name}, mw_{each.name}"
-        + (
-            f" + mw_tf_adj_{each.name}"
-            if any(level.term and not (home and level.home) for level in each.levels)
-            else ""
-        )
-        + f" AS weight_{each.name}"
-        for each in compared
-    ]
-    return connection.execute(
-        f"""SELECT place_l, place_r, l.id AS "left", r.id AS "right", match_probability AS probability, {", ".join(columns)}
-        FROM {scored.physical_name} JOIN people AS l ON l.place = place_l JOIN people AS r ON r.place = place_r"""
-    ).df()
-
-
-def _judge(found: pd.DataFrame, compared: list[Comparison], threshold: float) -> pd.DataFrame:
+def _judge(pairs: pd.DataFrame, compared: list[Comparison], threshold: float) -> pd.DataFrame:
     """Say of each pair why, and whether it is sure enough to be offered; the most probable first."""
-    found["probability"] = found["probability"].round(6)
-    found = found[found["probability"] >= threshold]
-    found = found.sort_values(
+    pairs["probability"] = pairs["probability"].round(6)
+    pairs = pairs[pairs["probability"] >= threshold]
+    pairs = pairs.sort_values(
         ["probability", "left", "right"], ascending=[False, True, True], kind="stable", ignore_index=True
     )
     why, against, sure = [], [], []
-    for pair in found.to_dict("records"):
-        levels = {
-            each.name: each.levels[place]
-            if (place := int(pair[f"level_{each.name}"])) < len(each.levels)
-            else None
-            for each in compared
+    for pair in pairs.to_dict("records"):
+        reached = {
+            comparison.name: comparison.levels[place]
+            for comparison in compared
+            if (place := pair[f"level_{comparison.name}"]) >= 0
         }
-        told = [
-            (float(pair[f"weight_{name}"]), explanation(name, level), level)
-            for name, level in levels.items()
-            if level
+        weighed = [
+            (pair[f"weight_{name}"], explanation(name, level), level.sure) for name, level in reached.items()
         ]
-        told.sort(key=lambda one: (-one[0], one[1]))
-        speaks = [label for bits, label, level in told if bits > 0 or level.sure]
-        doubts = [label for bits, label, level in reversed(told) if not (bits > 0 or level.sure)]
+        weighed.sort(key=lambda line: (-line[0], line[1]))
+        doubts = [label for bits, label, certain in reversed(weighed) if bits <= 0 and not certain]
         if pair["weight_household"] and pair["weight_first_name"] < 7:
             doubts.append(_HOUSEMATES)
-        why.append("; ".join(speaks))
+        why.append("; ".join(label for bits, label, certain in weighed if bits > 0 or certain))
         against.append("; ".join(doubts))
-        reached = any(level and level.sure for level in (levels["email"], levels["phone"]))
-        names = all(level.sure if level else True for level in (levels["first_name"], levels["surname"]))
-        undisputed = levels["generation"] is None or levels["generation"].sure
-        sure.append(bool(reached and names and undisputed))
+        contact = any(reached[name].sure for name in ("email", "phone") if name in reached)
+        names = all(reached[name].sure for name in ("first_name", "surname", "generation") if name in reached)
+        sure.append(contact and names)
+    weights = ("prior", *(comparison.name for comparison in compared), "household")
     return pd.DataFrame(
         {
-            "left": found["left"].astype("str"),
-            "right": found["right"].astype("str"),
-            "probability": found["probability"],
-            "offered": (found["probability"] >= OFFER_THRESHOLD) & pd.Series(sure, dtype="bool"),
+            "left": pairs["left"].astype("str"),
+            "right": pairs["right"].astype("str"),
+            "probability": pairs["probability"],
+            "offered": (pairs["probability"] >= OFFER_THRESHOLD) & pd.Series(sure, dtype="bool"),
             "why": pd.Series(why, dtype="str"),
             "against": pd.Series(against, dtype="str"),
-            **{
-                f"weight_{name}": found[f"weight_{name}"]
-                for name in ("prior", *(each.name for each in compared), "household")
-            },
+            **{f"weight_{name}": pairs[f"weight_{name}"] for name in weights},
         }
     )

@@ -11,13 +11,14 @@ counted, so that a club of 200 needs no training. `Model.read` takes others.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from workbench.documents import write_whole
+from workbench.duplicates.matching.engines import Engine
 from workbench.duplicates.matching.fields import FIELDS, KINDS, Comparison, Level, further_comparisons
 from workbench.errors import UsageError
 
@@ -156,14 +157,14 @@ def _typo(column: str, edits: int = 1, least: int = 2) -> str:
 
 
 def _similar(column: str) -> str:
-    closer = f"jaro_winkler_similarity(l.{column}, r.{column}) >= 0.92"
+    closer = f"jaro_winkler_similarity(l.{column}, r.{column}) >= 0.9199999"
     return f"(least(length(l.{column}), length(r.{column})) > 3 AND ({_typo(column, 2, 6)} OR {closer}))"
 
 
 def _unlike(column: str) -> str:
     """Whether two names have no likeness at all: what the further levels would call different leaves early."""
     single = f"strpos(l.{column}, ' ') = 0 AND strpos(r.{column}, ' ') = 0"
-    far = f"jaro_winkler_similarity(l.{column}, r.{column}) < 0.7"
+    far = f"jaro_winkler_similarity(l.{column}, r.{column}) < 0.6999999"
     return f"({single} AND least(length(l.{column}), length(r.{column})) > 4 AND {far})"
 
 
@@ -172,7 +173,7 @@ def _squeezed(column: str) -> str:
 
 
 def _likeness(one: str, other: str) -> str:
-    close = f"jaro_winkler_similarity({one}, {other}) >= 0.92"
+    close = f"jaro_winkler_similarity({one}, {other}) >= 0.9199999"
     return f"(damerau_levenshtein({one}, {other}) <= 1 OR {_part(one, other)} OR {close})"
 
 
@@ -212,7 +213,7 @@ def _first_name(model: Model) -> Comparison:
             Level("first name but for a typing error", _typo("first_name"), 0.07, 0.07, 0.0003, "first_name", 1e-4, sure=True),
             Level("alike but two first names", f"{_similar('first_name')} AND {known}", 0.001, 0.1, sure=True),
             Level("similar first name", _similar("first_name"), 0.02, 0.02, 0.0005, "first_name", 1e-4, sure=True),
-            Level("first names distantly alike", f"(jaro_winkler_similarity(l.first_name, r.first_name) >= 0.8 OR {_typo('first_name', 2, 4)})", 0.02, 0.02),
+            Level("first names distantly alike", f"(jaro_winkler_similarity(l.first_name, r.first_name) >= 0.7999999 OR {_typo('first_name', 2, 4)})", 0.02, 0.02),
             Level("different first name", "ELSE", 0.004, 0.99),
         ),
     )  # fmt: skip
@@ -232,7 +233,7 @@ def _last_name() -> Comparison:
             Level("surname but for a typing error", _typo("last_name"), 0.07, 0.07, 0.007, "last_name", 1e-4, sure=True),
             Level("alike but two surnames", f"{_similar('last_name')} AND {known}", 0.005, 0.095, sure=True),
             Level("similar surname", _similar("last_name"), 0.02, 0.02, 0.004, "last_name", 1e-4, sure=True),
-            Level("surnames distantly alike", f"(jaro_winkler_similarity(l.last_name, r.last_name) >= 0.8 OR {_typo('last_name', 2, 4)})", 0.02, 0.02, 0.02),
+            Level("surnames distantly alike", f"(jaro_winkler_similarity(l.last_name, r.last_name) >= 0.7999999 OR {_typo('last_name', 2, 4)})", 0.02, 0.02, 0.02),
             Level("different surname", "ELSE", 0.04, 0.99, 0.15),
         ),
     )  # fmt: skip
@@ -336,51 +337,55 @@ def changed(compared: Comparison, model: Model) -> Comparison:
     return compared._replace(levels=tuple(levels))
 
 
-def _by_side(condition: str) -> str:
-    """Spell a condition as Splink has it: ``l.phone`` is ``phone_l``."""
-    return re.sub(r"\b([lr])\.(\w+)", r"\2_\1", condition)
+def splink_settings(
+    engine: Engine, model: Model, compared: list[Comparison], members: int, *, told_apart: bool
+) -> dict[str, Any]:
+    """Return Splink's settings: a pair's probability against strangers, or against housemates where it may be two of them.
 
+    Where nothing tells housemates apart, two who may live together are as likely two however many duplicates there are.
+    """
+    strangers = model.duplicates_each / max(members - 1, 1)
+    duplicates = model.duplicates_each if told_apart else min(model.duplicates_each, Model().duplicates_each)
+    household = duplicates / model.housemates_each / strangers
+    home = "match_key = 'home'"
 
-def splink_settings(model: Model, compared: list[Comparison], prior: float, *, home: bool) -> dict[str, Any]:
-    """Return Splink's settings: a pair's probability against strangers, or where ``home`` against housemates."""
+    def spelled(condition: str) -> str:
+        """Spell a condition as Splink has it: ``l.phone`` is ``phone_l``."""
+        by_side = re.sub(r"\b([lr])\.(\w+)", r"\2_\1", condition)
+        return by_side if by_side == "ELSE" else engine.sql(f"SELECT {by_side}").removeprefix("SELECT ")
 
-    def told(level: Level) -> dict[str, Any]:
-        u = level.home if home and level.home else level.u
-        with_term = bool(level.term) and u == level.u
-        settings = {
-            "sql_condition": _by_side(level.condition),
-            "label_for_charts": level.label,
-            # Splink divides by the larger share of the two values: its m and u here are multiples of that.
-            "m_probability": min(level.m / u, 1.0) if with_term else level.m,
-            "u_probability": 1.0 if with_term else u,
-        }
-        if with_term:
-            settings |= {
-                "tf_adjustment_column": level.term,
-                "tf_minimum_u_value": level.least,
-                "disable_tf_exact_match_detection": True,
-            }
-        return settings
+    def level(condition: str, m: float, u: float) -> dict[str, Any]:
+        return {"sql_condition": spelled(condition), "m_probability": m, "u_probability": u}
 
+    def levels(comparison: Comparison) -> Iterator[dict[str, Any]]:
+        yield {"sql_condition": spelled(comparison.missing), "is_null_level": True}
+        for one in comparison.levels:
+            if one.home:
+                at_home = home if one.condition == "ELSE" else f"{home} AND {one.condition}"
+                yield level(at_home, one.m, one.home)
+            if one.term:
+                # Splink divides by the larger share of the two values: its m and u here are multiples of that.
+                yield level(one.condition, min(one.m / one.u, 1.0), 1.0) | {
+                    "tf_adjustment_column": one.term,
+                    "tf_minimum_u_value": one.least,
+                    "disable_tf_exact_match_detection": True,
+                }
+            else:
+                yield level(one.condition, one.m, one.u)
+
+    shared = [level(home, min(household, 1.0), min(1 / household, 1.0)), level("ELSE", 1.0, 1.0)]
     return {
         "link_type": "dedupe_only",
         "unique_id_column_name": "place",
-        "probability_two_random_records_match": prior,
+        "probability_two_random_records_match": strangers / (1 + strangers),
         "blocking_rules_to_generate_predictions": [],
         "retain_matching_columns": True,
         "retain_intermediate_calculation_columns": True,
         "comparisons": [
-            {
-                "output_column_name": each.name,
-                "comparison_levels": [
-                    {
-                        "sql_condition": _by_side(each.missing),
-                        "label_for_charts": "unknown",
-                        "is_null_level": True,
-                    },
-                    *map(told, each.levels),
-                ],
-            }
-            for each in compared
+            *(
+                {"output_column_name": comparison.name, "comparison_levels": [*levels(comparison)]}
+                for comparison in compared
+            ),
+            {"output_column_name": "household", "comparison_levels": shared},
         ],
     }

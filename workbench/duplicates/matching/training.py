@@ -11,16 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import log2
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from workbench.duplicates.matching.engines import Engine
 from workbench.duplicates.matching.fields import Comparison
 from workbench.duplicates.matching.model import Model, Shares
-
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
 
 ENOUGH = 5_000
 """Members from which on the shares are estimated from them."""
@@ -31,65 +29,55 @@ SHIPPED = 100.0
 FLOOR = 5e-4
 """Probability, by the shipped model, from which on a pair counts in training."""
 
-_SAMPLE = 300_000
 _SHIPPED_PAIRS = 2_000
 _NEAR = ("joined about the same time", "days of one month")
 _CERTAIN, _FOUND = 0.95, 0.7
 
-_NUMBERED = "CREATE TEMP TABLE numbered AS SELECT place, cast(row_number() OVER (ORDER BY md5(id)) - 1 AS integer) AS number FROM people"
-_DRAWN = """
-    CREATE TEMP TABLE drawn AS SELECT place AS low, cast((number + further) % {members} AS integer) AS number
-    FROM numbered CROSS JOIN range(1, {steps} + 1) AS step(further) WHERE numbered.number < {sample}
-"""
-_RANDOM = """
-    CREATE TEMP TABLE random AS SELECT low, numbered.place AS high FROM drawn JOIN numbered USING (number)
-    JOIN people AS l ON l.place = low JOIN people AS r ON r.place = numbered.place
-    WHERE NOT coalesce(l.first_name IN (r.first_name, r.last_name), FALSE) AND NOT coalesce(l.last_name IN (r.first_name, r.last_name), FALSE)
-"""
 
-
-def count_random(
-    connection: DuckDBPyConnection, compared: list[Comparison], members: int, model: Model
-) -> list[Comparison]:
+def count_random(engine: Engine, compared: list[Comparison], model: Model) -> list[Comparison]:
     """Return the comparisons with the shares among strangers that random pairs of different names have.
 
     Shares that the model was given stay.
     """
-    steps = max(min(_SAMPLE // max(members, 1), (members - 1) // 2), 1) if members > 1 else 0
-    for statement in (_NUMBERED, _DRAWN, _RANDOM):
-        connection.execute(statement.format(members=max(members, 1), steps=steps, sample=_SAMPLE))
-    return [
-        _count(connection, each, model.shares.get(each.name, {}))
-        if any(level.counted for level in each.levels)
-        else each
-        for each in compared
-    ]
-
-
-def _count(connection: DuckDBPyConnection, compared: Comparison, given: Mapping[str, Shares]) -> Comparison:
-    whens = " ".join(f"WHEN {level.condition} THEN {at}" for at, level in enumerate(compared.levels[:-1]))
-    counts = dict(
-        connection.execute(
-            f"""SELECT CASE WHEN {compared.missing} THEN -1 {whens} ELSE {len(compared.levels) - 1} END AS level, count(*)
-            FROM random JOIN people AS l ON l.place = low JOIN people AS r ON r.place = high GROUP BY ALL"""
-        ).fetchall()
+    counted = [comparison for comparison in compared if any(level.counted for level in comparison.levels)]
+    if not counted:
+        return compared
+    places = ", ".join(
+        f"CASE WHEN {comparison.missing} THEN -1"
+        + "".join(f" WHEN {level.condition} THEN {at}" for at, level in enumerate(comparison.levels[:-1]))
+        + f" ELSE {len(comparison.levels) - 1} END AS {comparison.name}"
+        for comparison in counted
     )
-    pairs = sum(count for level, count in counts.items() if level >= 0)
+    pairs = engine.rows(
+        f"SELECT {places} FROM random JOIN people AS l ON l.place = low JOIN people AS r ON r.place = high"
+    )
+    shares = {
+        comparison.name: _count(
+            comparison, pairs[comparison.name].to_numpy(), model.shares.get(comparison.name, {})
+        )
+        for comparison in counted
+    }
+    return [shares.get(comparison.name, comparison) for comparison in compared]
+
+
+def _count(comparison: Comparison, places: Any, given: Mapping[str, Shares]) -> Comparison:
+    """Return a comparison with the shares of its levels among pairs, of which each has the place of its level, or -1."""
+    counts = np.bincount(places[places >= 0].astype(int), minlength=len(comparison.levels))
     levels = [
-        level._replace(u=(counts.get(at, 0) + _SHIPPED_PAIRS * level.u) / (pairs + _SHIPPED_PAIRS))
+        level._replace(u=float((count + _SHIPPED_PAIRS * level.u) / (counts.sum() + _SHIPPED_PAIRS)))
         if level.counted and not (level.label in given and given[level.label].u)
         else level
-        for at, level in enumerate(compared.levels)
+        for level, count in zip(comparison.levels, counts, strict=True)
     ]
     # Days near one another are as dense as a day itself is, without the duplicates that share it.
     near = [level.u / 62 for level in levels if level.label in _NEAR]
     if near:
         levels[0] = levels[0]._replace(least=max(near[0], levels[0].least))
-    return compared._replace(levels=tuple(levels))
+    return comparison._replace(levels=tuple(levels))
 
 
 def refine(
-    found: pd.DataFrame,
+    pairs: pd.DataFrame,
     compared: list[Comparison],
     members: int,
     model: Model,
@@ -97,43 +85,44 @@ def refine(
     shares: bool,
     told_apart: bool,
 ) -> Model:
-    """Return the model with what the pairs found say: how many duplicates there are, and with ``shares`` how they differ.
+    """Return the model with what the pairs say: how many duplicates there are, and with ``shares`` how they differ.
 
     The pairs that the shipped model holds for nearly certain are taken for seven in ten duplicates, as Splink takes those
     that fixed rules find: what is merely likely must not make itself likelier. Nor does a comparison speak for itself: among
     pairs that it made likely, the many strangers of similar names would outweigh the few duplicates.
     """
-    probability = found["probability"].to_numpy()
+    probability = pairs["probability"].to_numpy()
     bits = np.log2(probability / (1 - probability).clip(1e-16))
     duplicates = max(int((probability >= _CERTAIN).sum()) / _FOUND / max(members, 1), model.duplicates_each)
-    raised = told_apart | (found["weight_household"].to_numpy() == 0)
+    raised = told_apart | (pairs["weight_household"].to_numpy() == 0)
     bits += np.where(raised, log2(duplicates / model.duplicates_each), 0.0)
     named = {name: dict(labels) for name, labels in model.shares.items()}
-    for each in compared if shares else ():
-        levels = found[f"level_{each.name}"].to_numpy().astype(int)
-        without = 1 / (1 + 2 ** (found[f"weight_{each.name}"].to_numpy() - bits))
-        sure = (levels < len(each.levels)) & (without >= _CERTAIN)
-        for group in _estimated(each):
-            shipped = each.levels[group[0]].m
-            there = without[sure & np.isin(levels, group)].sum()
-            estimate = (there + SHIPPED * shipped) / (without[sure].sum() + SHIPPED)
-            if group[-1] == len(each.levels) - 1:
+    for comparison in compared if shares else ():
+        levels = pairs[f"level_{comparison.name}"].to_numpy()
+        without = 1 / (1 + 2 ** (pairs[f"weight_{comparison.name}"].to_numpy() - bits))
+        sure = (levels >= 0) & (without >= _CERTAIN)
+        for group in _estimated(comparison):
+            shipped = comparison.levels[group[0]].m
+            agreeing = without[sure & np.isin(levels, group)].sum()
+            estimate = (agreeing + SHIPPED * shipped) / (without[sure].sum() + SHIPPED)
+            if group[-1] == len(comparison.levels) - 1:
                 # Records of one person that differ much are missed more easily than found.
                 estimate = max(estimate, shipped)
             estimated = Shares(m=min(max(round(float(estimate), 6), 1e-6), 0.999999))
-            named.setdefault(each.name, {}).update({each.levels[at].label: estimated for at in group})
+            labels = named.setdefault(comparison.name, {})
+            labels |= {comparison.levels[at].label: estimated for at in group}
     return model.model_copy(update={"duplicates_each": round(float(duplicates), 6), "shares": named})
 
 
-def _estimated(compared: Comparison) -> list[list[int]]:
+def _estimated(comparison: Comparison) -> list[list[int]]:
     """Return which levels' shares are estimated, those together that are one: of names, that they differ altogether.
 
     How rare a name is, is known better from the names than from the pairs.
     """
-    if compared.name == "generation":
+    if comparison.name == "generation":
         return []
-    levels = list(enumerate(compared.levels))
-    if compared.name not in ("first_name", "surname", "email"):
+    levels = list(enumerate(comparison.levels))
+    if comparison.name not in ("first_name", "surname", "email"):
         return [[at] for at, _ in levels]
-    last = compared.levels[-1]
-    return [[at for at, each in levels if (each.m, each.term) == (last.m, "") and each.u >= 0.9]]
+    last = comparison.levels[-1]
+    return [[at for at, level in levels if (level.m, level.term) == (last.m, "") and level.u >= 0.9]]
