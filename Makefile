@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Our own modules are compiled once, not by each process and kernel that a test starts.
 unexport PYTHONDONTWRITEBYTECODE
-TARGETS := demo lab test test-browser check bench pictures
+TARGETS := demo lab test test-browser check bench pictures spark
 PYTHON ?=
 PYTEST_ARGS ?=
 ARGS ?=
@@ -38,6 +38,7 @@ help:
 	@echo "make check   what has to hold before a commit: lint, format, types, tests, notebooks without outputs"
 	@echo "make bench   the benchmarks                                              (ARGS=...)"
 	@echo "make pictures  the pictures of docs/incident.md, taken anew in a browser"
+	@echo "make spark   Spark, for 'duplicates --engine spark' and its test: 450 MB; it needs Java 17 or later"
 	@echo "make lock    resolve pyproject.toml into requirements.txt                (ARGS=--upgrade)"
 	@echo "make clean   remove the environment, caches and build artefacts; no plan, backup or report"
 	@echo "PYTHON=python3.12 with any of them chooses the Python."
@@ -70,9 +71,16 @@ bench:
 pictures:
 	$(BIN)/python -m pytest tests/browser/pictures.py $(PYTEST_ARGS)
 
+# No other target installs this, and what is installed for them leaves it out.
+spark:
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes --requirement requirements-spark.txt
+
+COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --group dev
+
 lock: $(VENV)/.made
-	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --all-extras --group dev \
-	  --custom-compile-command "make lock" --output-file requirements.txt $(ARGS) pyproject.toml
+	$(COMPILE) --custom-compile-command "make lock" --output-file requirements.txt $(ARGS) pyproject.toml
+	$(COMPILE) --no-header --no-annotate --extra spark --constraint requirements.txt pyproject.toml | \
+	  awk '/^[^ ]/ { keep = /^(pyspark|py4j)==/ } keep' > requirements-spark.txt
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

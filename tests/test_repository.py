@@ -35,6 +35,7 @@ LAYERS = (
     "snapshots.dump",
     "mappings.questions",
     "duplicates.questions",
+    "duplicates.across",
     "duplicates.probable",
     "tiers.questions",
     "audit.questions",

@@ -147,6 +147,9 @@ def duplicates(
     decide: tuple[str, str, str] | None = None,
     remark: str = "",
     decisions: bool = False,
+    engine: Literal["duckdb", "spark"] = "duckdb",
+    master: str | None = None,
+    others: Sequence[str] = (),
 ) -> Answer:
     """Find members, events and registrations that are there more than once, and say which may be merged.
 
@@ -167,8 +170,14 @@ def duplicates(
     if decisions:
         frame = wb.duplicates.decisions()
         return Answer(parts={"decisions": Table(frame, empty="Nothing was decided yet.")}, facts=frame)
-    least: dict[str, Any] = {"threshold": threshold} if threshold else {}
-    return wb.duplicates(of, model=model, limit=limit, listing=listing, **least)
+    how: dict[str, Any] = {"model": model, "limit": limit, "engine": engine, "master": master}
+    if threshold:
+        how["threshold"] = threshold
+    if others and (listing is not None or entity not in (None, "member")):
+        raise UsageError(
+            "Between clubs members are looked at, and nothing is merged.", "Leave --to and --entity out."
+        )
+    return wb.duplicates.across(others, **how) if others else wb.duplicates(of, listing=listing, **how)
 
 
 @answers("duplicates train")

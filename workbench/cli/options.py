@@ -79,6 +79,13 @@ OPTIONS: dict[str, Option] = {
     "model": option("Trained parameters as JSON; else those shipped.", metavar="FILE"),
     "duplicates limit": option("How many clusters and pairs to list. [default: 10; JSON: all]", min=1),
     "duplicates listing": option("Write the sure clusters for `plan merge --from`.", "--to", metavar="FILE"),
+    "engine": option(
+        "Where members are compared: on this machine, or on Spark (the extra `spark`, Java 17)."
+    ),
+    "master": option("Spark's address; else this machine.", metavar="URL"),
+    "others": option(
+        f"Who is a member here and there? Another environment. {_MANY}", "--with", metavar="NAME"
+    ),
     "decide": option("Say of two records that they are: same, different, unsure.", metavar="LEFT RIGHT WORD"),
     "decisions": option("List what was decided, and by whom."),
     "duplicates train out": option("Write the model as JSON, for --model.", metavar="FILE"),

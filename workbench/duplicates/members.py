@@ -9,7 +9,7 @@ import pandas as pd
 from sqlalchemy import Connection
 
 from workbench.duplicates.decisions import Decision, Pair
-from workbench.duplicates.matching import DEFAULT_THRESHOLD, Model, match_members
+from workbench.duplicates.matching import DEFAULT_THRESHOLD, match_members
 from workbench.duplicates.pairs import Candidate, gather, large, those_there, within
 from workbench.errors import SchemaGap
 from workbench.mappings.queries import NEEDS
@@ -38,20 +38,14 @@ _GROUNDS = (
 
 
 def match_chances(
-    connection: Connection,
-    schema: Schema,
-    *,
-    threshold: float = DEFAULT_THRESHOLD,
-    model: Model | None = None,
-    further: Mapping[str, str] | None = None,
+    connection: Connection, schema: Schema, *, threshold: float = DEFAULT_THRESHOLD, **options: Any
 ) -> pd.DataFrame:
     """Return every pair that is worth telling of: see `match_members`, from `FLOOR` on, or the threshold if lower.
 
     ``attrs["said"]`` lists what was left out; where members have no names nothing can be compared, and it says so.
     """
     try:
-        least = min(threshold, FLOOR)
-        return match_members(connection, schema, threshold=least, model=model, further=further)
+        return match_members(connection, schema, threshold=min(threshold, FLOOR), **options)
     except SchemaGap as gap:
         columns = ["left", "right", "probability", "offered", "why", "against"]
         nothing = pd.DataFrame({name: [] for name in columns}).astype({"probability": "float64"})

@@ -14,6 +14,7 @@ from sqlalchemy import select
 from workbench.answer import Answer, Part, Step, Table, many
 from workbench.covering import answering, covering
 from workbench.duplicates import decisions
+from workbench.duplicates.across import across_clubs, refuse_across
 from workbench.duplicates.decisions import Decision, Pair, Word
 from workbench.duplicates.events import duplicate_events
 from workbench.duplicates.matching import DEFAULT_THRESHOLD, Model, match_members
@@ -63,12 +64,14 @@ class Duplicates:
         limit: int | None = None,
         listing: Path | None = None,
         found: Sequence[Found] = (),
+        engine: str = "duckdb",
+        master: str | None = None,
     ) -> Answer:
         """Tell which members, events and registrations are there more than once, and which may be merged.
 
         Parameters
         ----------
-        entity, threshold, model
+        entity, threshold, model, engine, master
             As for `find`; without an entity, of all three.
         limit : int, optional
             How many clusters and pairs of each entity are told; else ten, and all for machines.
@@ -78,7 +81,9 @@ class Duplicates:
             What was found already, instead of looking anew.
         """
         wb, steps = self.wb, [Step("As a page to read", "report duplicates")]
-        found = found or [self.find(one, threshold, model) for one in ([entity] if entity else ENTITIES)]
+        found = found or [
+            self.find(one, threshold, model, engine, master) for one in ([entity] if entity else ENTITIES)
+        ]
         if listing is not None:
             sure = found[0].sure.explode("members").rename(columns={"members": "member", "why": "reason"})
             write_csv(listing, ["cluster", "member", "reason"], sure.to_dict("records"))
@@ -94,7 +99,7 @@ class Duplicates:
             {name: part for one in found for name, part in _parts(one, limit or 10, threshold).items()},
             [probable_finding(one) for one in found if one.entity == MEMBER],
             next_steps=steps,
-            facts={"environment": vars(wb.environment), "dialect": wb.dialect, **facts},
+            facts={"environment": vars(wb.environment), "dialect": wb.dialect, "engine": engine, **facts},
             sample=0,
             code=int(not clean),
         )
@@ -105,6 +110,8 @@ class Duplicates:
         entity: str = MEMBER,
         threshold: float = DEFAULT_THRESHOLD,
         model: Model | str | Path | None = None,
+        engine: str = "duckdb",
+        master: str | None = None,
     ) -> Found:
         """Find one entity's duplicates: pairs, clusters, records, and what could not be told.
 
@@ -118,12 +125,16 @@ class Duplicates:
             The least probability of two members whom nothing but their likeness brought together.
         model : Model or path, optional
             Trained parameters; else those shipped.
+        engine : {"duckdb", "spark"}
+            Where members are compared; the pairs are the same.
+        master : str, optional
+            Spark's address; else this machine.
         """
         _refuse_unknown(entity)
         schema, chances = self.wb.schema, pd.DataFrame({"left": [], "right": []})
         try:
             if entity != EVENT:
-                chances = self.chances(threshold, model)
+                chances = self.chances(threshold, model, engine, master)
             pairs = self._pairs(entity, threshold, chances)
             with self.wb.reading() as connection:
                 clusters = duplicate_clusters(connection, schema, pairs, entity)
@@ -148,28 +159,47 @@ class Duplicates:
             return duplicate_members(connection, schema, known, threshold=threshold, chances=chances)
 
     def chances(
-        self, threshold: float = DEFAULT_THRESHOLD, model: Model | str | Path | None = None
+        self,
+        threshold: float = DEFAULT_THRESHOLD,
+        model: Model | str | Path | None = None,
+        engine: str = "duckdb",
+        master: str | None = None,
     ) -> pd.DataFrame:
         """Compare members: every pair that is at least 5% probable, with its evidence in bits.
 
         See `workbench.duplicates.matching.match_members`; `UsageError` for a threshold that is no probability.
         """
-        if not 0 < threshold <= 1:
-            raise UsageError(
-                f"The threshold {threshold} is not a probability.", "Give a number above 0, up to 1."
-            )
-        chosen = Model.read(model) if isinstance(model, str | Path) else model
-        key = min(threshold, FLOOR), chosen.model_dump_json() if chosen else ""
+        chosen = _options(threshold, model, engine, master)
+        key = min(threshold, FLOOR), chosen["model"].model_dump_json() if chosen["model"] else ""
         if key not in self._compared or not self.wb.one_state:
+            further = self.wb.options.duplicate_fields
             with self.wb.reading() as connection:
-                self._compared[key] = match_chances(
-                    connection,
-                    self.wb.schema,
-                    threshold=threshold,
-                    model=chosen,
-                    further=self.wb.options.duplicate_fields,
-                )
+                self._compared[key] = match_chances(connection, self.wb.schema, further=further, **chosen)
         return self._compared[key].copy()
+
+    @answering
+    def across(
+        self,
+        others: Sequence[str],
+        threshold: float = DEFAULT_THRESHOLD,
+        model: Model | str | Path | None = None,
+        *,
+        limit: int | None = None,
+        engine: str = "duckdb",
+        master: str | None = None,
+    ) -> Answer:
+        """Tell who is probably a member of two clubs: of this environment and of others; to look at, never to merge.
+
+        Parameters
+        ----------
+        others : sequence of str
+            Environments of `workbench.toml`.
+        limit : int, optional
+            How many pairs are told; else ten, and all for machines.
+        threshold, model, engine, master
+            As for `find`.
+        """
+        return across_clubs(self.wb, others, limit, **_options(threshold, model, engine, master))
 
     @answering
     def train(self, out: str | Path | None = None) -> Answer:
@@ -307,6 +337,7 @@ class Duplicates:
             Whether to leave out merges that no rule can decide, and list them as unresolved.
         """
         request, hands = read_request(merges), by_hand or {}
+        refuse_across(self.wb, request)
         with self.wb.planning() as context:
             return plan_merges(context, request, entity, rules, hands, keep, leave_out, skip_blocked)
 
@@ -332,6 +363,20 @@ class Duplicates:
             f"There is no {entity or 'Member, Event or Registration'} {key!r} here.",
             "`workbench duplicates` shows the ids; a record that was merged is gone.",
         )
+
+
+def _options(
+    threshold: float, model: Model | str | Path | None, engine: str, master: str | None
+) -> dict[str, Any]:
+    """Return how members are compared, as `match_members` takes it."""
+    if not 0 < threshold <= 1:
+        raise UsageError(
+            f"The threshold {threshold} is not a probability.", "Give a number above 0, up to 1."
+        )
+    if master and engine != "spark":
+        raise UsageError("Only Spark has a master.", "Add --engine spark.")
+    chosen = Model.read(model) if isinstance(model, str | Path) else model
+    return {"threshold": threshold, "model": chosen, "on": engine, "master": master}
 
 
 def _refuse_unknown(entity: str) -> None:

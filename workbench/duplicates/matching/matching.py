@@ -230,7 +230,7 @@ def _weigh(
         + f" AS weight_{comparison.name}"
         for comparison in compared
     ]
-    pairs = running.rows(
+    pairs: pd.DataFrame = running.rows(
         f"""SELECT place_l AS join_key_l, place_r AS join_key_r, scored.match_key, l.id AS "left", r.id AS "right",
             match_probability AS probability, {", ".join(columns)}, mw_household AS weight_household
         FROM {scored.physical_name} AS scored JOIN people AS l ON l.place = place_l JOIN people AS r ON r.place = place_r

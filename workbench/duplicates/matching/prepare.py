@@ -84,7 +84,12 @@ _FIELD_KEYS = {
 def keys(fields: Mapping[str, str]) -> list[Key]:
     """Return what two members must share to be compared, by the fields that there are."""
     return list(_KEYS) + [
-        Key(*(text.format(field) for text in key[:3]), tuple(word.format(field) for word in key.words))
+        Key(
+            key.label.format(field),
+            key.shared.format(field),
+            key.further.format(field),
+            tuple(word.format(field) for word in key.words),
+        )
         for field, kind in fields.items()
         if kind != FIELDS.get(field) or kind == "joined"
         for key in _FIELD_KEYS.get(kind, ())
