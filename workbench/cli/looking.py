@@ -155,7 +155,7 @@ def duplicates(
 
     Decisions (--decide) are kept beside the reports and respected the next time.
     """
-    exclusive(decide=decide, decisions=decisions, to=listing)
+    exclusive(decide=decide, decisions=decisions, to=listing, **{"with": others or None})
     if (remark and decide is None) or (listing is not None and entity is None):
         raise UsageError("--remark goes with --decide, and --to with --entity.", "Give both, or neither.")
     of = entity.capitalize() if entity else None
@@ -171,13 +171,10 @@ def duplicates(
         frame = wb.duplicates.decisions()
         return Answer(parts={"decisions": Table(frame, empty="Nothing was decided yet.")}, facts=frame)
     how: dict[str, Any] = {"model": model, "limit": limit, "engine": engine, "master": master}
-    if threshold:
-        how["threshold"] = threshold
-    if others and (listing is not None or entity not in (None, "member")):
-        raise UsageError(
-            "Between clubs members are looked at, and nothing is merged.", "Leave --to and --entity out."
-        )
-    return wb.duplicates.across(others, **how) if others else wb.duplicates(of, listing=listing, **how)
+    how |= {"threshold": threshold} if threshold else {}
+    if others:
+        return wb.duplicates.across(others, of, **how)
+    return wb.duplicates(of, listing=listing, **how)
 
 
 @answers("duplicates train")

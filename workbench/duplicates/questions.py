@@ -181,6 +181,7 @@ class Duplicates:
     def across(
         self,
         others: Sequence[str],
+        entity: str | None = MEMBER,
         threshold: float = DEFAULT_THRESHOLD,
         model: Model | str | Path | None = None,
         *,
@@ -194,11 +195,15 @@ class Duplicates:
         ----------
         others : sequence of str
             Environments of `workbench.toml`.
+        entity : str, optional
+            Members alone are compared.
         limit : int, optional
             How many pairs are told; else ten, and all for machines.
         threshold, model, engine, master
             As for `find`.
         """
+        if entity not in (None, MEMBER):
+            raise UsageError("Between clubs members are compared, and nothing else.", "Leave the entity out.")
         return across_clubs(self.wb, others, limit, **_options(threshold, model, engine, master))
 
     @answering
