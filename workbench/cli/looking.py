@@ -155,7 +155,7 @@ def duplicates(
 
     Decisions (--decide) are kept beside the reports and respected the next time.
     """
-    exclusive(decide=decide, decisions=decisions, to=listing, **{"with": others or None})
+    exclusive(decide=decide, decisions=decisions, to=listing, **{"with": others})
     if (remark and decide is None) or (listing is not None and entity is None):
         raise UsageError("--remark goes with --decide, and --to with --entity.", "Give both, or neither.")
     of = entity.capitalize() if entity else None
