@@ -19,7 +19,7 @@ from psycopg import sql
 from benchmarks.rollback import CODES, MAPPINGS, MEMBERS, NUMBERED, TAGS
 from workbench.demo.club import schema
 from workbench.demo.history import Dialect
-from workbench.panels import MappingCorrection
+from workbench.panels.corrections import MappingCorrection
 from workbench.settings import EnvironmentSettings, Settings
 from workbench.workbench import Workbench, open_workbench
 
@@ -93,9 +93,9 @@ def compare(url: str, members: int, rounds: int = 5) -> None:
     here = EnvironmentSettings(kind="development", url_env="SEARCH_URL")
     with open_workbench("bench", settings=Settings(environments={"bench": here})) as wb:
         begun = perf_counter()
-        found = wb.mappings.findings()
+        panel = MappingCorrection(wb)
+        panel.work.wait()
         print(f"{members:,} members; every mapping looked at in {perf_counter() - begun:.1f} s, once")
-        panel = MappingCorrection(wb, found)
         for what, typed in SOUGHT.items():
             mappings, processor = _best(lambda: _answer(panel, panel._search, typed), rounds)  # noqa: B023
             people, _ = _best(lambda: _answer(panel, panel._target, typed), rounds)  # noqa: B023

@@ -19,7 +19,7 @@ from workbench.checks.rules import Waivers
 from workbench.covering import answering, covering
 from workbench.database.databases import connect
 from workbench.database.environment import Environment
-from workbench.errors import DocumentError, WorkbenchError
+from workbench.errors import DocumentError, WorkbenchError, unknown
 from workbench.murmurant.canonical import ask
 from workbench.murmurant.reports import ImportReport, read_reports
 from workbench.murmurant.spellings import CONCEPT_OF, MEMBER
@@ -247,6 +247,26 @@ class Workbench:
         return Answer(
             parts={"drawn": partial(counts_chart, frame), "counts": Table(frame, "Found and expected")}
         )
+
+    def panel(self, page: str, **options: Any) -> Any:
+        """Return what people click on: pick, plan, approve, apply and undo, where the notebook shows it.
+
+        Parameters
+        ----------
+        page : {"runs", "plans", "mappings", "tiers", "duplicates", "preflight"}
+            Which, by its name in the addresses of `workbench serve`.
+        options
+            What to begin with, such as ``exports`` for mappings, ``found`` and ``threshold`` for duplicates.
+
+        Raises
+        ------
+        UsageError
+            For a page that is none.
+        """
+        panels = import_module("workbench.panels")  # above this one, and only where somebody clicks
+        if page not in panels.PAGES:
+            raise unknown("panel", page, panels.PAGES)
+        return panels.panel_of(page)(self, **options)
 
     def _counted(self) -> dict[str, int]:
         with self.session.reading() as connection:

@@ -18,24 +18,26 @@ from workbench.workbench import Workbench
 @pytest.fixture
 def opened(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Workbench]]:
     """Open a club as a notebook does, with a folder of its own for plans and reports."""
-    made: list[Workbench] = []
+    workbenches: list[Workbench] = []
 
     def open_club(club: Ground, **changes: Any) -> Workbench:
         monkeypatch.setenv("CLUB_URL", club.url)
-        here = club.options.model_copy(update={"url_env": "CLUB_URL"})
-        made.append(club.open(unmask=False, url_env="CLUB_URL", environments={"demo": here}, **changes))
-        return made[-1]
+        options = club.options.model_copy(update={"url_env": "CLUB_URL"})
+        workbenches.append(
+            club.open(unmask=False, url_env="CLUB_URL", environments={"demo": options}, **changes)
+        )
+        return workbenches[-1]
 
     yield open_club
-    for each in made:
-        each.close()
+    for wb in workbenches:
+        wb.close()
     Widget.close_all()
     gc.collect()
 
 
 def press(panel: Widget, title: str) -> None:
     """Press the button of a panel, as a person would, and wait for what follows."""
-    button = next(each for each in parts(panel) if isinstance(each, Button) and each.description == title)
+    button = next(part for part in parts(panel) if isinstance(part, Button) and part.description == title)
     assert not button.disabled, f"{title} cannot be pressed"
     button.click()
     settle(panel)
@@ -44,45 +46,44 @@ def press(panel: Widget, title: str) -> None:
 def parts(panel: Widget) -> Iterator[Widget]:
     """Yield a widget and all that is in it, from top to bottom."""
     yield panel
-    for each in getattr(panel, "children", ()):
-        yield from parts(each)
+    for child in getattr(panel, "children", ()):
+        yield from parts(child)
 
 
-def settle(panel: Widget) -> None:
-    """Wait until nothing is being done any more, in the panel or in those within it."""
-    working = [each for each in parts(panel) if hasattr(each, "wait") and hasattr(each, "busy")]
+def settle(panel: Widget) -> Any:
+    """Wait until nothing is being done any more, in the panel or in those within it; return it."""
+    working = [part for part in parts(panel) if hasattr(part, "wait") and hasattr(part, "busy")]
     while True:
-        for each in working:
-            each.wait()
-        if not any(each.busy for each in working):
-            return
+        for part in working:
+            part.wait()
+        if not any(part.busy for part in working):
+            return panel
 
 
 def said(panel: Widget) -> str:
     """Return all the words that a panel shows, as HTML."""
-    return "\n".join(
-        str(each.value) for each in parts(panel) if isinstance(getattr(each, "value", None), str)
-    )
+    values = (getattr(part, "value", None) for part in parts(panel))
+    return "\n".join(str(value) for value in values if isinstance(value, str))
 
 
 def table(panel: Widget, caption: str) -> Table:
     """Return the table of a panel that is called so."""
-    return next(each for each in parts(panel) if isinstance(each, Table) and each.caption == caption)
+    return next(part for part in parts(panel) if isinstance(part, Table) and part.caption == caption)
 
 
 def choose(panel: Widget, caption: str, *keys: str) -> Table:
     """Click on rows of a table, or on none, and wait for what follows."""
-    made = table(panel, caption)
-    made._table.selected_rows = [made.names.index(key) for key in keys]
+    rows = table(panel, caption)
+    rows._table.selected_rows = [rows.names.index(key) for key in keys]
     settle(panel)
-    return made
+    return rows
 
 
 def field(panel: Widget, words: str) -> Any:
     """Return what has these words beside it: a box to tick, a line to type in."""
-    return next(each for each in parts(panel) if words in str(getattr(each, "description", "")))
+    return next(part for part in parts(panel) if words in str(getattr(part, "description", "")))
 
 
 def offered(panel: Any) -> set[str]:
     """Return the buttons of a panel's row that can be pressed."""
-    return {title for title, each in panel.buttons.items() if not each.disabled}
+    return {title for title, button in panel.buttons.items() if not button.disabled}

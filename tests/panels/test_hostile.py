@@ -18,20 +18,15 @@ from tests.conftest import Clubs, Ground, Server
 from tests.hostile import TRAP, VALUES, plant, steering, wrong_elements
 from tests.panels.conftest import parts, press, settle
 from tests.reporting.pages import page_of
-from workbench import Plan, open_workbench, panels
+from workbench import Plan, open_workbench
 from workbench.demo.breakages import BREAKAGES, break_club
 from workbench.demo.club import Club, build_club
+from workbench.panels import PAGES
 from workbench.panels.panel import Panel
 from workbench.panels.table import Table
 from workbench.panels.work import Work
 from workbench.reporting.templates import report_names
 from workbench.workbench import Workbench
-
-PANELS = [
-    each
-    for each in (getattr(panels, name) for name in panels.__all__)
-    if isinstance(each, type) and issubclass(each, Panel)
-]
 
 
 @pytest.fixture(scope="module")
@@ -73,22 +68,20 @@ def test_what_is_wrong_is_seen() -> None:
     assert [*steering("a\u202eb")]
 
 
-@pytest.mark.parametrize("panel", PANELS)
-def test_every_panel_shows_values_as_text(panel: Callable[[Workbench], Panel], seen: Workbench) -> None:
-    made = panel(seen)
-    settle(made)
-    for table in [each for each in parts(made) if isinstance(each, Table)]:
+@pytest.mark.parametrize("page", PAGES)
+def test_every_panel_shows_values_as_text(page: str, seen: Workbench) -> None:
+    panel = settle(seen.panel(page))
+    for table in [part for part in parts(panel) if isinstance(part, Table)]:
         if table.names:
             table._table.selected_rows = [0]
-            settle(made)
-    for work in [each for each in parts(made) if isinstance(each, Work)]:
+            settle(panel)
+    for work in [part for part in parts(panel) if isinstance(part, Work)]:
         assert "wb-fail" not in work.said, work.said
-    _is_text(made)
+    _is_text(panel)
 
 
 def test_a_plan_of_hostile_rows_is_text_in_its_review(seen: Workbench) -> None:
-    picker = panels.RunPicker(seen, _a_live_run(seen))
-    settle(picker)
+    picker = settle(seen.panel("runs", wanted=_a_live_run(seen)))
     press(picker, "Plan the rollback")
     assert picker.review.plan, picker.work.said
     assert TRAP in "".join(_html(picker)), "the rows are there"
@@ -152,12 +145,12 @@ def test_a_file_for_a_spreadsheet_holds_no_formula(
 def _a_live_run(wb: Workbench) -> str:
     """Return a live run's id, a hostile one where the dialect lets it be."""
     runs = wb.runs.frame()
-    return str(min(runs[runs["mode"] == "live"]["run"], key=lambda each: TRAP not in each))
+    return str(min(runs[runs["mode"] == "live"]["run"], key=lambda run: TRAP not in run))
 
 
 def _html(panel: Widget) -> Iterator[str]:
     """Yield all that a browser would read as HTML."""
-    yield from (str(each.value) for each in parts(panel) if isinstance(each, HTML))
+    yield from (str(part.value) for part in parts(panel) if isinstance(part, HTML))
     if isinstance(panel, Panel):
         yield panel.static().html
 
@@ -166,7 +159,7 @@ def _is_text(panel: Widget) -> None:
     for page in _html(panel):
         assert not wrong_elements(page)
         assert not [*steering(page)]
-    for table in [each for each in parts(panel) if isinstance(each, ITable)]:
+    for table in [part for part in parts(panel) if isinstance(part, ITable)]:
         sent = table._dt_args["data_json"]
         for row in json.loads(sent) if isinstance(sent, str) else sent:
             for value in row:

@@ -11,7 +11,8 @@ from tests.conftest import Clubs
 from tests.duplicates.conftest import SAME_PERSON
 from tests.panels.conftest import choose, parts, settle
 from tests.planting import Planter
-from workbench.panels import PAGES, Pages
+from workbench.panels import PAGES
+from workbench.panels.pages import Pages
 from workbench.panels.panel import PEOPLE
 
 Opened = Callable[..., Any]
@@ -19,7 +20,7 @@ Opened = Callable[..., Any]
 
 @pytest.fixture
 def pages(opened: Opened, clubs: Clubs) -> Any:
-    club = clubs.clone("application")
+    club = clubs.clone("application", 60)
     club.breaks("swapped-mappings", "all-prospect")
     with Planter(club) as planter:
         for email in ("a.quux@example.org", "aquux@example.org"):
@@ -40,24 +41,23 @@ def test_what_is_chosen_is_in_the_address(pages: Any) -> None:
     assert pages.location.place == f"runs/{run}", "as it was left"
 
 
-@pytest.mark.parametrize("page", ["runs", "plans", "duplicates", "mappings", "tiers", "preflight"])
-def test_an_address_leads_to_what_it_names_whether_it_was_read_already_or_not(pages: Any, page: str) -> None:
+def test_an_address_leads_to_what_it_names_whether_it_was_read_already_or_not(pages: Any) -> None:
     settle(pages)
-    if page == "plans":
-        pages.wb.runs.plan_rollback(pages.wb.runs.frame().query("mode == 'live'")["run"].iloc[0])
-    pages.location.place = page
-    settle(pages)
-    panel = pages.panels[page]
-    key = panel.table.names[-1]
-    place = f"{page}/Member/{key}" if page == "duplicates" else f"{page}/{key}"
+    pages.wb.runs.plan_rollback(pages.wb.runs.frame().query("mode == 'live'")["run"].iloc[0])
     anew = Pages(pages.wb, "runs")
-    for each in (pages, anew):
-        each.location.place = place
-        settle(each)
-        assert each.location.place == place
-        assert each.panels[page].chosen == [key]
-        assert each._page.children == (each.panels[page],)
-    assert anew.panels[page].seen == place.partition("/")[2]
+    for page in PAGES:
+        pages.location.place = page
+        settle(pages)
+        panel = pages.panels[page]
+        key = panel.table.names[-1]
+        place = f"{page}/Member/{key}" if page == "duplicates" else f"{page}/{key}"
+        for where in (pages, anew):
+            where.location.place = place
+            settle(where)
+            assert where.location.place == place
+            assert where.panels[page].chosen == [key]
+            assert where._page.children == (where.panels[page],)
+        assert anew.panels[page].seen == place.partition("/")[2]
 
 
 def test_an_address_that_is_none_leaves_all_as_it_is(pages: Any) -> None:

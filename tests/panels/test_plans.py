@@ -11,7 +11,8 @@ import pytest
 from tests.conftest import Clubs, Ground
 from tests.panels.conftest import choose, offered, parts, press, said, settle, table
 from workbench.errors import WorkbenchError
-from workbench.panels import PlanReview, RunPicker
+from workbench.panels.corrections import RunPicker
+from workbench.panels.plans import PlanReview
 from workbench.reporting.questions import Reports
 from workbench.reporting.runner import ReportResult
 from workbench.workbench import Workbench
@@ -22,23 +23,28 @@ def quick_report(tmp_path: Path) -> Iterator[pytest.MonkeyPatch]:
     """A report is a page that is there at once, until this is undone: a kernel takes seconds."""
     page = tmp_path / "page.html"
     page.write_text("<p>A page.</p>")
-    made = ReportResult(page, page, page, {"headline": "Is it safe to reopen?", "status": "warn"}, 0.0)
+    report = ReportResult(page, page, page, {"headline": "Is it safe to reopen?", "status": "warn"}, 0.0)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Reports, "__call__", lambda *_: made)
+        patch.setattr(Reports, "__call__", lambda *_: report)
         yield patch
+
+
+@pytest.fixture
+def small(clubs: Clubs) -> Ground:
+    return clubs.clone("application", 60)
 
 
 def _picked(wb: Workbench) -> RunPicker:
     runs = wb.runs.frame()
-    panel = RunPicker(wb)
-    settle(panel)
+    panel: RunPicker = settle(RunPicker(wb))
     choose(panel, "Runs", runs[runs["mode"] == "live"]["run"].iloc[-1])
     return panel
 
 
 def test_a_run_goes_and_comes_back(
-    opened: Callable[..., Workbench], club: Ground, quick_report: pytest.MonkeyPatch
+    opened: Callable[..., Workbench], clubs: Clubs, dialect: str, quick_report: pytest.MonkeyPatch
 ) -> None:
+    club = clubs.clone(dialect, 60)
     before = club.state()
     panel = _picked(opened(club))
     assert "What it did" in said(panel)
@@ -47,10 +53,8 @@ def test_a_run_goes_and_comes_back(
     assert plan.startswith("rollback-")
     assert panel.wb.plans[plan].digest in said(panel.review)
     assert offered(panel.review) == {"Preview", "Approve"}
-    quick_report.undo()  # this one is the report itself
-    press(panel.review, "Preview")
+    press(panel.review, "Preview")  # the report itself: tests/browser
     assert 'sandbox=""' in said(panel.review)
-    assert "What a plan would do" in said(panel.review)
     assert not club.changed(before)
     press(panel.review, "Approve")
     assert f"dana approves {plan}" in said(panel)
@@ -69,61 +73,50 @@ def test_a_run_goes_and_comes_back(
     assert not club.changed(before)
 
 
-def test_a_dry_run_leaves_nothing_to_plan(opened: Callable[..., Workbench], club: Ground) -> None:
-    wb = opened(club)
+def test_nothing_to_plan_and_an_unknown_plan_are_said_in_words(
+    opened: Callable[..., Workbench], small: Ground
+) -> None:
+    wb = opened(small)
     runs = wb.runs.frame()
-    panel = RunPicker(wb, runs[runs["mode"] == "dry"]["run"].iloc[0])
-    settle(panel)
+    panel = settle(RunPicker(wb, runs[runs["mode"] == "dry"]["run"].iloc[0]))
     press(panel, "Plan the rollback")
     assert "dry run (level 0): nothing was written" in said(panel)
     assert "LevelZero" not in said(panel)
     assert panel.review.plan == ""
+    review = settle(PlanReview(wb))
+    assert "Plans: none" in said(review)
+    assert review._seen.layout.display == "none"
+    for shown, word in ((panel, "Importer"), (review, "Plans")):
+        bundle = shown._repr_mimebundle_()
+        assert word in bundle["text/html"], "what stands in its place on paper"
+        assert "application/vnd.jupyter.widget-view+json" in bundle
+        assert any("wb-banner" in str(getattr(part, "value", "")) for part in parts(shown))
+    review.go("rollback-0000")
+    settle(review)
+    assert "rollback-0000" in review.work.said
 
 
 def test_a_second_session_is_told_that_the_first_applied(
-    opened: Callable[..., Workbench], club: Ground
+    opened: Callable[..., Workbench], small: Ground
 ) -> None:
-    one = _picked(opened(club))
+    one = _picked(opened(small))
     press(one, "Plan the rollback")
     press(one.review, "Approve")
-    two = PlanReview(opened(club), one.review.plan)
-    settle(two)
+    two = settle(PlanReview(opened(small), one.review.plan))
     press(one.review, "Apply")
-    after = club.state()
+    after = small.state()
     press(two, "Apply")
     assert "wb-fail" in two.work.said
-    assert not club.changed(after)
+    assert not small.changed(after)
     press(two, "Look again")
     assert "applied, by dana" in said(two)
 
 
-def test_an_unknown_plan_and_an_empty_list_are_said_in_words(
-    opened: Callable[..., Workbench], club: Ground
-) -> None:
-    panel = PlanReview(opened(club))
-    settle(panel)
-    assert "Plans: none" in said(panel)
-    assert panel._seen.layout.display == "none"
-    panel.show("rollback-0000")
-    settle(panel)
-    assert "rollback-0000" in panel.work.said
-
-
-def test_what_stands_in_its_place_on_paper(opened: Callable[..., Workbench], club: Ground) -> None:
-    wb = opened(club)
-    for panel, word in ((RunPicker(wb), "Importer"), (PlanReview(wb), "Plans")):
-        settle(panel)
-        bundle = panel._repr_mimebundle_()
-        assert word in bundle["text/html"]
-        assert "application/vnd.jupyter.widget-view+json" in bundle
-        assert any("wb-banner" in str(getattr(each, "value", "")) for each in parts(panel))
-
-
 def test_a_click_on_what_was_left_or_in_haste_is_not_heard(
-    opened: Callable[..., Workbench], clubs: Clubs
+    opened: Callable[..., Workbench], small: Ground
 ) -> None:
     """The page shows a plan a moment longer than the kernel: consent is to what was seen, or to nothing."""
-    panel = _picked(opened(clubs.clone("guide")))
+    panel = _picked(opened(small))
     wb, review = panel.wb, panel.review
     for _ in range(2):
         panel.buttons["Plan the rollback"].click()
@@ -131,7 +124,7 @@ def test_a_click_on_what_was_left_or_in_haste_is_not_heard(
     assert len(wb.plans.states()) == 1
     first, approve = review.plan, review.buttons["Approve"]
     second = wb.runs.plan_sync_state().id
-    review.show(second)
+    review.go(second)
     settle(review)
     assert review.plan == second
     approve.click()
@@ -140,7 +133,7 @@ def test_a_click_on_what_was_left_or_in_haste_is_not_heard(
 
     gate = threading.Event()
     review.work.start("Reading the other plan", lambda _: gate.wait(20))
-    review.show(first)
+    review.go(first)
     review.buttons["Approve"].click()
     gate.set()
     settle(review)
@@ -156,9 +149,9 @@ def test_a_click_on_what_was_left_or_in_haste_is_not_heard(
     assert "was applied by dana" not in review.work.said, "the second click was not even tried"
 
 
-def test_a_row_that_was_left_is_no_choice(opened: Callable[..., Workbench], clubs: Clubs) -> None:
+def test_a_row_that_was_left_is_no_choice(opened: Callable[..., Workbench], small: Ground) -> None:
     """A browser tells of another row in two messages: none, then that one."""
-    panel = _picked(opened(clubs.clone("application")))
+    panel = _picked(opened(small))
     runs = table(panel, "Runs")._table
     runs.selected_rows = []
     panel.buttons["Plan the rollback"].click()
@@ -179,8 +172,7 @@ def test_a_row_that_was_left_is_no_choice(opened: Callable[..., Workbench], club
     runs.selected_rows = [0]
     settle(panel)
     press(panel, "Plan the rollback")
-    review = PlanReview(panel.wb, panel.review.plan)
-    settle(review)
+    review = settle(PlanReview(panel.wb, panel.review.plan))
     assert offered(review) == {"Preview", "Approve"}
     plans = table(review, "Plans")._table
     plans.selected_rows = []
@@ -194,9 +186,9 @@ def test_a_row_that_was_left_is_no_choice(opened: Callable[..., Workbench], club
 
 
 def test_a_run_that_could_not_be_read_can_be_chosen_again(
-    opened: Callable[..., Workbench], clubs: Clubs, monkeypatch: pytest.MonkeyPatch
+    opened: Callable[..., Workbench], small: Ground, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    panel = _picked(opened(clubs.clone("guide")))
+    panel = _picked(opened(small))
 
     def fail(*_: object, **__: object) -> None:
         raise WorkbenchError("The server is away.", "Try again.")
@@ -219,21 +211,21 @@ def test_a_run_that_could_not_be_read_can_be_chosen_again(
 
 
 def test_a_page_below_a_plan_is_that_plan_s_and_consent_has_a_name(
-    opened: Callable[..., Workbench], clubs: Clubs
+    opened: Callable[..., Workbench], small: Ground
 ) -> None:
-    panel = _picked(opened(clubs.clone("guide")))
+    panel = _picked(opened(small))
     review, gate = panel.review, threading.Event()
     press(panel, "Plan the rollback")
     first, second = review.plan, panel.wb.runs.plan_sync_state().id
     press(review, "Preview")
     assert "A page." in review._page.value
-    review.show(second)
+    review.go(second)
     settle(review)
     assert review._page.value == ""
-    review.show(first)
+    review.go(first)
     settle(review)
     review.work.start("Being slow", lambda _: gate.wait(20))
-    review.show(second)
+    review.go(second)
     review.buttons["Preview"].disabled = False
     review.buttons["Preview"].click()  # of the first, which is still to be seen
     gate.set()

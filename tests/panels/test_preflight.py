@@ -8,11 +8,11 @@ from collections.abc import Callable
 import pytest
 from ipywidgets import HTML, Widget
 
-from tests.conftest import Ground
+from tests.conftest import Clubs, Ground
 from tests.panels.conftest import choose, parts, press, said, settle
 from tests.states import state
-from workbench import panels
-from workbench.panels import PreflightPanel
+from workbench.panels.panel import opened as opened_panel
+from workbench.panels.preflight import PreflightPanel
 from workbench.workbench import Workbench
 
 
@@ -34,8 +34,7 @@ def _logged(club: Ground) -> str:
 
 def test_from_everything_open_to_signed(opened: Callable[..., Workbench], club: Ground) -> None:
     wb = opened(club)
-    panel = PreflightPanel(wb)
-    settle(panel)
+    panel = settle(PreflightPanel(wb))
     assert len(_states(panel)) == len(panel.table.names) == 8
     assert {name for name, state in _states(panel).items() if state == "ok"} == {"operator"}
     assert panel.buttons["Sign as dana"].disabled
@@ -62,11 +61,10 @@ def test_from_everything_open_to_signed(opened: Callable[..., Workbench], club: 
 
 
 def test_refusals_are_words_in_place_and_nothing_is_kept(
-    opened: Callable[..., Workbench], club: Ground
+    opened: Callable[..., Workbench], clubs: Clubs
 ) -> None:
-    wb = opened(club)
-    panel = PreflightPanel(wb)
-    settle(panel)
+    wb = opened(clubs.clone("guide", 60))
+    panel = settle(PreflightPanel(wb))
     for item, says, title, told in (
         ("window", "", "Vouch for it", "Nothing is said of"),
         ("window", "", "Waive it", "Nothing is said of"),
@@ -87,9 +85,10 @@ def test_refusals_are_words_in_place_and_nothing_is_kept(
     assert panel.buttons["Take back"].disabled, "there is nothing to take back"
 
 
-def test_what_is_written_while_a_word_is_kept_stays(opened: Callable[..., Workbench], club: Ground) -> None:
-    panel = PreflightPanel(opened(club))
-    settle(panel)
+def test_what_is_written_while_a_word_is_kept_stays_and_is_text(
+    opened: Callable[..., Workbench], clubs: Clubs
+) -> None:
+    panel = settle(PreflightPanel(opened(clubs.clone("guide", 60))))
     gate = threading.Event()
     _chosen(panel, "window", "Sunday")
     panel.work.start("Being slow", lambda _: gate.wait(20))
@@ -101,15 +100,10 @@ def test_what_is_written_while_a_word_is_kept_stays(opened: Callable[..., Workbe
     settle(panel)
     assert _states(panel)["window"] == "waived"
     assert panel._says.value == "of the next one"
-
-
-def test_what_people_wrote_is_text(opened: Callable[..., Workbench], club: Ground) -> None:
-    panel = PreflightPanel(opened(club))
-    settle(panel)
     panel._who.value = "<img src=x onerror=alert(1)>"
     _chosen(panel, "window", "<script>alert(2)</script>\u202egnp")
     press(panel, "Waive it")
-    html = [each.value for each in parts(panel) if isinstance(each, HTML)]
+    html = [part.value for part in parts(panel) if isinstance(part, HTML)]
     shown = "".join(html) + panel.static().html
     assert "&lt;img src=x" in shown
     assert "<img" not in shown
@@ -119,7 +113,7 @@ def test_what_people_wrote_is_text(opened: Callable[..., Workbench], club: Groun
 
 def test_an_environment_that_cannot_be_opened_is_said_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORKBENCH_ENVIRONMENT", "<b>nowhere</b>")
-    shown = panels.opened(PreflightPanel)
+    shown = opened_panel(PreflightPanel)
     words = said(shown)
     Widget.close_all()
     assert "There is no environment" in words

@@ -19,7 +19,7 @@ SEEING = SimpleNamespace(session=SimpleNamespace(shows_people=True))
 
 def test_rows_stay_chosen_by_key_when_their_places_change() -> None:
     heard: list[list[str]] = []
-    table = Table("key", "People", several=True, wb=SEEING, chosen=heard.append)
+    table = Table("key", "People", SEEING, several=True, chosen=heard.append)
     table.show(PEOPLE)
     table._table.selected_rows = [1]  # what the browser does
     assert heard == [["b"]]
@@ -36,7 +36,7 @@ def test_rows_stay_chosen_by_key_when_their_places_change() -> None:
 
 def test_every_value_is_text_and_numbers_are_sorted_as_numbers() -> None:
     hostile = ["<img src=x onerror=alert(1)>", "x" * 10_000, "=HYPERLINK(1)\u202e"]
-    table = Table("key", "<b>People</b>", wb=SEEING)
+    table = Table("key", "<b>People</b>", SEEING)
     table.show(PEOPLE.assign(first_name=hostile))
     sent = table._table._dt_args
     rows = json.loads(sent["data_json"]) if isinstance(sent["data_json"], str) else sent["data_json"]
@@ -50,7 +50,7 @@ def test_every_value_is_text_and_numbers_are_sorted_as_numbers() -> None:
 
 def test_people_are_masked_unless_asked_for() -> None:
     wb = SimpleNamespace(session=SimpleNamespace(shows_people=False))
-    table = Table("key", "People", wb=wb)
+    table = Table("key", "People", wb)
     table.show(PEOPLE)
     for shown in (False, True, False):
         wb.session.shows_people = shown
@@ -59,7 +59,7 @@ def test_people_are_masked_unless_asked_for() -> None:
 
 
 def test_all_rows_are_sent_however_wide() -> None:
-    table = Table("key", "Rows", wb=SEEING)
+    table = Table("key", "Rows", SEEING)
     table.show(pd.DataFrame({"key": range(MOST), **{f"title_{n}": ["x" * 100] * MOST for n in range(9)}}))
     assert len(json.loads(table._table._dt_args["data_json"])) == MOST
     assert not table._table._dt_args.get("downsampling_warning")
@@ -68,7 +68,7 @@ def test_all_rows_are_sent_however_wide() -> None:
 
 
 def test_more_than_a_browser_wants_is_cut_and_said() -> None:
-    table = Table("key", "Rows", wb=SEEING)
+    table = Table("key", "Rows", SEEING)
     table.show(pd.DataFrame({"key": range(MOST + 5)}), total=1_000_000)
     assert f"the first {MOST:,} of 1,000,000" in table._about.value
     table.show(pd.DataFrame({"key": []}))

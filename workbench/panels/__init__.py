@@ -8,31 +8,17 @@ from importlib import import_module
 from typing import Any
 
 PAGES = {
-    "runs": ("Runs", "RunPicker"),
-    "plans": ("Plans", "PlanReview"),
-    "mappings": ("Mappings", "MappingCorrection"),
-    "tiers": ("Tiers", "TierCorrection"),
-    "duplicates": ("Duplicates", "DuplicateReview"),
-    "preflight": ("Before an import", "PreflightPanel"),
+    "runs": ("Runs", "corrections.RunPicker"),
+    "plans": ("Plans", "plans.PlanReview"),
+    "mappings": ("Mappings", "corrections.MappingCorrection"),
+    "tiers": ("Tiers", "corrections.TierCorrection"),
+    "duplicates": ("Duplicates", "duplicates.DuplicateReview"),
+    "preflight": ("Before an import", "preflight.PreflightPanel"),
 }
 """Each page's name in the address, its title, and the panel on it."""
 
-_MODULES = {
-    "DuplicateReview": "duplicates",
-    "MappingCorrection": "mappings",
-    "Pages": "pages",
-    "PlanReview": "plans",
-    "PreflightPanel": "preflight",
-    "RunPicker": "corrections",
-    "TierCorrection": "corrections",
-    "opened": "panel",
-}
 
-__all__ = [*_MODULES, "PAGES"]
-
-
-def __getattr__(name: str) -> Any:
-    """Import a panel when it is asked for: whoever serves pages shows none itself."""
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"workbench.panels.{_MODULES[name]}"), name)
+def panel_of(page: str) -> Any:
+    """Return the class of a page's panel, imported when it is asked for: whoever serves pages shows none itself."""
+    module, _, name = PAGES[page][1].partition(".")
+    return getattr(import_module(f"workbench.panels.{module}"), name)

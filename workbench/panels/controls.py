@@ -1,13 +1,14 @@
-"""What panels are operated with: buttons, ticks and lines of text, as wide as their words."""
+"""What panels are operated with: buttons, ticks, choices and lines of text, as wide as their words."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from ipywidgets import Button, Checkbox, Text
+from ipywidgets import Button, Checkbox, Dropdown, Text
 
 WIDE = {"description_width": "initial"}
-"""A field's style: what it is for is read whole."""
+"""A field's style: its label is not cut."""
 
 
 def button(title: str, icon: str, act: Callable[[], None], tip: str = "") -> Button:
@@ -16,15 +17,21 @@ def button(title: str, icon: str, act: Callable[[], None], tip: str = "") -> But
     It can be pressed on a page that has not heard yet that it cannot be: twice in haste, or while something else is
     being read. That is not heard.
     """
-    made = Button(description=title, icon=icon, tooltip=tip or None)
-    made.layout.width, made.layout.align_self = "auto", "flex-start"
-    made.on_click(lambda _: None if made.disabled else act())
-    return made
+    control = Button(description=title, icon=icon, tooltip=tip or None)
+    control.layout.width, control.layout.align_self = "auto", "flex-start"
+    control.on_click(lambda _: None if control.disabled else act())
+    return control
 
 
-def tick(what: str, on: bool = False) -> Checkbox:
+def tick(title: str, on: bool = False) -> Checkbox:
     """Return a box to tick."""
-    return Checkbox(on, description=what, indent=False, layout={"width": "auto"})
+    return Checkbox(on, description=title, indent=False, layout={"width": "auto"})
+
+
+def choice(title: str, options: Sequence[Any], width: str = "auto") -> Dropdown:
+    """Return a list to choose one of."""
+    layout = {"width": width, "max_width": "60rem"}
+    return Dropdown(options=options, description=title, style=WIDE, layout=layout)
 
 
 def line(title: str, placeholder: str, value: str = "", width: str = "34rem") -> Text:
@@ -33,6 +40,6 @@ def line(title: str, placeholder: str, value: str = "", width: str = "34rem") ->
     Told letter by letter, the last ones could be overtaken by the click on the button beside it: the browser holds
     a letter back until the one before it has arrived.
     """
-    made = Text(value, description=title, placeholder=placeholder, style=WIDE, continuous_update=False)
-    made.layout.width = width
-    return made
+    field = Text(value, description=title, placeholder=placeholder, style=WIDE, continuous_update=False)
+    field.layout.width = width
+    return field

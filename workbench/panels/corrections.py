@@ -1,25 +1,31 @@
-"""Roll a run back, and give members the tier of their level: choose, plan, review (guide §1, §3, §4.3)."""
+"""Roll a run back, give members the tier of their level, lead ids to the right records: choose, plan, review (guide §1, §4)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
-from ipywidgets import Dropdown, HBox, ToggleButtons, VBox, Widget
+from ipywidgets import HTML, HBox, ToggleButtons, VBox, Widget
+from markupsafe import Markup
 
-from workbench import LevelZero, Plan, Workbench
-from workbench.panels.controls import WIDE, button, line, tick
-from workbench.panels.panel import Told
+from workbench import LevelZero, Plan, Workbench, WorkbenchError
+from workbench.mappings.problems import MappingFindings, sure_corrections
+from workbench.mappings.questions import mapping_table, summary
+from workbench.panels.controls import button, choice, line, tick
+from workbench.panels.panel import Details
 from workbench.panels.plans import Planner
-from workbench.panels.table import MOST, Table
+from workbench.panels.table import MOST, Search, Table
 from workbench.reporting.tables import listed, show
 from workbench.runs.questions import run_counts, run_summary
 from workbench.tiers.questions import configuration, foremost
 from workbench.tiers.review import CORRECTABLE, TierReview
 
-_COLUMNS = ["run", "importer", "mode", "sync", "started", "status", "rolled_back"]
-_COLUMNS += ["members", "events", "registrations", "why", "evidence"]
+_RUN = ["run", "importer", "mode", "sync", "started", "status", "rolled_back"]
+_RUN += ["members", "events", "registrations", "why", "evidence"]
+_WRONG = ["mapping_key", "problem", "how_surely", "contact", "person", "title", "should_be_id"]
+_FOUND = ["mapping_key", "first_name", "last_name", "email", "title", "start", "leads_to_id", "should_be_id"]
 
 
 class RunPicker(Planner):
@@ -29,27 +35,19 @@ class RunPicker(Planner):
     ----------
     wb : Workbench
         The environment.
-    run : str
+    wanted : str
         The run to begin with; else none.
     """
 
     title, key, caption = "Pick a run", "run", "Runs"
     reading, act = "Reading the runs", ("Plan the rollback", "undo")
 
-    def __init__(self, wb: Workbench, run: str = "") -> None:
-        super().__init__(wb, [run] if run else [])
-        self.look()
-
     def parts(self) -> list[Widget]:
         """Lay out the runs, one run's records, and what a rollback is asked for."""
-        self._summary, self._records = Told(), Table("record", "Records", wb=self.wb)
-        self._snapshot = Dropdown(description="Old values from", options=[("none", None)], style=WIDE)
-        self._snapshot.layout.width = "34rem"
+        self._summary, self._records = Details(), Table("record", "Records", self.wb)
+        self._snapshot = choice("Old values from", [("none", None)], "34rem")
         self._restore = tick("Also take back what people changed since, where the run changed it before them")
-        return [
-            *(self.table, self._summary, self._records, self._snapshot, self._restore),
-            *super().parts(),
-        ]
+        return [self.table, self._summary, self._records, self._snapshot, self._restore, *super().parts()]
 
     @property
     def run(self) -> str:
@@ -63,32 +61,30 @@ class RunPicker(Planner):
     def lay_out(self, rows: Any) -> None:
         """Show the runs, the latest first."""
         runs, snapshots = rows
-        self.table.show(runs.iloc[::-1][_COLUMNS])
-        self._snapshot.options = [
-            ("none: what the run changed stays changed", None),
-            *(
-                (f"{each.snapshot} ({each.created_at:%Y-%m-%d %H:%M} UTC)", each.snapshot)
-                for each in snapshots[::-1]
-            ),
+        self.table.show(runs.iloc[::-1][_RUN])
+        names = [
+            (f"{taken.snapshot} ({taken.created_at:%Y-%m-%d %H:%M} UTC)", taken.snapshot)
+            for taken in snapshots
         ]
+        self._snapshot.options = [("none: what the run changed stays changed", None), *names[::-1]]
 
-    def known(self, keys: list[str]) -> Any:
+    def details(self, keys: list[str]) -> Any:
         """Read what a run did."""
         return self.wb.runs.records(keys[0], limit=MOST) if keys else None
 
-    def tell(self, did: Any) -> None:
+    def tell(self, details: Any) -> None:
         """Show what a run did, and its records."""
-        self._records.layout.display = "none" if did is None else ""
-        if did is None:
-            self._summary.tell()
+        self._records.layout.display = "none" if details is None else ""
+        if details is None:
+            self._summary.show()
             return
-        self._summary.tell(
-            lambda: listed(run_summary(did.run)),
-            lambda: show(run_counts(did.run), "Found and reported"),
-            lambda: show(did.left_out, "Left out", self.wb.session.shows_people),
+        self._summary.show(
+            lambda: listed(run_summary(details.run)),
+            lambda: show(run_counts(details.run), "Found and reported"),
+            lambda: show(details.left_out, "Left out", self.wb.session.shows_people),
         )
-        numbered = did.records.assign(record=range(1, len(did.records) + 1))
-        self._records.show(numbered, int(did.tally["records"].sum()))
+        numbered = details.records.assign(record=range(1, len(details.records) + 1))
+        self._records.show(numbered, int(details.tally["records"].sum()))
 
     def offered(self) -> set[str]:
         """Offer to plan once a run is chosen."""
@@ -106,100 +102,243 @@ class TierCorrection(Planner):
     Parameters
     ----------
     wb : Workbench
-        The environment.
-    mapping : str
-        A tier policy or the importer's configuration; else those of the environment.
+        The environment, with its tier mapping.
+    wanted : str
+        The level to begin with; else none.
     """
 
     title, key, caption = "Correct tiers", "level", "Levels with members in another tier"
     reading, several = "Comparing every member", True
 
-    def __init__(self, wb: Workbench, mapping: str = "") -> None:
-        self._mapping = line("Tier mapping", "", mapping)
-        self._reviews: dict[str, TierReview] = {}
-        super().__init__(wb)
-        self.look()
-
     def parts(self) -> list[Widget]:
-        """Lay out what is compared with what, the levels, their members, and what a correction is asked for."""
-        configured = " and ".join(path.name for path in self.wb.session.options.mappings)
-        self._mapping.placeholder = configured or "a tier policy, or the importer's configuration"
-        self._mapping.observe(lambda _: self.look(), "value")
+        """Lay out the levels, their members, and what a correction is asked for."""
+        self._reviews: dict[str, TierReview] = {}
         self._of = ToggleButtons(options=[("Tiers", "tier"), ("Statuses", "status")])
         self._of.observe(lambda _: self.lay_out_anew(self._reviews) if self._reviews else None, "value")
-        self._summary = Told()
-        self._members = Table("key", "Members in another tier than their level's", wb=self.wb)
+        self._summary, self._members = (
+            Details(),
+            Table("key", "Members in another tier than their level's", self.wb),
+        )
         self._conflict = tick("Also change what a person set by hand after the import")
         self._reason = line("Reason", "goes into the plan")
         self._correction = VBox([self.table, self._members, self._conflict, self._reason])
-        compare = HBox([self._mapping, button("Compare", "refresh", self.look)])
+        compare = button("Compare again", "refresh", self.look)
         return [compare, self._of, self._summary, self._correction, *super().parts()]
 
     @property
-    def _found(self) -> TierReview | None:
-        return self._reviews.get(self._of.value)
+    def _of_which(self) -> Literal["tiers", "statuses"]:
+        return "statuses" if self._of.value == "status" else "tiers"
 
-    @property
-    def _asked(self) -> dict[str, Any]:
-        return {"mapping": self._mapping.value.strip() or None, "of": _OF[self._of.value]}
-
-    def rows(self) -> Any:
+    def rows(self) -> dict[str, TierReview]:
         """Compare every member with the configuration."""
-        return self.wb.tiers.review(self._asked["mapping"])
+        return self.wb.tiers.review()
 
     def lay_out(self, reviews: dict[str, TierReview]) -> None:
         """Show the levels, of tiers or of statuses."""
         self._reviews, kind = reviews, foremost(reviews).kind
-        several = len(reviews) > 1 and all(review.mapping for review in reviews.values())
-        self._of.layout.display = "" if several else "none"
-        if not several and self._of.value != kind:
+        both = len(reviews) > 1 and all(review.mapping for review in reviews.values())
+        self._of.layout.display = "" if both else "none"
+        if not both and self._of.value != kind:
             self._of.value = kind  # which lays it out
             return
-        found = reviews[self._of.value]
-        told = [lambda: listed(configuration(found))]
-        if found.findings:
-            rows = pd.DataFrame({"finding": found.findings})
-            told.append(lambda: show(rows, "What is wrong", self.wb.session.shows_people, limit=40))
-        self._summary.tell(*told)
-        self.table.show(tier_corrections(found))
-        self._correction.layout.display = self.row.layout.display = "" if found.correctable else "none"
+        review = reviews[self._of.value]
+        problems = pd.DataFrame({"finding": review.findings})
+        parts = [
+            lambda: listed(configuration(review)),
+            lambda: show(problems, "What is wrong", self.wb.session.shows_people, limit=40),
+        ]
+        self._summary.show(*parts[: 2 if len(problems) else 1])
+        self.table.show(tier_corrections(review))
+        self._correction.layout.display = self.row.layout.display = "" if review.correctable else "none"
 
-    def known(self, levels: list[str]) -> Any:
+    def details(self, levels: list[str]) -> Any:
         """Read the members of some levels, or of all."""
-        if self._found is None or not self._found.correctable:
+        review = self._reviews.get(self._of.value)
+        if review is None or not review.correctable:
             return None
-        return self.wb.tiers.wrong(**self._asked, limit=MOST, levels=levels)
+        return self.wb.tiers.wrong(of=self._of_which, limit=MOST, levels=levels)
 
     def tell(self, members: Any) -> None:
         """Show the members."""
-        if members is None or self._found is None:
-            return
-        levels = tier_corrections(self._found)
-        counted = levels[levels["level"].isin(self.wanted)] if self.wanted else levels
-        self._members.show(members, int(counted["members"].sum()))
+        if members is not None:
+            levels = self.table.frame
+            counted = levels[levels["level"].isin(self.wanted)] if self.wanted else levels
+            self._members.show(members, int(counted["members"].sum()))
 
-    def planning(self) -> Callable[[], Plan | LevelZero]:
+    def planning(self) -> Callable[[], Plan]:
         """Plan to correct the chosen levels."""
-        asked = {**self._asked, "levels": self.chosen, "on_conflict": _on_conflict(self._conflict)}
+        levels, conflict, of = self.chosen, _on_conflict(self._conflict), self._of_which
         reason = self._reason.value.strip() or None
-        return lambda: self.wb.tiers.plan(**asked, reason=reason)
+        return lambda: self.wb.tiers.plan(of=of, levels=levels, on_conflict=conflict, reason=reason)
 
 
-_OF = {"tier": "tiers", "status": "statuses"}
+class MappingCorrection(Planner):
+    """Choose ids that lead to the wrong record, or none for all that are sure; or search, and say where they should lead.
+
+    Parameters
+    ----------
+    wb : Workbench
+        The environment.
+    exports : sequence of path
+        Wild Apricot's own CSV exports, or folders of them, as evidence.
+    """
+
+    title, key, caption = "Correct mappings", "mapping_key", "Problems with mappings, the worst first"
+    reading, several = "Looking at every mapping", True
+
+    def __init__(self, wb: Workbench, exports: Sequence[str | Path] = ()) -> None:
+        self.exports = list(exports)
+        self._problems = pd.DataFrame()
+        super().__init__(wb)
+        self.tell(None)
+
+    def parts(self) -> list[Widget]:
+        """Lay out the problems, a search, where the chosen ids should lead, and how they are corrected."""
+        again, environment = self._rechoose, self.wb.environment.name
+        self._search = Search(
+            "Find a mapping",
+            "a WA id, a name, an e-mail address, a title, an id",
+            self._find,
+            Table("mapping_key", "Mappings found", self.wb, several=True, chosen=again),
+            again,
+            environment,
+        )
+        self._target = Search(
+            "Lead it to another record",
+            "only where the traces say nothing, or are wrong",
+            lambda typed: self.wb.search(typed, min(map(_entity, self.chosen), default="Member")),
+            Table("key", "Records found", self.wb, chosen=again),
+            again,
+            environment,
+        )
+        self._about, self._evidence = HTML(), Details()
+        self._reason = line("Reason", "goes into the audit log")
+        self._whole = tick("Also correct the rest of a swap or cycle", True)
+        self._move = tick("Also move the registrations that came through the wrong mappings")
+        self._how = VBox([self._target, self._reason])
+        look = button("Look again", "refresh", self.look)
+        return [
+            *(self.table, look, self._search, self._about, self._evidence, self._how),
+            *(HBox([self._whole, self._move]), *super().parts()),
+        ]
+
+    @property
+    def chosen(self) -> list[str]:
+        """The keys of the mappings that are chosen, in either table."""
+        return list(dict.fromkeys([*self.table.chosen, *self._search.table.chosen]))
+
+    def rows(self) -> MappingFindings:
+        """Look for what is wrong, as it is now."""
+        return self.wb.mappings.findings(self.exports)
+
+    def lay_out(self, findings: MappingFindings) -> None:
+        """Show what is wrong."""
+        self._problems = findings.problems
+        if not len(findings.problems):
+            self._evidence.show(lambda: listed(summary(findings)))
+        self.table.show(mapping_table(findings.problems)[_WRONG])
+
+    def choose(self, keys: list[str]) -> None:
+        """Say of other mappings what is known; all of it was read already."""
+        self.wanted = self.shown = keys
+        self.tell(None)
+
+    def tell(self, _: Any) -> None:
+        """Say what is chosen, and what is known of it."""
+        keys, target, problems = self.chosen, self._target.table.chosen, self._problems
+        where = f"to {target[0]}, as chosen below" if target else "where the traces say"
+        chosen = f"Chosen: {', '.join(keys)}, to lead {where}." if keys else "None chosen: all that are sure."
+        self._about.value = Markup('<p class="wb-note">{}</p>').format(chosen)
+        self._how.layout.display = "" if keys else "none"
+        self.offer()
+        if len(problems):
+            known = mapping_table(problems[_keys(problems).isin(keys)])
+            shown = [lambda: show(known, "What is known of it", self.wb.session.shows_people, limit=40)]
+            self._evidence.show(*shown[: len(known)])
+
+    def offered(self) -> set[str]:
+        """Offer to plan once there is something to correct."""
+        sure = len(self._problems) and self._problems["sure"].any()
+        return set(self.buttons) if self.chosen or sure else set()
+
+    def planning(self) -> Callable[[], Plan]:
+        """Plan to correct what is chosen, else all that is sure."""
+        keys, target, reason = self.chosen, self._target.table.chosen, self._reason.value.strip()
+        how = {"move_records": self._move.value, "whole_cycle": self._whole.value, "exports": self.exports}
+
+        def make() -> Plan:
+            rows = self._corrections(keys, target[0] if target else "")
+            rows = rows.assign(reason=reason) if reason else rows
+            return self.wb.mappings.plan(rows.to_dict("records"), **how)
+
+        return make
+
+    def _corrections(self, keys: list[str], target: str) -> pd.DataFrame:
+        """Return where mappings should lead: ``entity``, ``wa_id``, ``new_id``, ``reason``."""
+        if not keys:
+            return sure_corrections(self._problems)
+        traced = _traced(self._problems)
+        rows = traced.reindex(keys)
+        rows["entity"], rows["wa_id"] = zip(*(key.split("/", 1) for key in keys), strict=True)
+        if target:
+            if rows["entity"].nunique() > 1:
+                raise WorkbenchError(f"{' and '.join(keys)} are of two kinds, and cannot lead to one record.")
+            return rows.assign(new_id=target, reason="")
+        if unknown := [key for key in keys if key not in traced.index]:
+            raise WorkbenchError(
+                f"Nothing tells where {' and '.join(unknown)} should lead.",
+                "Find out who it is, search for that record below and choose it; or choose others.",
+            )
+        return rows
+
+    def applied(self) -> None:
+        """Begin anew: what was corrected needs no correction."""
+        self._search.clear()
+        self._target.clear()
+        super().applied()
+
+    def _rechoose(self, _: object = None) -> None:
+        self.choose(self.chosen)
+
+    def _find(self, typed: str) -> pd.DataFrame:
+        found = self.wb.search(typed, "Mapping")
+        should_be = _traced(self._problems)["new_id"].reindex(found["mapping_key"], fill_value="")
+        rows = found.rename(columns={"target": "leads_to_id"}).assign(should_be_id=list(should_be))[_FOUND]
+        # People have no title, and events no address.
+        rows = rows.drop(columns=[name for name in _FOUND[1:6] if len(rows) and rows[name].isna().all()])
+        rows.attrs = dict(found.attrs)
+        return rows
 
 
 def tier_corrections(review: TierReview) -> pd.DataFrame:
     """List the levels whose members have another tier than it gives, or none: ``level``, ``expected``, ``members``, ``found``."""
     wrong = review.matrix[review.matrix["finding"].isin(CORRECTABLE)]
     actual = wrong["actual"].astype(object).where(wrong["actual"].notna(), "none")
-    wrong = wrong.assign(
-        found=[f"{code}: {members:,}" for code, members in zip(actual, wrong["members"], strict=True)]
-    )
-    levels = wrong.groupby("level", sort=True).agg(
-        expected=("expected", "first"), members=("members", "sum"), found=("found", ", ".join)
-    )
-    return levels.reset_index().sort_values(["members", "level"], ascending=[False, True], ignore_index=True)
+    counts = [f"{code}: {members:,}" for code, members in zip(actual, wrong["members"], strict=True)]
+    levels = wrong.assign(found=counts).groupby("level", as_index=False)
+    table = levels.agg(expected=("expected", "first"), members=("members", "sum"), found=("found", ", ".join))
+    return table.sort_values(["members", "level"], ascending=[False, True], ignore_index=True)
 
 
 def _on_conflict(also: Any) -> Literal["keep", "restore"]:
     return "restore" if also.value else "keep"
+
+
+def _keys(problems: pd.DataFrame) -> pd.Series[str]:
+    return problems["entity"] + "/" + problems["wa_id"]
+
+
+def _traced(problems: pd.DataFrame) -> pd.DataFrame:
+    """Return by their keys where mappings should lead by the traces; of an id of which nothing tells, no row."""
+    columns = ["entity", "wa_id", "new_id", "reason"]
+    if not len(problems):
+        return pd.DataFrame(columns=columns, dtype=str)
+    # Of several problems of one id the surest says where it should lead.
+    known = problems[problems["should_be"] != ""].sort_values("sure", ascending=False, kind="stable")
+    known = known.drop_duplicates(["entity", "wa_id"])
+    rows = known[["entity", "wa_id", "should_be", "evidence"]].set_axis(columns, axis=1)
+    return rows.set_axis(_keys(known), axis=0)
+
+
+def _entity(key: str) -> str:
+    return key.partition("/")[0]

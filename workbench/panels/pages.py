@@ -8,8 +8,8 @@ from anywidget import AnyWidget
 from ipywidgets import ToggleButtons, VBox
 from traitlets import Unicode
 
-from workbench import Workbench, panels
-from workbench.panels import PAGES
+from workbench import Workbench
+from workbench.panels import PAGES, panel_of
 from workbench.panels.panel import Panel, banner, people_switch, seeing, styled
 
 
@@ -41,12 +41,12 @@ class Pages(VBox):
     def __init__(self, wb: Workbench, page: str) -> None:
         self.wb, self.panels = seeing(wb), dict[str, Panel]()
         self.location = Location(place=page)
-        self._links = ToggleButtons(options=[(title, name) for name, (title, _) in PAGES.items()], value=page)
-        self._links.add_class("wb-links").style.button_width = "auto"
-        self._page = VBox()
-        super().__init__(
-            [styled(), banner(wb), self._links, people_switch(self, self.wb), self._page, self.location]
+        self._links = ToggleButtons(
+            options=[(title, name) for name, (title, *_) in PAGES.items()], value=page
         )
+        self._links.add_class("wb-links").style.button_width = "auto"
+        self._page, people = VBox(), people_switch(self, self.wb)
+        super().__init__([styled(), banner(wb), self._links, people, self._page, self.location])
         self.add_class("wb-panel").add_class("wb-pages")
         self._show(page)
         self._links.observe(lambda change: self._show(change["new"]), "value")
@@ -55,15 +55,14 @@ class Pages(VBox):
     def go(self, place: str) -> None:
         """Show a page and what the place names on it; a place that is none leaves everything as it is."""
         page, _, key = place.partition("/")
-        if page not in PAGES:
-            return
-        if key and key != self._panel(page).seen:
-            self._panel(page).go(key)
-        self._links.value = page
+        if page in PAGES:
+            if key and key != self._panel(page).seen:
+                self._panel(page).go(key)
+            self._links.value = page
 
     def _panel(self, page: str) -> Panel:
         if page not in self.panels:
-            self.panels[page] = getattr(panels, PAGES[page][1])(self.wb)
+            self.panels[page] = panel_of(page)(self.wb)
             self.panels[page].observe(lambda _: self._write(page), "seen")
         return self.panels[page]
 

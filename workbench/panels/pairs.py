@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from anywidget import AnyWidget
-from ipywidgets import HTML, Accordion, HBox, VBox
+from ipywidgets import HTML, HBox, VBox
 from markupsafe import Markup
 from traitlets import List, Unicode
 
@@ -16,10 +15,8 @@ from workbench import Workbench
 from workbench.duplicates.pairs import Found
 from workbench.duplicates.records import Beside
 from workbench.panels.controls import button, line
-from workbench.panels.panel import Told
+from workbench.panels.panel import Details
 from workbench.reporting.beside import pair_evidence, records_side_by_side
-from workbench.reporting.charts import match_waterfall_chart
-from workbench.reporting.drawing import show_figure
 
 WORDS = {
     "s": ("same", "check", "They are one (s)"),
@@ -29,7 +26,6 @@ WORDS = {
 """What may be said of two records, each by its key."""
 
 _STEPS = {"ArrowDown": 1, "ArrowRight": 1, "ArrowUp": -1, "ArrowLeft": -1}
-_KEYS = "s same, d different, u unsure, ↓ next pair, ↑ the one before."
 
 
 class Keys(AnyWidget):
@@ -41,22 +37,24 @@ class Keys(AnyWidget):
 
     _esm = Path(__file__).parent / "keys.js"
     known = List(Unicode()).tag(sync=True)
-    about = Unicode().tag(sync=True)
+    about = Unicode("s same, d different, u unsure, ↓ next pair, ↑ the one before.").tag(sync=True)
     of = Unicode().tag(sync=True)
 
-    def __init__(self, pressed: Callable[[str], None]) -> None:
-        super().__init__(known=[*WORDS, *_STEPS], about=_KEYS)
-        self._pressed = pressed
-        self.on_msg(self._heard)
+    def __init__(self, decide: Callable[[str], None], step: Callable[[int], None]) -> None:
+        super().__init__(known=[*WORDS, *_STEPS])
+        self._decide, self._step = decide, step
+        self.on_msg(self._pressed)
 
     def take(self) -> None:
         """Give the keys the focus."""
         self.send({"focus": True})
 
-    def _heard(self, _: Any, content: Any, __: Any) -> None:
-        key, of = str(content.get("key", "")), str(content.get("about", ""))
-        if key in _STEPS or (key in WORDS and of == self.of):
-            self._pressed(key)
+    def _pressed(self, _: Any, content: Any, __: Any) -> None:
+        key = str(content.get("key", ""))
+        if key in _STEPS:
+            self._step(_STEPS[key])
+        elif key in WORDS and content.get("about") == self.of:
+            self._decide(key)
 
 
 class PairCard(VBox):
@@ -66,9 +64,9 @@ class PairCard(VBox):
     ----------
     wb : Workbench
         Says whether people are shown.
-    decided : callable
+    decide : callable
         Told what is said of the pair that is shown.
-    stepped : callable
+    step : callable
         Told how many pairs further a person wants to see.
 
     Attributes
@@ -79,50 +77,32 @@ class PairCard(VBox):
         Whether nothing can be said of them, since something was said already or none are seen.
     """
 
-    def __init__(self, wb: Workbench, decided: Callable[[str], None], stepped: Callable[[int], None]) -> None:
-        self.pair, self.held = "", True
-        self._wb, self._decided, self._stepped = wb, decided, stepped
-        self._title, self._evidence, self._records, self._drawing = HTML(), Told(), Told(), Told()
-        self.keyboard = Keys(self._key)
-        self._chart = Accordion([self._drawing], titles=["Why, step by step"], selected_index=None)
-        self._chart.observe(lambda _: self._draw(), "selected_index")
-        self._remark = line("Why", "without personal data; Enter takes you back to the keys", width="36rem")
-        self._remark.add_class("wb-remark")
-        buttons = [
-            button(word.capitalize(), icon, partial(decided, word), tip).add_class(f"wb-says-{key}")
-            for key, (word, icon, tip) in WORDS.items()
-        ]  # a click is the key (keys.js)
+    def __init__(self, wb: Workbench, decide: Callable[[str], None], step: Callable[[int], None]) -> None:
+        self.pair, self.held, self._wb, self._told = "", True, wb, decide
+        self._title, self._evidence, self._records = HTML(), Details(), Details()
+        self.keyboard = Keys(self._decide, step)
+        self.remark = line("Why", "without personal data; Enter takes you back to the keys", width="36rem")
+        self.remark.add_class("wb-remark")
+        words = [self._word(key) for key in WORDS]  # a click is the key (keys.js)
         steps = [
-            button("Previous", "arrow-up", lambda: stepped(-1)),
-            button("Next", "arrow-down", lambda: stepped(1)),
+            button("Previous", "arrow-up", lambda: step(-1)),
+            button("Next", "arrow-down", lambda: step(1)),
         ]
-        said = HBox([*buttons, *steps, self._remark])
-        super().__init__([self._title, self.keyboard, said, self._evidence, self._records, self._chart])
+        controls = HBox([*words, *steps, self.remark])
+        super().__init__([self._title, self.keyboard, controls, self._evidence, self._records])
         self.add_class("wb-card")
         self.layout.display = "none"
-
-    @property
-    def remark(self) -> str:
-        """Why, in the words of whoever decides."""
-        return str(self._remark.value).strip()
 
     def show(self, found: Found | None, beside: Beside | None, place: str) -> None:
         """Show a pair, or none; `place` says which of how many it is."""
         self.layout.display = "none" if beside is None else ""
         self.pair = "" if beside is None else " ".join(beside.ids)
-        self.hold(
-            not self.pair
-        )  # whoever sees the two can say what they are, though the chart is still being drawn
-        if beside is None or found is None:
-            return
-        left, right = beside.ids
-        self._title.value = Markup("<h4>{}</h4>").format(place)
-        self._evidence.tell(lambda: pair_evidence(found, left, right))
-        self._records.tell(lambda: records_side_by_side(beside, self._wb.session.shows_people))
-        self._remark.value = ""
-        self._chance = found.chance(left, right)
-        self._chart.layout.display = "none" if self._chance is None else ""
-        self._draw()
+        self.hold(not self.pair)
+        if beside is not None and found is not None:
+            self._title.value = Markup("<h4>{}</h4>").format(place)
+            self._evidence.show(lambda: pair_evidence(found, *beside.ids))
+            self._records.show(lambda: records_side_by_side(beside, self._wb.session.shows_people))
+            self.remark.value = ""
 
     def hold(self, held: bool) -> None:
         """Let nothing be said of the pair for now, or let it again.
@@ -132,13 +112,10 @@ class PairCard(VBox):
         self.held = held
         self.keyboard.of = "" if held else self.pair
 
-    def _draw(self) -> None:
-        """Draw the chart where somebody looks at it."""
-        if self._chart.selected_index is not None and self._chance is not None:
-            self._drawing.tell(lambda: show_figure(match_waterfall_chart(self._chance)))
+    def _word(self, key: str) -> Any:
+        word, icon, tip = WORDS[key]
+        control = button(word.capitalize(), icon, lambda: self._decide(key), tip)
+        return control.add_class(f"wb-says-{key}")
 
-    def _key(self, key: str) -> None:
-        if key in WORDS:
-            self._decided(WORDS[key][0])
-        else:
-            self._stepped(_STEPS[key])
+    def _decide(self, key: str) -> None:
+        self._told(WORDS[key][0])

@@ -22,6 +22,9 @@ from workbench.reporting.tables import Shown, prose, show, visible
 PEOPLE = "Show names, addresses and numbers of people"
 """The switch of every panel."""
 
+Actions = dict[str, tuple[str, Callable[[], None], str]]
+"""Buttons: title to icon, what it does, and what it is for."""
+
 
 class Heading(AnyWidget):
     """A panel's heading, to which whoever looks elsewhere can be led."""
@@ -34,27 +37,25 @@ class Heading(AnyWidget):
         self.send({"lead": True})
 
 
-class Told(HTML):
+class Details(HTML):
     """What a report would show, shown again when people are to be seen or covered."""
 
-    def __init__(self) -> None:
-        self._made: tuple[Callable[[], Shown], ...] = ()
-        super().__init__()
+    _makers: tuple[Callable[[], Shown], ...] = ()
 
-    def tell(self, *made: Callable[[], Shown]) -> None:
+    def show(self, *makers: Callable[[], Shown]) -> None:
         """Show what these make, one below the other, instead of what is there."""
-        self._made = made
+        self._makers = makers
         self.redraw()
 
     def redraw(self) -> None:
         """Make it again."""
-        self.value = Markup("\n").join(Markup(make().html) for make in self._made)
+        self.value = Markup("\n").join(Markup(make().html) for make in self._makers)
 
 
 class Panel(VBox):
     """Rows to choose from, what is known of those that are chosen, and what can be done about them.
 
-    A subclass says what these are. `rows` and `known` ask the workbench, beside the page; `lay_out` and `tell` show what
+    A subclass says what these are. `rows` and `details` ask the workbench, beside the page; `lay_out` and `tell` show what
     they return; `actions` are the buttons, and `offered` names those that can be pressed now.
 
     What is done is done about what is seen. A page shows what it was told last, and a click on it may arrive when
@@ -63,7 +64,7 @@ class Panel(VBox):
     Attributes
     ----------
     wanted, shown : list of str, and that or None
-        The keys that are chosen, and those of which all that is known is seen.
+        The keys that are chosen, and those whose details are seen.
     work : Work
         What it is doing, and what became of it.
     """
@@ -85,14 +86,10 @@ class Panel(VBox):
         self.buttons: dict[str, Button] = {}
         self.work, self.row = Work(wb.environment.name), HBox()
         self.table = Table(
-            self.key,
-            self.caption,
-            several=self.several,
-            wb=self.wb,
-            chosen=lambda _: self.choose(self.chosen),
+            self.key, self.caption, self.wb, several=self.several, chosen=lambda _: self.choose(self.chosen)
         )
         self.heading, people = Heading(title=self.title), people_switch(self, self.wb)
-        if wb.session.people is not None:  # what is around it has one
+        if wb.session.people is not None:  # the page around it has one
             people.layout.display = "none"
         super().__init__([styled(), banner(wb), self.heading, people, *self.parts()])
         self.add_class("wb-panel")
@@ -100,17 +97,17 @@ class Panel(VBox):
         self.work.observe(lambda _: self.offer(), "busy")
 
     def parts(self) -> list[Widget]:
-        """Make what is seen, from top to bottom: `table`, the `row` of buttons and `work` are made already."""
-        raise NotImplementedError
+        """Make what is seen, from top to bottom."""
+        return [self.table, self.row, self.work]
 
     @property
     def chosen(self) -> list[str]:
         """The keys that are chosen on the page."""
         return self.table.chosen
 
-    def actions(self) -> dict[str, tuple[str, Callable[[], None], str]]:
-        """Return the buttons: title to icon, what it does, and what it is for."""
-        raise NotImplementedError
+    def actions(self) -> Actions:
+        """Return the buttons in `row`."""
+        return {}
 
     def offered(self) -> set[str]:
         """Return the titles of the buttons that can be pressed, nothing else being done."""
@@ -122,10 +119,10 @@ class Panel(VBox):
     def lay_out(self, rows: Any) -> None:
         """Show the rows."""
 
-    def known(self, keys: list[str]) -> Any:
+    def details(self, keys: list[str]) -> Any:
         """Read what is known of the rows of these keys."""
 
-    def tell(self, known: Any) -> None:
+    def tell(self, details: Any) -> None:
         """Show what is known, or that nothing is chosen."""
 
     def look(self) -> None:
@@ -133,7 +130,7 @@ class Panel(VBox):
         self.work.start(self.reading, lambda _: self.rows(), self.lay_out_anew)
 
     def lay_out_anew(self, rows: Any) -> None:
-        """Show rows that were read, and read again what is known of the chosen ones."""
+        """Show rows that were read, and read the details of the chosen ones again."""
         self.lay_out(rows)
         self.table.choose(self.wanted)
         if self.several:  # what is gone is chosen no more
@@ -146,7 +143,7 @@ class Panel(VBox):
         self.choose([key])
 
     def choose(self, keys: list[str]) -> None:
-        """Read what is known of other rows, or again of those whose reading failed."""
+        """Read the details of other rows, or again of those whose reading failed."""
         self.wanted = keys
         if keys != self.shown:
             self.shown = None
@@ -156,33 +153,27 @@ class Panel(VBox):
     def offer(self) -> None:
         """Let those buttons be pressed that can be."""
         self.seen = self.wanted[0] if len(self.wanted) == 1 else ""
-        on = set() if self.work.busy or self.shown != self.wanted else self.offered()
-        for title, each in self.buttons.items():
-            each.disabled = title not in on
+        pressable = set() if self.work.busy or self.shown != self.wanted else self.offered()
+        for title, control in self.buttons.items():
+            control.disabled = title not in pressable
 
     def _read(self) -> None:
         keys = self.wanted
-        what = f"Reading {', '.join(keys)}" if len(keys) == 1 else self.reading
-        self.work.start(
-            what,
-            lambda _: self.known(keys) if keys == self.wanted else None,
-            lambda known: self._tell(keys, known),
-        )
+        what = f"Reading {keys[0]}" if len(keys) == 1 else self.reading
 
-    def _tell(self, keys: list[str], known: Any) -> None:
-        if keys != self.wanted:
-            return
-        if keys != self.shown:  # what is pressed beside the one before, and on its way, is not heard
-            self._renew()
-        self.shown = keys
-        self.tell(known)
+        def tell(details: Any) -> None:
+            if keys == self.wanted:
+                if keys != self.shown:  # a click on its way to the buttons of the row before is not heard
+                    self._renew()
+                self.shown = keys
+                self.tell(details)
+
+        self.work.start(what, lambda _: self.details(keys) if keys == self.wanted else None, tell)
 
     def _renew(self) -> None:
-        for each in self.buttons.values():
-            each.disabled = True
-        self.buttons = {
-            title: button(title, icon, act, tip) for title, (icon, act, tip) in self.actions().items()
-        }
+        for control in self.buttons.values():
+            control.disabled = True
+        self.buttons = {title: button(title, *action) for title, action in self.actions().items()}
         self.row.children = tuple(self.buttons.values())
         self.offer()
 
@@ -194,12 +185,8 @@ class Panel(VBox):
         return show(self.table.frame, self.caption, self.wb.session.unmask, limit=40)
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
-        shown = self.static()
-        return {
-            **(super()._repr_mimebundle_(**kwargs) or {}),
-            "text/html": shown.html,
-            "text/plain": shown.text,
-        }
+        shown, widget = self.static(), super()._repr_mimebundle_(**kwargs) or {}
+        return {**widget, "text/html": shown.html, "text/plain": shown.text}
 
 
 def seeing(wb: Workbench) -> Workbench:
@@ -226,24 +213,27 @@ def people_switch(panel: Widget, wb: Workbench) -> Widget:
     return switch
 
 
-def styled() -> HTML:
-    """Return the panels' own look."""
-    return HTML(f"<style>{_style()}</style>")
-
-
 def _within(widget: Widget) -> Iterator[Widget]:
     yield widget
     for child in getattr(widget, "children", ()):
         yield from _within(child)
 
 
+@cache
+def _style() -> str:
+    return (Path(__file__).parent / "style.css").read_text()
+
+
+def styled() -> HTML:
+    """Return the panels' own look."""
+    return HTML(f"<style>{_style()}</style>")
+
+
 def banner(wb: Workbench) -> HTML:
     """Say which environment this is, red on production."""
-    here = wb.environment
-    words = Markup("<strong>{}</strong> {} <span>{}</span>").format(here.kind.upper(), here.name, here.where)
-    made = HTML(Markup('<div class="wb-banner wb-kind-{}" role="status">{}</div>').format(here.kind, words))
-    made.add_class("wb-where")
-    return made
+    kind, name, where = wb.environment.kind, wb.environment.name, wb.environment.where
+    text = '<div class="wb-banner wb-kind-{}" role="status"><strong>{}</strong> {} <span>{}</span></div>'
+    return HTML(Markup(text).format(kind, kind.upper(), name, where)).add_class("wb-where")
 
 
 def opened(panel: Callable[..., Widget], *arguments: Any, unmask: bool = False) -> Widget:
@@ -251,13 +241,8 @@ def opened(panel: Callable[..., Widget], *arguments: Any, unmask: bool = False) 
     try:
         return panel(open_workbench(unmask=unmask), *arguments)
     except WorkbenchError as error:
-        said = Markup('<p class="wb-fail" role="alert">{}</p>').format(
-            prose(visible(str(error)), os.environ.get("WORKBENCH_ENVIRONMENT") or "demo")
+        environment = os.environ.get("WORKBENCH_ENVIRONMENT") or "demo"
+        words = Markup('<p class="wb-fail" role="alert">{}</p>').format(
+            prose(visible(str(error)), environment)
         )
-        shown = VBox([styled(), VBox([HTML(said)]).add_class("wb-said")])
-        return shown.add_class("wb-panel")
-
-
-@cache
-def _style() -> str:
-    return (Path(__file__).parent / "style.css").read_text()
+        return VBox([styled(), HTML(words).add_class("wb-said")]).add_class("wb-panel")

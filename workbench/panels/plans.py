@@ -7,7 +7,7 @@ of a plan is a plan too, and is reviewed like any other.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ipywidgets import HTML, HBox, Tab, VBox, Widget
 from markupsafe import Markup
@@ -15,14 +15,11 @@ from traitlets import Unicode
 
 from workbench import LevelZero, Plan, Workbench, WorkbenchError
 from workbench.panels.controls import button, line
-from workbench.panels.panel import Panel
-from workbench.panels.work import Advance
+from workbench.panels.panel import Actions, Panel
+from workbench.panels.work import Advance, Work
 from workbench.reporting.plans import QUESTION, WENT, Review
 
-if TYPE_CHECKING:  # a page shows panels long before anybody wants a report
-    from workbench.reporting.runner import ReportResult
-
-_PARTS = {
+_TABS = {
     "In short": ("", ("plan", "checked")),
     "What changes": ("", ("changes", "rows", "conservation")),
     "Kept": ("kept", ("kept",)),
@@ -33,8 +30,8 @@ _PARTS = {
 
 _ANSWER = Markup('<p class="wb-answer wb-{}">{} <strong>{}</strong></p>')
 _DIGEST = Markup(
-    '<dl><dt>Plan</dt><dd class="wb-id">{} <a class="wb-link" href="#plans/{}">on its own page</a>{}</dd><dt>State</dt><dd class="wb-state">{}, {}</dd>'
-    '<dt>Digest</dt><dd class="wb-id wb-copy">{}</dd></dl>'
+    '<dl><dt>Plan</dt><dd class="wb-id">{id} <a class="wb-link" href="#plans/{id}">on its own page</a>{run}</dd>'
+    '<dt>State</dt><dd class="wb-state">{state}, {detail}</dd><dt>Digest</dt><dd class="wb-id wb-copy">{digest}</dd></dl>'
 )
 _ITS_RUN = Markup(' · <a class="wb-link" href="#runs/{}">the run it takes back</a>')
 _PAGE = Markup(
@@ -73,7 +70,7 @@ class PlanReview(Panel):
     def parts(self) -> list[Widget]:
         """Lay out the plans, one plan's parts, and what can be done with it."""
         self._answer, self._digest, self._page = HTML(), HTML(), HTML()
-        self._tabs = Tab([HTML() for _ in _PARTS], titles=list(_PARTS))
+        self._tabs = Tab([HTML() for _ in _TABS], titles=list(_TABS))
         self._who = line("Approved by", "whose consent it is", self.wb.settings.operator, "20rem")
         self._where = line("Type the environment's name", self.wb.environment.name, width="26rem")
         self._where.layout.display = "" if self.wb.environment.production else "none"
@@ -89,15 +86,11 @@ class PlanReview(Panel):
         """The id of the plan that is seen; empty when none is."""
         return self._review.plan.id if self._review else ""
 
-    def show(self, plan: Plan | str) -> None:
+    def go(self, key: str) -> None:
         """Show a plan, and lead whoever asked for it there."""
-        self.wanted, self._leads = [plan if isinstance(plan, str) else plan.id], True
+        self.wanted, self._leads = [key], True
         self.offer()
         self.look()
-
-    def go(self, key: str) -> None:
-        """Show a plan."""
-        self.show(key)
 
     def redraw(self) -> None:
         """Show the plan again, with people or without them."""
@@ -113,7 +106,7 @@ class PlanReview(Panel):
         if plans is not None:
             self.table.show(plans.iloc[::-1])
 
-    def known(self, keys: list[str]) -> Review | None:
+    def details(self, keys: list[str]) -> Review | None:
         """Read a plan beside the database."""
         return self.wb.report.review(keys[0]) if keys else None
 
@@ -125,26 +118,30 @@ class PlanReview(Panel):
         self._seen.layout.display = "" if review else "none"
         if review is None:
             return
-        for number, (title, (counted, names)) in enumerate(_PARTS.items()):
-            shown = [part.html for part in review.answer.only(*names).shown()]
-            self._tabs.children[number].value = "\n".join(shown) or '<p class="wb-note">Nothing.</p>'
+        for number, (title, (counted, names)) in enumerate(_TABS.items()):
+            parts = [part.html for part in review.answer.only(*names).shown()]
+            self._tabs.children[number].value = "\n".join(parts) or '<p class="wb-note">Nothing.</p>'
             self._tabs.set_title(number, f"{title} ({review.facts[counted]:,})" if counted else title)
-        went = review.state in WENT  # whether it can be approved is the question no more
         verdict = self.wb.report.conclude(QUESTION, review.findings)
-        said = f"It was {review.state}: {review.detail}." if went else verdict.facts["headline"]
-        tone = "pass" if went else verdict.status.replace(" ", "-")
-        self._answer.value = _ANSWER.format(tone, review.answer.text(review.answer.headline), said)
+        tone, says = verdict.status.replace(" ", "-"), verdict.facts["headline"]
+        if review.state in WENT:  # whether it can be approved is the question no more
+            tone, says = "pass", f"It was {review.state}: {review.detail}."
+        self._answer.value = _ANSWER.format(tone, review.answer.text(review.answer.headline), says)
         run = str(review.plan.parameters.get("run") or "")
-        its_run = _ITS_RUN.format(run) if run else ""
-        names = (self.plan, self.plan, its_run)
-        self._digest.value = _DIGEST.format(*names, review.state, review.detail, review.plan.digest)
+        facts = {
+            "id": self.plan,
+            "state": review.state,
+            "detail": review.detail,
+            "digest": review.plan.digest,
+        }
+        self._digest.value = _DIGEST.format(**facts, run=_ITS_RUN.format(run) if run else "")
         if self._leads:
             self._leads = False
             self.heading.lead()
         if review.state == "applied":
             self.done = self.plan
 
-    def actions(self) -> dict[str, tuple[str, Callable[[], None], str]]:
+    def actions(self) -> Actions:
         """Return what leads from a plan to the database and back."""
         return {
             "Preview": ("search", self._preview, "Make the verification report; nothing is applied"),
@@ -159,20 +156,22 @@ class PlanReview(Panel):
         if review is None:
             return set()
         able = review.here and not review.refused
-        on = {
+        possible = {
+            "Preview": True,
             "Approve": able and review.state in {"planned", "expired", "undone"},
             "Apply": able and review.state == "approved",
             "Plan the undo": review.here and review.state == "applied",
         }
-        return {"Preview", *(title for title, possible in on.items() if possible)}
+        return {title for title, is_possible in possible.items() if is_possible}
 
     def _report(self, name: str, parameters: dict[str, str], what: str) -> None:
         plan = self.plan
 
-        def then(made: ReportResult) -> None:
+        def then(report: Any) -> None:
             if self.plan == plan:  # a page below another plan would be taken for that plan's
-                self._page.value = _PAGE.format(made.verdict["headline"], made.html.read_text(), made.html)
-            self.work.say(str(made.verdict["headline"]), str(made.verdict["status"]).replace(" ", "-"))
+                page = report.html.read_text()
+                self._page.value = _PAGE.format(report.verdict["headline"], page, report.html)
+            self.work.say(str(report.verdict["headline"]), str(report.verdict["status"]).replace(" ", "-"))
 
         self.work.start(what, lambda advance: self.wb.report(name, parameters, advance), then)
 
@@ -185,12 +184,11 @@ class PlanReview(Panel):
 
         def consent(_: Advance) -> str:
             if not who:
-                raise WorkbenchError(
-                    f"Nobody consents to {plan.id}: no name is given.",
-                    "Write into “Approved by” whose consent it is.",
-                )
-            made = self.wb.plans.approve(plan, plan.digest, approver=who, confirm=where or None)
-            return f"{made.approver} approves {plan.id}, once, until {made.expires_at:%Y-%m-%d %H:%M} UTC."
+                name = "Write into “Approved by” whose consent it is."
+                raise WorkbenchError(f"Nobody consents to {plan.id}: no name is given.", name)
+            approval = self.wb.plans.approve(plan, plan.digest, approver=who, confirm=where or None)
+            until = f"{approval.expires_at:%Y-%m-%d %H:%M} UTC"
+            return f"{approval.approver} approves {plan.id}, once, until {until}."
 
         def then(sentence: str) -> str:
             self.look()
@@ -205,20 +203,17 @@ class PlanReview(Panel):
         def verify(_: Any) -> str:
             self.look()
             self._report("post-recovery", {}, "Verifying")
-            return (
-                f"Applied: {plan.total:,} changes, and nothing else, by {plan.id}."
-                " The check of the whole database follows."
-            )
+            done = f"Applied: {plan.total:,} changes, and nothing else, by {plan.id}."
+            return f"{done} The check of the whole database follows."
 
-        self.work.start(
-            f"Applying {plan.id}", lambda advance: self.wb.plans.apply(plan, advance), verify, lasting=True
-        )
+        what = f"Applying {plan.id}"
+        self.work.start(what, lambda advance: self.wb.plans.apply(plan, advance), verify, lasting=True)
 
     def _undo(self) -> None:
         name = self.plan
 
         def then(plan: Plan) -> str:
-            self.show(plan)
+            self.go(plan.id)
             return (
                 f"This is the plan that takes back {name}: read it, approve it and apply it like any other."
             )
@@ -229,7 +224,7 @@ class PlanReview(Panel):
 class Planner(Panel):
     """Choose, plan, and review what was planned below.
 
-    A subclass says, beside what every `Panel` does, in `planning` how the plan is made of what is chosen now.
+    A subclass has, beside what every `Panel` has, in `planning` how the plan is made of what is chosen now.
 
     Attributes
     ----------
@@ -238,10 +233,12 @@ class Planner(Panel):
     """
 
     act = ("Plan the correction", "wrench")
+    planning: Callable[[], Callable[[], Plan | LevelZero]]
 
-    def __init__(self, wb: Workbench, wanted: list[str] | None = None) -> None:
-        super().__init__(wb, wanted or [])
+    def __init__(self, wb: Workbench, wanted: str = "") -> None:
+        super().__init__(wb, [wanted] if wanted else [])
         self.review.observe(lambda _: self.applied(), "done")
+        self.look()
 
     def parts(self) -> list[Widget]:
         """Make the button, and the review below it."""
@@ -249,26 +246,23 @@ class Planner(Panel):
         self.review.layout.display = "none"
         return [self.row, self.work, self.review]
 
-    def actions(self) -> dict[str, tuple[str, Callable[[], None], str]]:
+    def actions(self) -> Actions:
         """Return the button that plans."""
         title, icon = self.act
         return {title: (icon, lambda: self.plan(self.planning()), "Write a plan; nothing is changed")}
-
-    def planning(self) -> Callable[[], Plan | LevelZero]:
-        """Return what makes the plan of what is chosen now."""
-        raise NotImplementedError
 
     def applied(self) -> None:
         """See how things are, now that a plan was applied."""
         self.look()
 
-    def plan(self, make: Callable[[], Plan | LevelZero], work: Any = None) -> None:
+    def plan(self, make: Callable[[], Plan | LevelZero], work: Work | None = None) -> None:
         """Make a plan, and show its review."""
-        (work or self.work).start(self.act[0].replace("Plan", "Planning", 1), lambda _: make(), self._planned)
 
-    def _planned(self, plan: Plan | LevelZero) -> str | None:
-        self.review.layout.display = "none" if isinstance(plan, LevelZero) else ""
-        if isinstance(plan, LevelZero):
-            return " ".join((str(plan), "To put right before it is run again:", *plan.fix))
-        self.review.show(plan)
-        return None
+        def then(plan: Plan | LevelZero) -> str | None:
+            self.review.layout.display = "none" if isinstance(plan, LevelZero) else ""
+            if isinstance(plan, LevelZero):
+                return " ".join((str(plan), "To put right before it is run again:", *plan.fix))
+            self.review.go(plan.id)
+            return None
+
+        (work or self.work).start(self.act[0].replace("Plan", "Planning", 1), lambda _: make(), then)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal
 
 import pandas as pd
 from ipywidgets import HTML, HBox, VBox, Widget
+from markupsafe import Markup
 
 from workbench import Workbench, WorkbenchError
-from workbench.migration.preflight import findings
 from workbench.panels.controls import button, line
-from workbench.panels.panel import Panel, Told
+from workbench.panels.panel import Actions, Details, Panel
 from workbench.panels.work import Advance
 from workbench.reporting.masking import mask_text
 from workbench.reporting.tables import listed
@@ -23,6 +22,8 @@ _WORDS: dict[str, tuple[_Word, str, str, str]] = {
     "Waive it": ("waived", "forward", "waives", "It may stay open, by this person's decision"),
     "Take back": ("withdrawn", "times", "takes back what was said of", "What was said of it holds no more"),
 }
+
+_ANSWER = Markup('<p class="wb-answer wb-{}"><strong>{}</strong>: {} of {} items are settled.</p>')
 
 
 class PreflightPanel(Panel):
@@ -52,7 +53,7 @@ class PreflightPanel(Panel):
 
     def parts(self) -> list[Widget]:
         """Lay out the answer, the items, and what can be said of one."""
-        self._answer, self._detail = HTML(), Told()
+        self._answer, self._detail = HTML(), Details()
         operator = self.wb.settings.operator if self.wb.settings.operator_named else ""
         self._who = line("Name", "whose word it is", operator, "20rem")
         what = "what is vouched for, or why it may stay open; no personal data"
@@ -61,7 +62,7 @@ class PreflightPanel(Panel):
         again = button("Look again", "refresh", self.look, "Answer the checklist as it is now")
         return [self._answer, self.table, self._word, HBox([self.row, again]), self.work]
 
-    def actions(self) -> dict[str, tuple[str, Callable[[], None], str]]:
+    def actions(self) -> Actions:
         """Return what can be said of an item, and the signature under all of them."""
         words = {title: (icon, partial(self._say, title), tip) for title, (_, icon, _, tip) in _WORDS.items()}
         sign = "Write into the audit log that everything is settled; possible once nothing is open"
@@ -83,7 +84,9 @@ class PreflightPanel(Panel):
     def lay_out(self, checklist: pd.DataFrame) -> None:
         """Show the checklist."""
         self.checklist = checklist
-        self._answer.value = self.wb.report.conclude(self.title, findings(checklist)).html
+        settled = int((checklist["state"] != "open").sum())
+        tone = "pass" if settled == len(checklist) else "fail"
+        self._answer.value = _ANSWER.format(tone, "Yes" if tone == "pass" else "No", settled, len(checklist))
         evidence = checklist["evidence"].map(self._covered)
         self.table.show(checklist.assign(evidence=evidence)[["item", "state", "title", "evidence", "by"]])
 
@@ -105,7 +108,7 @@ class PreflightPanel(Panel):
             "State": item["state"],
             "Next step": item["next_step"] or "none",
         }
-        self._detail.tell(lambda: listed(facts, self.wb.environment.name))
+        self._detail.show(lambda: listed(facts, self.wb.environment.name))
 
     def _covered(self, evidence: str) -> str:
         return evidence if self.wb.session.shows_people else mask_text(evidence)

@@ -100,13 +100,13 @@ def page_of(served: Served) -> Any:
     """Return the notebook that is the page: it opens the workbench, and shows the panels."""
     # Two cells, so that the page can say how far it is.
     sources = (
-        "from workbench.panels import Pages, opened",
+        "from workbench.panels.pages import Pages\nfrom workbench.panels.panel import opened",
         f"opened(Pages, {served.name!r}, unmask={served.unmask})",
     )
-    made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(each) for each in sources])
-    made.metadata.update(
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
+    notebook.metadata.update(
         title="Murmurant workbench",
         kernelspec={"name": "python3", "display_name": "Python 3", "language": "python"},
         language_info={"name": "python"},
     )
-    return made
+    return notebook

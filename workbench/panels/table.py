@@ -21,15 +21,10 @@ MOST = 2_000
 
 LONGEST = 200  # characters of a value
 
-# Said with every frame, since the library forgets them: text is text, and all rows are sent, for rows that it left out
+# Given with every frame, since the library forgets them: text is text, and all rows are sent, for rows that it left out
 # would give those after them other places.
-_WHOLE: dict[str, Any] = {
-    "allow_html": False,
-    "showIndex": False,
-    "maxBytes": 0,
-    "maxRows": 0,
-    "maxColumns": 0,
-}
+_WHOLE: dict[str, Any] = dict.fromkeys(("allow_html", "showIndex"), False)
+_WHOLE |= dict.fromkeys(("maxBytes", "maxRows", "maxColumns"), 0)
 
 
 class Table(VBox):
@@ -41,11 +36,11 @@ class Table(VBox):
         The column whose values name the rows.
     caption : str
         What the rows are.
-    several : bool
-        Whether more than one row can be chosen.
     wb : Workbench
         Says whether people are shown.
-    chosen : callable, optional
+    several : bool
+        Whether more than one row can be chosen.
+    chosen : callable
         Told the keys of the chosen rows whenever a person changes them.
     """
 
@@ -53,12 +48,12 @@ class Table(VBox):
         self,
         key: str,
         caption: str,
+        wb: Workbench,
         *,
         several: bool = False,
-        wb: Workbench,
-        chosen: Callable[[list[str]], None] = lambda _: None,
+        chosen: Callable[[list[str]], Any] = list,
     ) -> None:
-        self.key, self.caption, self._wb, self._told = key, caption, wb, chosen
+        self.key, self.caption, self._wb = key, caption, wb
         self.frame, self._total, self.names = pd.DataFrame(columns=[key]), 0, list[str]()
         self._ours = False  # a change that is nobody's choice
         self._about = HTML()
@@ -71,7 +66,7 @@ class Table(VBox):
             keys=True,
             scrollX=True,
         )
-        self._table.observe(lambda _: None if self._ours else self._told(self.chosen), "selected_rows")
+        self._table.observe(lambda _: self._ours or chosen(self.chosen), "selected_rows")
         super().__init__([self._about, self._table])
         self.add_class("wb-choose")
 
@@ -97,18 +92,16 @@ class Table(VBox):
         total : int, optional
             How many rows there are in all, where the frame is a part of them.
         """
-        before = self.chosen
+        before, shown = self.chosen, frame.head(MOST)
         self.frame, self._total = frame, max(total, len(frame))
-        self.names = [str(key) for key in frame[self.key].head(MOST)]
+        self.names = [str(key) for key in shown[self.key]]
         kept = [self.names.index(key) for key in before if key in self.names]
         self._ours = True
-        shown = _as_shown(frame.head(MOST), self._wb.session.shows_people)
-        self._table.update(shown, selected_rows=kept, **_WHOLE)
+        self._table.update(_as_shown(shown, self._wb.session.shows_people), selected_rows=kept, **_WHOLE)
         self._ours = False
         cut = f"; the first {len(shown):,} of {self._total:,}" if self._total > len(shown) else ""
-        self._about.value = Markup('<p class="wb-caption">{}: {}{}</p>').format(
-            self.caption, f"{self._total:,}" if self._total else "none", cut
-        )
+        count = f"{self._total:,}" if self._total else "none"
+        self._about.value = Markup('<p class="wb-caption">{}: {}{}</p>').format(self.caption, count, cut)
 
     def redraw(self) -> None:
         """Show the same rows again, with people or without them."""
@@ -120,7 +113,7 @@ class Search(VBox):
 
     Parameters
     ----------
-    title, what : str
+    title, placeholder : str
         What the field is called, and what to type into it.
     ask : callable
         Given what was typed; returns a frame, whose ``attrs`` say how many were ``found`` in all, and whether there may
@@ -129,19 +122,21 @@ class Search(VBox):
         Where the answer goes.
     changed : callable
         Called when there is another answer, and with it another choice.
+    environment : str
+        For the commands that are suggested.
     """
 
     def __init__(
         self,
         title: str,
-        what: str,
+        placeholder: str,
         ask: Callable[[str], pd.DataFrame],
         table: Table,
         changed: Callable[[], None],
         environment: str,
     ) -> None:
         self._ask, self.table, self._changed, self.work = ask, table, changed, Work(environment)
-        self._typed = line(title, what)
+        self._typed = line(title, placeholder)
         # Enter, or leaving the field, is a change; the button asks again for the same.
         self._typed.observe(lambda change: self._search() if change["new"].strip() else None, "value")
         find = button("Find", "search", lambda: None if self.work.busy else self._search())
@@ -151,27 +146,25 @@ class Search(VBox):
     def clear(self) -> None:
         """Forget what was typed, and what was found."""
         self._typed.value = ""
-        self._lay_out(None)
+        self._lay_out(pd.DataFrame(columns=[self.table.key]))
+        self.table.layout.display = "none"
 
     def _search(self) -> None:
         typed = self._typed.value
         self.work.start("Searching", lambda _: self._ask(typed), self._lay_out)
 
-    def _lay_out(self, found: pd.DataFrame | None) -> str | None:
-        self.table.layout.display = "none" if found is None else ""
-        frame = pd.DataFrame(columns=[self.table.key]) if found is None else found
-        self.table.show(frame, int(frame.attrs.get("found", 0)))
+    def _lay_out(self, rows: pd.DataFrame) -> str | None:
+        self.table.layout.display = ""
+        self.table.show(rows, int(rows.attrs.get("found", 0)))
         self._changed()
-        return "There may be more: type more of what you know." if frame.attrs.get("more") else None
+        return "There may be more: type more of what you know." if rows.attrs.get("more") else None
 
 
 def _as_shown(frame: pd.DataFrame, unmask: bool) -> pd.DataFrame:
     """Return a frame of texts, and of numbers, which are to be sorted as such."""
-    masked, shown = mask(frame, unmask), {}
-    for column in masked.columns:
-        values = masked[column]
-        number = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
-        shown[heading(column)] = [
-            value if number else shorten(text_of(value, column), LONGEST) for value in values
-        ]
+    shown = {}
+    for column, values in mask(frame, unmask).items():
+        is_number = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
+        texts = [] if is_number else [shorten(text_of(value, str(column)), LONGEST) for value in values]
+        shown[heading(str(column))] = list(values) if is_number else texts
     return pd.DataFrame(shown)

@@ -47,10 +47,8 @@ class Work(VBox):
         self._environment = environment
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="panel")
         self._jobs: list[Future[None]] = []
-        self._begun, self._lock, self._worker = 0, RLock(), Thread()
-        self._doing, self._bar, self._said = HTML(), IntProgress(0, 0, 1), HTML()
-        self._said.add_class("wb-said")
-        self._heard = 0.0
+        self._begun, self._lock, self._worker, self._shown_at = 0, RLock(), Thread(), 0.0
+        self._doing, self._bar, self._said = HTML(), IntProgress(0, 0, 1), HTML().add_class("wb-said")
         super().__init__([self._doing, self._bar, self._said])
         self._rest()
 
@@ -63,7 +61,7 @@ class Work(VBox):
         self,
         what: str,
         act: Callable[[Advance], Result],
-        then: Callable[[Result], str | None] | None = None,
+        then: Callable[[Result], str | None] = lambda _: None,
         *,
         lasting: bool = False,
     ) -> None:
@@ -75,16 +73,16 @@ class Work(VBox):
             What is being done, for whoever waits.
         act : callable
             Does it; given a function that is told the step, how many are done, and how many there are.
-        then : callable, optional
+        then : callable
             Given the result when it went well; may return a sentence to show.
         lasting : bool
             Whether it changes the database, so that who leaves the page is asked first, and it goes on all the same.
         """
         with self._lock:
-            if current_thread() is not self._worker:
-                self._said.value = (
-                    ""  # a person asked for something new; what follows from it is said below it
-                )
+            if (
+                current_thread() is not self._worker
+            ):  # a person asked; what follows from that is shown below it
+                self._said.value = ""
             self._begun += 1
             self.busy = True
             self._jobs = [job for job in self._jobs if not job.done() or job.exception()]
@@ -99,27 +97,22 @@ class Work(VBox):
 
     def say(self, sentence: str, tone: str = "pass") -> None:
         """Show a sentence below the panel; commands in backticks are set as such."""
-        self._said.value += Markup('<p class="wb-{}" role="alert">{}</p>').format(
-            tone, prose(visible(sentence), self._environment)
-        )
+        words = prose(visible(sentence), self._environment)
+        self._said.value += Markup('<p class="wb-{}" role="alert">{}</p>').format(tone, words)
 
     def _run(
-        self,
-        what: str,
-        act: Callable[[Advance], Any],
-        then: Callable[[Any], str | None] | None,
-        lasting: bool,
+        self, what: str, act: Callable[[Advance], Any], then: Callable[[Any], str | None], lasting: bool
     ) -> None:
         self._worker = current_thread()
-        if lasting:
-            self.add_class(LASTING)
         self._doing.value = Markup("<p>{} …</p>").format(what)
         try:
+            if lasting:
+                self.add_class(LASTING)
             try:
                 result = act(self._advance)
             finally:
                 self.remove_class(LASTING)
-            if sentence := then(result) if then else None:
+            if sentence := then(result):
                 self.say(sentence)
         except WorkbenchError as error:
             self.say(str(error), "fail")
@@ -133,11 +126,10 @@ class Work(VBox):
                 self.busy = self._begun > 0
 
     def _rest(self) -> None:
-        self._doing.value, self._bar.layout.display, self._heard = "", "none", 0.0
+        self._doing.value, self._bar.layout.display, self._shown_at = "", "none", 0.0
 
     def _advance(self, step: str, done: int, total: int) -> None:
-        if done < total and monotonic() - self._heard < _PAUSE:
-            return
-        self._heard = monotonic()
-        self._bar.max, self._bar.value, self._bar.layout.display = max(total, 1), done, ""
-        self._doing.value = Markup("<p>{}: {} of {}</p>").format(step, f"{done:,}", f"{total:,}")
+        if done == total or monotonic() - self._shown_at >= _PAUSE:
+            self._shown_at = monotonic()
+            self._bar.max, self._bar.value, self._bar.layout.display = max(total, 1), done, ""
+            self._doing.value = Markup("<p>{}: {} of {}</p>").format(step, f"{done:,}", f"{total:,}")
