@@ -184,6 +184,9 @@ def test_the_commands(clubs: Clubs, at: Any, shell: Any, tmp_path: Path) -> None
         given = {"CLUB_URL": club.url, "WORKBENCH_SCRATCH_URL_ENV": "CLUB_URL"}
         return shell(*arguments, "--environment", "club", **given)
 
+    # That run was before the snapshot: to restore it would not undo the run.
+    bad = ("--run", club.club.last_live_run.run)
+    assert run("snapshot", "losses", "latest", *bad).returncode == 3
     club.execute(
         """UPDATE "Member" SET phone = '8055550199' WHERE id = (SELECT id FROM "Member" ORDER BY id LIMIT 1)"""
     )
@@ -195,8 +198,7 @@ def test_the_commands(clubs: Clubs, at: Any, shell: Any, tmp_path: Path) -> None
     lost = run("snapshot", "losses", "latest")
     assert lost.returncode == 1, lost.stderr
     assert "8055550199" not in lost.stdout
-    # That run was before the snapshot: to restore it would not undo the run.
-    assert run("plan", "replay", "--snapshot", "latest", "--run", club.club.last_live_run.run).returncode == 3
+    assert run("plan", "replay", "--snapshot", "latest", *bad).returncode == 3
     assert not list((tmp_path / ".workbench").glob("plans/*"))
 
 

@@ -193,3 +193,20 @@ def test_what_refers_is_found_alike_where_fewer_rows_do(application):
             told.append(spare_what_is_needed(context.raw, context.references, doomed, {}))
     assert told[0] == told[1]
     assert told[0][0].keys() >= {"Member", "Event", "EventRegistration"}
+
+
+def test_what_a_column_of_today_cannot_hold_stays_and_is_said(staged: Staging) -> None:
+    scene = staged("application", "api")
+    ((key, was),) = [
+        (key, columns["status"][0])
+        for (table, key), columns in scene.imported.updated.items()
+        if table == "EventRegistration" and "status" in columns
+    ]
+    scene.execute(f"""ALTER TYPE "RegistrationStatus" RENAME VALUE '{was}' TO 'OTHERWISE'""")
+    scene.execute("""ALTER TABLE "Member" DROP COLUMN phone; ALTER TABLE "Event" ALTER capacity TYPE text""")
+    plan = planned(scene)
+    assert [(note["table"], note["key"]) for note in plan.unresolved] == [("EventRegistration", key)]
+    assert was in str(plan.unresolved[0]["reason"])
+    for name in ("phone", "capacity"):
+        assert any(f"'{name}'" in note for note in plan.notes)
+    scene.carry_out(plan)

@@ -1,40 +1,50 @@
 """Plan what comes back after a restore (guide §3, level 2): planned before it, applied after it.
 
-A restore loses everything since the snapshot. This plan holds what of that is not the bad runs' doing, and says
-of each row what the snapshot has: apply refuses it until the restored database has the live one's name.
+A restore loses everything since the snapshot. What is put back is what there would be now had the bad runs been rolled
+back instead. The plan says of each row what the snapshot has: apply refuses it until the restored database has the live
+one's name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from workbench.errors import Refused
 from workbench.history.authors import WORKBENCH, Authors
-from workbench.history.differences import Kind, TableDifference, Values, rows_of
+from workbench.history.differences import TableDifference, rows_of
 from workbench.history.standing import Columns, Standing
 from workbench.murmurant.catalogue import Catalogue
 from workbench.murmurant.importers import REPLAYED, Run, Strength
 from workbench.plans.draft import Draft, PlanContext
 from workbench.plans.plan import Plan
 from workbench.plans.rows import in_chunks
-from workbench.runs.evidence import record_fates, writers
-from workbench.runs.restoring import refuse_a_later_snapshot
-from workbench.runs.rollback import leave_too_weak
-from workbench.runs.three_way import UNKNOWN, OnConflict, Outcome, Testimony, judge, testimonies
-from workbench.runs.written import sync_states, written_mappings
+from workbench.runs.evidence import writers
+from workbench.runs.restoring import Restoration
+from workbench.runs.rollback import Rollback
+from workbench.runs.three_way import UNKNOWN, OnConflict, testimonies
 
 _ROWS = 5_000  # whole rows of two databases at a time
 
 
-@dataclass
-class Claims:
-    """What bad runs did to some rows: made or updated them, to who came after; tied too weakly, to what and how."""
+class _Undoing(Draft):
+    """What rolling the bad runs back would do to the database as it is: remembered, and never a plan."""
 
-    created: dict[str, str] = field(default_factory=dict)
-    updated: dict[str, str] = field(default_factory=dict)
-    weak: dict[str, tuple[str, Strength]] = field(default_factory=dict)
+    def __init__(self, context: PlanContext) -> None:
+        super().__init__(context, "rollback")
+        self.gone = defaultdict[str, set[str]](set)
+        self.restored = defaultdict[tuple[str, str], dict[str, str | None]](dict)
+        self.weak = set[tuple[str, str]]()
+
+    def delete(self, table: str, keys: Iterable[str]) -> None:
+        self.gone[table].update(keys)
+
+    def update(
+        self, table: str, wanted: Mapping[str, Mapping[str, str | None]], *, together: Collection[str] = ()
+    ) -> None:
+        for key, columns in wanted.items():
+            self.restored[table, key] |= columns
 
 
 class Replay:
@@ -72,11 +82,9 @@ class Replay:
         on_conflict: OnConflict = "keep",
         min_evidence: Strength = Strength.likely,
     ) -> None:
-        self.connection, self.schema = context.connection, context.schema
-        self.authors, self.comparison = authors, authors.comparison
-        self.bad, self.known, self.snapshot = bad, known, snapshot
-        self.on_conflict, self.min_evidence = on_conflict, min_evidence
-        self.names, before = [run.run for run in bad], self.comparison.before
+        self.context, self.authors, self.comparison = context, authors, authors.comparison
+        self.bad, self.snapshot, self.names = bad, snapshot, [run.run for run in bad]
+        before = self.comparison.before
         self.draft = Draft(
             context,
             "replay",
@@ -88,13 +96,13 @@ class Replay:
             },
             nothing=f"Nothing was done since {snapshot} but by {', '.join(self.names)} that can be put back",
             connection=before.connection if before else None,
-            catalogue=_as_restored(before.catalogue, self.schema.catalogue) if before else None,
+            catalogue=_as_restored(before.catalogue, context.schema.catalogue) if before else None,
         )
         standing = Standing(self.comparison, context.references, self.draft)
         self.back, self.left = standing.back, standing.left
-        self._refuse_what_is_no_restore()
+        undoing = self._undo(known, on_conflict, min_evidence)
         for difference in self.comparison.different:
-            self._sort(difference)
+            self._sort(difference, undoing)
         if before is not None:
             standing.leave_out_the_rest(before)
 
@@ -132,20 +140,34 @@ class Replay:
             draft.log(REPLAYED, backup_file=self.snapshot, records_affected=draft.total, **runs)
         return draft.plan
 
-    def _refuse_what_is_no_restore(self) -> None:
+    def _undo(self, known: Sequence[Run], on_conflict: OnConflict, min_evidence: Strength) -> _Undoing:
+        """Find out what rolling back the bad runs would do, and list what it would leave open."""
+        undoing, before = _Undoing(self.context), self.comparison.before
         for run in self.bad:
             if run.mode == "dry":
                 raise Refused(f"{run.run} was a dry run: it wrote nothing, so nothing is lost by keeping it.")
-            others = [other for other in self.known if other is not run]
-            for group in record_fates(self.connection, self.schema, run, others):
-                if group.action == "created" and group.exists and group.strength >= self.min_evidence:
-                    added = self.comparison.tables[self.schema.table_of(group.entity)].rows["added"]
-                    present = {key for key in group.record_ids if key is not None}.difference(added)
-                    refuse_a_later_snapshot("The snapshot", run, group.entity, present)
+            # What another bad run did after this one goes as well.
+            others = [
+                replace(other, rollbacks={"": {}}) if other.run in self.names else other
+                for other in known
+                if other is not run
+            ]
+            rollback = Rollback(undoing, run, others, min_evidence)
+            side = (before.connection, before.catalogue.schema) if before else None
+            Restoration(rollback, "The snapshot", side, on_conflict).bring_back(sync_state=True)
+            rollback.delete(rollback.own_sync_states())
+            undoing.weak |= rollback.weak
+        self.draft.listed["conflict"] += undoing.listed["conflict"]
+        self.draft.listed["unresolved"] += undoing.listed["unresolved"]
+        for table, key, reason in undoing.listed["kept"]:
+            difference = self.comparison.tables.get(str(table))
+            if difference and key in difference.rows["added"]:
+                self.draft.keep(str(table), str(key), str(reason))
+        return undoing
 
-    def _sort(self, difference: TableDifference) -> None:
+    def _sort(self, difference: TableDifference, undoing: _Undoing) -> None:
         """Go through a table that differs."""
-        table, rows = difference.table, difference.rows
+        table, rows, left = difference.table, difference.rows, self.left[difference.table]
         reason = "" if len(difference.key) == 1 else "its rows have no key of one column"
         if difference.now is None or difference.before is None:
             reason = "it is gone" if difference.now is None else "it is not in the snapshot"
@@ -157,150 +179,68 @@ class Replay:
         if columns := difference.only_now + difference.retyped:
             names = ", ".join(columns)
             self.draft.note(f"{table}: columns that the snapshot has not so ({names}) are not put back.")
-        self._added(table, rows["added"])
+        left |= dict.fromkeys(undoing.gone[table], "was made by the run")
+        left |= {key: "may have been made by the run" for name, key in undoing.weak if name == table}
+        if self.authors.concepts.get(table) == "audit":
+            self._leave_entries(table)
+        self.back["added"][table].update((key, {}) for key in rows["added"] if key not in left)
         for chunk in in_chunks(rows["changed"], _ROWS):
-            self._changed(difference, chunk)
+            self._changed(difference, [key for key in chunk if (table, key) not in undoing.weak], undoing)
         by_runs = self.authors.deleted_by_run
         going = (key for key in rows["removed"] if by_runs.get((table, key)) not in self.names)
         self.back["removed"][table].update((key, {}) for key in going)
 
-    def _added(self, table: str, keys: Sequence[str]) -> None:
-        claims, left = self._claims(table, "added", keys), self.left[table]
-        between = "added since, and changed by the run after that: it is put back as it is now; what it was between is not known"
-        why = dict.fromkeys(claims.updated.keys() - claims.created.keys(), between)
-        for key, by in claims.created.items():
-            left[key] = "was made by the run"
-            if by:
-                why[key] = f"made by the run, but {by} changed it since: that goes with it"
-        left |= dict.fromkeys(claims.weak, "may have been made by the run")
-        for key, reason in why.items():
-            self.draft.conflict(table, key, "", None, None, None, reason)
-        self.back["added"][table].update((key, {}) for key in keys if key not in left)
+    def _leave_entries(self, table: str) -> None:
+        """Leave out the audit entries of the bad runs, and the workbench's own."""
+        for key, author in self.authors.of(table, "added").items():
+            if author.who in self.names:
+                self.left[table][key] = "was made by the run"
+            elif author.who == WORKBENCH:
+                self.left[table][key] = "is the workbench's own"
+        if WORKBENCH in {author.who for author in self.authors.of(table, "added").values()}:
+            self.draft.note(
+                "The workbench's own audit entries are not put back: they tell of what is restored away."
+            )
 
-    def _changed(self, difference: TableDifference, keys: Sequence[str]) -> None:
-        """Decide, column by column, what of some rows that are in both is put back."""
-        table, entity = difference.table, self.authors.entities.get(difference.table)
-        claims = self._claims(table, "changed", keys)
+    def _changed(self, difference: TableDifference, keys: Sequence[str], undoing: _Undoing) -> None:
+        """Say, column by column, what of some rows that are in both is put back."""
+        table = difference.table
         names = [name for name in difference.types if name not in difference.retyped]
         was, now = (
             rows_of(side, difference, keys, names) if side else {}
             for side in (self.comparison.before, self.comparison.now)
         )
-        of_bad = self._testimonies(entity, self.bad, claims.updated)
-        of_good = self._testimonies(entity, self._good_writers(entity, claims.updated), claims.updated)
+        earlier = self._written_by_others(table, [key for key in keys if (table, key) in undoing.restored])
         for key in keys:
-            before, after = was[key], now[key]
-            if key in claims.updated:
-                by = claims.updated[key]
-                columns = self._judge(table, key, before, after, by, of_bad[key], of_good[key])
-            else:
-                columns = {name: (old, after[name]) for name, old in before.items() if old != after[name]}
-            if columns and key not in claims.weak:
+            before, after = was[key], dict(now[key])
+            for name in undoing.restored.get((table, key), {}).keys() & after.keys():
+                # Another run may have written it before the bad one; that stays done.
+                after[name] = earlier.get(key, {}).get(name, before[name])
+            columns: Columns = {
+                name: (old, after[name]) for name, old in before.items() if old != after[name]
+            }
+            if columns:
                 self.back["changed"][table][key] = columns
 
-    def _judge(
-        self,
-        table: str,
-        key: str,
-        before: Values,
-        now: Values,
-        by: str,
-        of_bad: Sequence[Testimony],
-        of_good: Sequence[Testimony],
-    ) -> Columns:
-        """Decide for a row that a bad run updated, by what the runs say of it."""
-        resolved = self.schema.resolved.get(self.authors.concepts.get(table, ""))
-        bookkeeping = resolved.spelling.get("updated_at") if resolved else None
-        columns: Columns = {}
-        for verdict in judge(before, now, of_bad, by, bookkeeping):
-            name, put = verdict.column, now[verdict.column]
-            if verdict.outcome is Outcome.RESTORE:
-                # Another run may have written it before this one; that stays done.
-                earlier = [row.written[name] for row in of_good if name in row.written]
-                put = earlier[-1] if earlier and earlier[-1] is not UNKNOWN else before[name]
-            elif verdict.outcome is Outcome.CONFLICT:
-                left, why = verdict.conflict(by)
-                stays = self.on_conflict == "restore"
-                what = "stays as the snapshot has it" if stays else "what is there now is put back"
-                self.draft.conflict(table, key, name, before[name], left, put, f"{why}; {what}")
-                put = before[name] if stays else put
-            if put != before[name]:
-                columns[name] = before[name], put
-        if bookkeeping and (by or columns) and before[bookkeeping] != now[bookkeeping]:
-            columns[bookkeeping] = before[bookkeeping], now[bookkeeping]
-        return columns
-
-    def _claims(self, table: str, kind: Kind, keys: Sequence[str]) -> Claims:
-        """Tell what the bad runs did to some rows of a table that were added, or changed."""
-        concept = self.authors.concepts.get(table, "")
-        if table in self.authors.entities:
-            return self._claims_on_records(table, keys)
-        if concept == "audit" and kind == "added":
-            who = {key: author.who for key, author in self.authors.of(table, "added").items()}
-            own = [key for key in keys if who.get(key) == WORKBENCH]
-            self.left[table] |= dict.fromkeys(own, "is the workbench's own")
-            if own:
-                self.draft.note(
-                    "The workbench's own audit entries are not put back: they tell of what is restored away."
-                )
-            return Claims({key: "" for key in keys if who.get(key) in self.names})
-        written = self._written.get(concept, {})
-        claimed = {key: written[key] for key in keys if key in written}
-        return Claims(claimed, claimed)
-
-    @cached_property
-    def _written(self) -> dict[str, dict[str, str]]:
-        """The mappings and sync states that a bad run wrote, to who wrote to them since."""
-        mappings, states = dict[str, str](), dict[str, str]()
-        for run in self.bad:
-            pointers = written_mappings(self.connection, self.schema, run)
-            mappings |= {key: pointer.by for key, pointer in pointers.items()}
-            rows = sync_states(self.connection, self.schema, run)
-            states |= {row.key: row.by for row in rows if row.written}
-        return {"mappings": mappings, "sync_state": states}
-
-    def _claims_on_records(self, table: str, keys: Sequence[str]) -> Claims:
-        claims, entity = Claims(), self.authors.entities[table]
-        for key, writes in writers(self.connection, self.schema, self.bad, self.known, entity, keys).items():
-            for write in writes:
-                by = "" if write.touched_since in self.names else write.touched_since
-                # Of a record that the guide's importer mapped, a later change hides that it was changed too.
-                hidden = write.action == "mapped" and write.run.importer == "guide" and by
-                if write.action not in ("created", "updated") and not hidden:
-                    continue
-                if write.strength < self.min_evidence:
-                    claims.weak[key] = write.action, write.strength
-                elif write.action == "created":
-                    claims.created[key] = by
-                else:
-                    claims.updated[key] = by
-        for key in claims.created.keys() | claims.updated.keys():
-            claims.weak.pop(key, None)
-        for key, (action, strength) in claims.weak.items():
-            leave_too_weak(self.draft, table, key, action, strength)
-        return claims
-
-    def _good_writers(self, entity: str | None, keys: Collection[str]) -> list[Run]:
-        """Return the other runs since the snapshot that updated one of these rows, as far as the evidence goes."""
-        if entity is None:
-            return []
+    def _written_by_others(self, table: str, keys: Sequence[str]) -> dict[str, dict[str, str | None]]:
+        """Return what the other runs since the snapshot wrote into some rows, as far as the evidence goes."""
+        entity, written = self.authors.entities.get(table), dict[str, dict[str, str | None]]()
         good = [run for run in self.authors.since if run.run not in self.names and not run.rolled_back]
+        connection, schema = self.context.connection, self.context.schema
+        if entity is None or not keys or not good:
+            return written
         names = {
             write.run.run
-            for writes in writers(self.connection, self.schema, good, (), entity, keys).values()
+            for writes in writers(connection, schema, good, (), entity, keys).values()
             for write in writes
             if write.action == "updated" and write.strength >= Strength.likely
         }
-        return [run for run in good if run.run in names]
-
-    def _testimonies(
-        self, entity: str | None, runs: Sequence[Run], keys: Collection[str]
-    ) -> dict[str, list[Testimony]]:
-        """Ask for each run what is known of the values it wrote, in order of the runs."""
-        if not keys or entity is None:
-            runs = ()
-        by_run = [testimonies(self.connection, self.schema, run, str(entity), [*keys]) for run in runs]
-        return {key: [known[key] for known in by_run] for key in keys}
+        for run in good:
+            known = testimonies(connection, schema, run, entity, keys) if run.run in names else {}
+            for key, testimony in known.items():
+                values = {name: value for name, value in testimony.written.items() if value is not UNKNOWN}
+                written[key] = written.get(key, {}) | values
+        return written
 
 
 def _as_restored(before: Catalogue, live: Catalogue) -> Catalogue:

@@ -73,25 +73,19 @@ class Standing:
 
     def _leave_out_resting(self, reference: Reference) -> int:
         """Leave out rows to be inserted, and values to be put back, that refer to a row which does not come back."""
-        child, parent, column, kind = (
-            reference.child,
-            reference.parent,
-            reference.column,
-            reference.kind_column,
-        )
-        if not (gone := self.left.get(parent)):
+        child, column, kind = reference.child, reference.column, reference.kind_column
+        if not (gone := self.left.get(reference.parent)):
             return 0
         added = self._values(child, sorted(self.rows("added", child)), [column, kind] if kind else [column])
         resting = [(key, row[column]) for key, row in added if not kind or row[kind] in reference.kinds]
         changed = sorted(self.rows("changed", child).items())
         resting += [(key, columns[column][1]) for key, columns in changed if column in columns]
-        return sum(
-            self._take_out(
-                child, key, [column], f"leads to {parent} {to}, which {gone[to]} and does not come back", to
-            )
-            for key, to in resting
-            if to in gone
-        )
+        out = 0
+        for key, to in resting:
+            if to in gone:
+                reason = f"leads to {reference.parent} {to}, which {gone[to]} and does not come back"
+                out += self._take_out(child, key, [column], reason, to)
+        return out
 
     def _keep_needed(self, before: Side, reference: Reference) -> int:
         """Keep rows that somebody deleted, where a row of the snapshot goes on referring to them."""

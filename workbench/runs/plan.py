@@ -149,7 +149,10 @@ def _bring_back(
         opened(was, tables, settings=settings, schema=schema.catalogue.schema) as archive,
         archive.readable.look() as there,
     ):
-        Restoration(rollback, archive, there, way).bring_back(sync_state=sync_state)
+        before = there, archive.readable.address.schema
+        restoration = Restoration(rollback, f"The snapshot {archive.file_name}", before, way)
+        restoration.refuse_another_database(archive)
+        restoration.bring_back(sync_state=sync_state)
     return archive
 
 

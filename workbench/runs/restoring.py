@@ -10,13 +10,13 @@ import psycopg
 
 from workbench.errors import Refused
 from workbench.murmurant.catalogue import CatalogueTable, Column, read_catalogue
-from workbench.murmurant.importers import Run, Strength
+from workbench.murmurant.importers import Strength
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES
 from workbench.plans import rows
 from workbench.plans.rows import rows_by_key
 from workbench.runs.evidence import ask
 from workbench.runs.rollback import Rollback
-from workbench.runs.three_way import OnConflict, Outcome, Verdict, judge, testimonies
+from workbench.runs.three_way import UNKNOWN, OnConflict, Outcome, Testimony, judge, testimonies
 from workbench.snapshots.compare import Snapshot
 
 _CHUNK = 5_000  # whole rows of two databases, so fewer at a time than keys
@@ -32,25 +32,19 @@ class Restoration:
 
     Parameters
     ----------
-    snapshot, there : Snapshot, psycopg.Connection
-        One that is opened, and a session that reads its rows, with times in UTC.
+    name : str
+        What the snapshot is called.
+    before : Side or None
+        Where its rows are read, with times in UTC; a table that it has not there is as it is now, as are all without one.
     on_conflict : {"keep", "restore"}
         What becomes of a column that both the run and somebody after it changed.
     """
 
-    def __init__(
-        self,
-        rollback: Rollback,
-        snapshot: Snapshot,
-        there: psycopg.Connection[Any],
-        on_conflict: OnConflict,
-    ) -> None:
+    def __init__(self, rollback: Rollback, name: str, before: Side | None, on_conflict: OnConflict) -> None:
         self.rollback, self.run, self.draft = rollback, rollback.run, rollback.draft
-        self.schema, self.on_conflict, self.snapshot = rollback.schema, on_conflict, snapshot
-        self.name = f"The snapshot {snapshot.file_name}"
+        self.schema, self.on_conflict, self.name, self.before = rollback.schema, on_conflict, name, before
         self.now: Side = self.draft.context.raw, self.schema.catalogue.schema
-        self.before: Side = there, snapshot.readable.address.schema
-        self.then = read_catalogue(*self.before).tables
+        self.then = read_catalogue(*before).tables if before else {}
         self.labels = dict(self.now[0].execute(_LABELS).fetchall())
 
     def bring_back(self, *, sync_state: bool) -> None:
@@ -64,13 +58,16 @@ class Restoration:
         Raises
         ------
         Refused
-            When the snapshot is not from before the run, or of another database.
+            When the snapshot is not from before the run.
         """
         rollback = self.rollback
         for entity, (keys, _) in rollback.created.items():
-            present = self._present(self.before, self.schema.table_of(entity), keys)
-            refuse_a_later_snapshot(self.name, self.run, entity, present)
-        self._refuse_another_database()
+            if present := self._present(self.schema.table_of(entity), keys):
+                raise Refused(
+                    f"{self.name} is not from before run {self.run.run}: it has {len(present):,} of the {entity} records that the"
+                    f" run created, {min(present)} for one.",
+                    "Give one that was taken before it began.",
+                )
         updated = {entity: dict(touched) for entity, touched in rollback.updated.items()}
         for entity, key, _, touched_since in rollback.mapped:
             # Where only a row's own time told that the run changed it, a later change hides that it did.
@@ -88,6 +85,8 @@ class Restoration:
         resolved, connection = self.schema.resolved[concept], self.rollback.connection
         table, bookkeeping = resolved.table, resolved.spelling.get("updated_at", "")
         described = rows.table_of(self.schema.catalogue, table)
+        if self.before is None or table not in self.then:
+            return
         names = self._columns_of_both(described)
         for chunk in rows.in_chunks(sorted(touched), _CHUNK):
             now = rows_by_key(*self.now, described, chunk, names)
@@ -99,11 +98,12 @@ class Restoration:
             going: dict[str, dict[str, str | None]] = {}
             for key in now.keys() & before.keys():
                 was, values, by = before[key].values, now[key].values, touched[key]
-                evidence = [known[key]] if key in known else []
                 going[key] = {
-                    verdict.column: was[verdict.column]
-                    for verdict in judge(was, values, evidence, by, bookkeeping)
-                    if self._goes_back(described, key, verdict, was, values, by)
+                    name: was[name]
+                    for name, outcome, left in judge(
+                        was, values, known.get(key, Testimony()), by, bookkeeping
+                    )
+                    if self._goes_back(described, key, name, outcome, (was[name], left, values[name]), by)
                 }
                 if bookkeeping in was and not by:
                     # When it was written goes back with a row that nobody touched.
@@ -114,23 +114,28 @@ class Restoration:
         self,
         described: CatalogueTable,
         key: str,
-        verdict: Verdict,
-        was: Mapping[str, str | None],
-        now: Mapping[str, str | None],
+        name: str,
+        outcome: Outcome,
+        values: tuple[Any, ...],
         by: str,
     ) -> bool:
-        """Whether a column goes back to what it was; list it where it does not, or somebody else wrote it too."""
-        table, name, outcome = described.name, verdict.column, verdict.outcome
+        """Whether a column goes back to what it was; list it where it does not, or somebody else wrote it too.
+
+        The `values` are what was there before the run, what the run left, and what is there now.
+        """
+        table, (was, left, now) = described.name, values
         if outcome is Outcome.KEPT:
             self.draft.keep(table, key, f"{name} was changed by {by or 'somebody'}, not by the run")
             return False
         if outcome is Outcome.CONFLICT:
-            left, why = verdict.conflict(by)
-            self.draft.conflict(table, key, name, was[name], left, now[name], f"{why}; {self.on_conflict}")
+            why = f"{by or 'somebody'} changed it after the run"
+            if left is UNKNOWN:
+                left, why = "not known", f"the run or {by}: nothing tells which of them changed it"
+            self.draft.conflict(table, key, name, was, left, now, f"{why}; {self.on_conflict}")
             if self.on_conflict == "keep":
                 return False
-        if not self._takes(described.columns[name], was[name]):
-            what = f"{name} was {was[name] or 'empty'} before the run, which today's {name} does not take"
+        if not self._takes(described.columns[name], was):
+            what = f"{name} was {was or 'empty'} before the run, which today's {name} does not take"
             self.draft.unresolved(
                 table, key, what, "a migration that lets it, or a value by hand", in_part=True
             )
@@ -159,7 +164,7 @@ class Restoration:
         if not written:
             return
         table = self.schema.resolved["mappings"].table
-        present = self._present(self.before, table, sorted(rollback.own.union(written)))
+        present = self._present(table, rollback.own.union(written))
         self._restore("mappings", {key: row.by for key, row in written.items() if key in present})
         rollback.turned = {key for key in rollback.own & present if key in written and not written[key].by}
         new = written.keys() - present - rollback.own
@@ -175,7 +180,7 @@ class Restoration:
                 continue
             elif strength < rollback.min_evidence:
                 what = f"mapping of {row.entity} {row.wa_id}, new since the snapshot; only its time ties it to the run"
-                self.draft.unresolved(table, key, what, f"--min-evidence {strength.name}")
+                rollback.leave_weak(table, key, what, f"--min-evidence {strength.name}")
             else:
                 rollback.own.add(key)
                 mapped[row.entity, row.target].add(row.wa_id)
@@ -184,9 +189,9 @@ class Restoration:
         for entity, key in mapped.keys() - own:
             rollback.keep_mapped(entity, key, ", ".join(sorted(mapped[entity, key])))
 
-    def _refuse_another_database(self) -> None:
+    def refuse_another_database(self, snapshot: Snapshot) -> None:
         """Refuse one that knows nothing of what was here before the run: it is of another database, or far too old."""
-        rollback, manifest = self.rollback, self.snapshot.manifest
+        rollback, manifest = self.rollback, snapshot.manifest
         before = [(entity, key) for entity, touched in rollback.updated.items() for key in touched]
         before += [(entity, key) for entity, key, *_ in rollback.mapped]
         created = {(entity, key) for entity, (keys, _) in rollback.created.items() for key in keys}
@@ -194,29 +199,23 @@ class Restoration:
         known = False
         for entity in [entity for entity in ENTITIES if self.schema.has(CONCEPT_OF[entity])]:
             keys = [key for kind, key in before if kind == entity]
-            known = known or bool(self._present(self.before, self.schema.table_of(entity), keys))
+            known = known or bool(self._present(self.schema.table_of(entity), keys))
         taken = "SELECT 1 FROM audit WHERE metadata ->> 'sha256' = %(sha256)s LIMIT 1"
-        digest = {"sha256": self.snapshot.sha256}
-        if not known and digest["sha256"]:
+        digest = {"sha256": snapshot.sha256}
+        if not known and snapshot.sha256:
             known = ask(rollback.connection, self.schema, taken, digest).fetchone() is not None
         server = self.draft.context.target.system_identifier
         if (before and not known) or (manifest and manifest.target.system_identifier != server):
             raise Refused(
-                f"{self.name} (of database {self.snapshot.taken_from!r}) is of another database: it has none of the records"
+                f"{self.name} (of database {snapshot.taken_from!r}) is of another database: it has none of the records"
                 " that were here before the run.",
                 "Give one of this database, from just before the run.",
             )
 
-    def _present(self, side: Side, table: str, keys: Collection[str]) -> set[str]:
+    def _present(self, table: str, keys: Collection[str]) -> set[str]:
+        """Return which of some rows the snapshot has."""
+        if self.before is None or table not in self.then:
+            return set(keys)
         described = rows.table_of(self.schema.catalogue, table)
-        return {key for chunk in rows.in_chunks([*keys]) for key in rows_by_key(*side, described, chunk, ())}
-
-
-def refuse_a_later_snapshot(named: str, run: Run, entity: str, present: set[str]) -> None:
-    """Refuse a snapshot that has what the run created: it was taken when the run had begun."""
-    if present:
-        raise Refused(
-            f"{named} is not from before run {run.run}: it has {len(present):,} of the {entity} records that the run created,"
-            f" {min(present)} for one.",
-            "Give one that was taken before it began.",
-        )
+        chunks = rows.in_chunks(sorted(keys))
+        return {key for chunk in chunks for key in rows_by_key(*self.before, described, chunk, ())}

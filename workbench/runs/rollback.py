@@ -44,6 +44,8 @@ class Rollback:
         Mappings that go with it; and those that go back to leading elsewhere instead.
     states : list of SyncRow
         The rows of the sync state that it made or wrote.
+    weak : set of (table, key)
+        What is tied to it more weakly than was asked for.
     """
 
     def __init__(self, draft: Draft, run: Run, others: Sequence[Run], min_evidence: Strength) -> None:
@@ -53,6 +55,7 @@ class Rollback:
         self.updated = defaultdict[str, dict[str, str]](dict)
         self.mapped: list[tuple[str, str, str, str]] = []
         self.kept: set[tuple[str, str]] = set()
+        self.weak: set[tuple[str, str]] = set()
         self.gone = self.records = 0
         self._sort_records()
         self.written = written_mappings(self.connection, self.schema, run)
@@ -72,8 +75,10 @@ class Rollback:
             touched = "" if group.touched_since in undone else group.touched_since
             keys = [key for key in group.record_ids if key is not None]
             if weak:
+                how = f"--min-evidence {group.strength.name}, or a report file that names it"
                 for key, wa_id in zip(group.record_ids, group.wa_ids, strict=True):
-                    leave_too_weak(self.draft, table, key or f"WA id {wa_id}", action, group.strength)
+                    what = f"{action} by the run on {group.strength.name} evidence only"
+                    self.leave_weak(table, key or f"WA id {wa_id}", what, how)
             elif not group.exists:
                 self.gone += len(group.record_ids) if action != "mapped" else 0
             elif action == "mapped":
@@ -90,6 +95,11 @@ class Rollback:
             else:
                 self.created[entity][0].extend(keys)
                 self.created[entity][1].extend(group.wa_ids)
+
+    def leave_weak(self, table: str, key: str, what: str, how: str) -> None:
+        """List what is tied to the run on weaker evidence than was asked for."""
+        self.weak.add((table, key))
+        self.draft.unresolved(table, key, what, how)
 
     def keep_mapped(self, entity: str, key: str, wa_ids: str) -> None:
         """List a record that the run did not make."""
@@ -153,13 +163,7 @@ class Rollback:
                 self.draft.keep(table, state.key, f"made by the run, but {state.by} wrote to it since")
             elif state.made and self.min_evidence > by_time:
                 what = "made while the run was under way; only its time ties it to the run"
-                self.draft.unresolved(table, state.key, what, f"--min-evidence {by_time.name}")
+                self.leave_weak(table, state.key, what, f"--min-evidence {by_time.name}")
             elif state.made:
                 going.append(state.key)
         return going
-
-
-def leave_too_weak(draft: Draft, table: str, key: str, action: str, strength: Strength) -> None:
-    """List a record that is tied to a run on weaker evidence than was asked for."""
-    what = f"{action} by the run on {strength.name} evidence only"
-    draft.unresolved(table, key, what, f"--min-evidence {strength.name}, or a report file that names it")

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from sqlalchemy import Connection
 
@@ -86,55 +86,34 @@ class Testimony:
         return self.before_edits.get(column, now if explained else UNKNOWN)
 
 
-class Verdict(NamedTuple):
-    """What becomes of one column of one row, and what the run had left in it."""
-
-    column: str
-    outcome: Outcome
-    left: Any
-
-    def conflict(self, by: str) -> tuple[str | None, str]:
-        """Return the run's value as a plan lists it, and why it is in conflict with what somebody wrote."""
-        if self.left is UNKNOWN:
-            return "not known", f"the run or {by}: nothing tells which of them changed it"
-        return self.left, f"{by or 'somebody'} changed it after the run"
-
-
 def judge(
     before: Mapping[str, str | None],
     now: Mapping[str, str | None],
-    testimonies: Sequence[Testimony],
+    testimony: Testimony,
     by: str,
-    bookkeeping: str | None,
-) -> Iterator[Verdict]:
-    """Yield, in order of their names, the columns in which a row differs, and what becomes of each.
+    bookkeeping: str,
+) -> Iterator[tuple[str, Outcome, Any]]:
+    """Yield, in order of their names, the columns in which a row differs, what becomes of each, and what the run left in it.
 
     Parameters
     ----------
     before, now : mapping of str to str or None
         The row's columns as text; those that both have are compared.
-    testimonies : sequence of Testimony
-        What each of the runs in question says of the row, in the order of the runs.
+    testimony : Testimony
+        What is known of what the run wrote.
     by : str
         Who wrote to the row after the run; empty for nobody.
-    bookkeeping : str or None
-        The column that says when the row was last written, which is not compared.
+    bookkeeping : str
+        The column that says when the row was last written, which is not compared; empty where there is none.
     """
-    written = now.get(bookkeeping or "")
+    written = now.get(bookkeeping)
     updated_at = datetime.fromisoformat(written) if written else None
     for column in sorted(before.keys() & now.keys() - {bookkeeping}):
-        value = now[column]
-        if before[column] == value:
-            continue
-        left = [(row.left(column, value, updated_at), row) for row in testimonies or [Testimony()]]
-        # Of several runs, the one that wrote what is there, or else the last that is known.
-        by_run, testimony = next(
-            (pair for pair in left if pair[0] == value),
-            next((pair for pair in reversed(left) if pair[0] is not UNKNOWN), left[-1]),
-        )
-        complete = testimony.complete
-        outcome = decide(before[column], by_run, value, touched=bool(by), run_wrote_all_it_says=complete)
-        yield Verdict(column, outcome, by_run)
+        was, value = before[column], now[column]
+        if was != value:
+            left = testimony.left(column, value, updated_at)
+            complete = testimony.complete
+            yield column, decide(was, left, value, touched=bool(by), run_wrote_all_it_says=complete), left
 
 
 def decide(
