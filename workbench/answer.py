@@ -162,8 +162,8 @@ class Answer:
         from workbench.reporting.tables import Shown
 
         shown = list(self.shown())
-        html = "\n".join(each.html for each in shown)
-        bundle: dict[str, str] = Shown(html, "\n\n".join(each.text for each in shown))._repr_mimebundle_()
+        html = "\n".join(part.html for part in shown)
+        bundle: dict[str, str] = Shown(html, "\n\n".join(part.text for part in shown))._repr_mimebundle_()
         return bundle
 
     def shown(self) -> Iterator[Any]:
@@ -198,9 +198,9 @@ class Answer:
         if self.findings:
             yield findings_in_full(self.findings, self.unmask)
         # A page does not lead to itself.
-        steps = [each for each in self.next_steps if not each.command.startswith("report ")]
+        steps = [step for step in self.next_steps if not step.command.startswith("report ")]
         if steps:
-            lines = [prose(self.text(each.line(here))) for each in steps]
+            lines = [prose(self.text(step.line(here))) for step in steps]
             items = Markup("").join(map(Markup("<li>{}</li>").format, lines))
             yield Shown(Markup('<ol class="wb-steps">{}</ol>').format(items))
 
@@ -262,23 +262,28 @@ def findings_answer(
 
     from workbench.checks import REGISTRY
 
-    concern = any(each.open or (each.bad and by_name) for each in findings)
-    items = {each.check: REGISTRY[each.check].symptom for each in findings if each.check in REGISTRY}
+    concern = any(finding.open or (finding.bad and by_name) for finding in findings)
+    items = {
+        finding.check: REGISTRY[finding.check].symptom for finding in findings if finding.check in REGISTRY
+    }
     columns = ["guide", "status", "check", "count", "finding"]
-    rows = []
-    for each in findings:
-        said = each.reason or each.title
-        rows.append((each.guide, each.status, each.check, each.count, said, items.get(each.check)))
+    rows = [
+        (row.guide, row.status, row.check, row.count, row.reason or row.title, items.get(row.check))
+        for row in findings
+    ]
     digest = pd.DataFrame(rows, columns=[*columns, "item"]).drop(columns=[] if items else ["item"])
-    counts = Counter[str](each.status for each in findings)
+    counts = Counter[str](finding.status for finding in findings)
     named = "check title guide status count reason configured question remedy rows query"
-    told = ", ".join(f"{counts[status]} {status}" for status in WORST_FIRST if counts[status])
+    summary = ", ".join(f"{counts[status]} {status}" for status in WORST_FIRST if counts[status])
     return Answer(
         headline,
-        {"findings": Table(digest.astype({"count": "Int64"}), first=tuple(columns)), "counts": told},
+        {"findings": Table(digest.astype({"count": "Int64"}), first=tuple(columns)), "counts": summary},
         findings,
         [Step("The same as a page to read", f"report {report}")] if concern and report else (),
-        {**facts, "findings": [{name: getattr(each, name) for name in named.split()} for each in findings]},
+        {
+            **facts,
+            "findings": [{name: getattr(finding, name) for name in named.split()} for finding in findings],
+        },
         asked_by,
         None if by_name else 3,
         int(concern),

@@ -60,8 +60,8 @@ def answering(
 
 
 def _session(owner: Any) -> Session:
-    held = getattr(owner, "wb", owner)
-    return held if isinstance(held, Session) else held.session
+    session = getattr(owner, "wb", owner)
+    return session if isinstance(session, Session) else session.session
 
 
 def _seen(owner: Any) -> bool:
@@ -86,7 +86,7 @@ def cover(answer: Any) -> Any:
         masked.attrs = answer.attrs
         return masked
     if type(answer) in (list, tuple):
-        return type(answer)(cover(each) for each in answer)
+        return type(answer)(cover(part) for part in answer)
     if is_dataclass(answer) and (names := _frames(answer.__class__)):
         return replace(answer, **{name: cover(getattr(answer, name)) for name in names})  # type: ignore[type-var]
     return answer
@@ -101,5 +101,5 @@ def _frames(kind: Any) -> tuple[str, ...]:
         field.name
         for field in fields(kind)
         if field.name not in ("chances", "tables", "counts", "tally")
-        and any(held in str(field.type) for held in ("DataFrame", "Finding]", "Finding,"))
+        and any(kind in str(field.type) for kind in ("DataFrame", "Finding]", "Finding,"))
     )

@@ -114,8 +114,8 @@ def _rights(connection: Connection, schema: Schema) -> Iterator[Line]:
     )
     yield _journal(connection, "note" if unwritten else "missing")
     if hidden:
-        told = f"row level security hides rows of {hidden}: questions about them are refused; BYPASSRLS shows them"
-        yield "hidden rows", "missing", told
+        detail = f"row level security hides rows of {hidden}: questions about them are refused; BYPASSRLS shows them"
+        yield "hidden rows", "missing", detail
 
 
 def _journal(connection: Connection, lacking: str) -> Line:
@@ -125,18 +125,18 @@ def _journal(connection: Connection, lacking: str) -> Line:
     if row is None and may_create:
         return "journal", "ok", "made by the first apply, in the schema workbench"
     if row is None:
-        told = f"{user} may not create the schema workbench, which applying a plan needs"
-        return "journal", lacking, f"{told}: ask the owner to CREATE SCHEMA workbench AUTHORIZATION {user}"
+        detail = f"{user} may not create the schema workbench, which applying a plan needs"
+        return "journal", lacking, f"{detail}: ask the owner to CREATE SCHEMA workbench AUTHORIZATION {user}"
     theirs, them = f"the schema workbench is {row.owner}'s, and {user} may not", row.owner
     if not row.reads:
-        told = f"{theirs} read it: nobody knows what was applied here"
-        return "journal", "missing", f"{told}. Ask {them} for USAGE on it and SELECT on its tables"
+        detail = f"{theirs} read it: nobody knows what was applied here"
+        return "journal", "missing", f"{detail}. Ask {them} for USAGE on it and SELECT on its tables"
     if not row.writes:
-        told = f"{theirs} write to it: no plan can be applied or undone"
+        detail = f"{theirs} write to it: no plan can be applied or undone"
         return (
             "journal",
             lacking,
-            f"{told}. Connect as {them}, or let them ALTER SCHEMA and tables OWNER TO {user}",
+            f"{detail}. Connect as {them}, or let them ALTER SCHEMA and tables OWNER TO {user}",
         )
     return "journal", "ok", f"the schema workbench, {them}'s"
 
@@ -179,23 +179,27 @@ def _reports(wb: Session) -> Line:
     except DocumentError as error:
         return "import reports", "missing", str(error)
     if not reports:
-        told = "none: a CSV import and every dry run leave nothing else (--import-report, import_reports)"
-        return "import reports", "note", told
-    return "import reports", "ok", f"{len(reports)} files of {len({each.run_id for each in reports})} runs"
+        detail = "none: a CSV import and every dry run leave nothing else (--import-report, import_reports)"
+        return "import reports", "note", detail
+    return (
+        "import reports",
+        "ok",
+        f"{len(reports)} files of {len({report.run_id for report in reports})} runs",
+    )
 
 
 def _configured(options: EnvironmentSettings) -> list[Line]:
     gone = [f"{path} is not there" for path in options.mappings if not path.is_file()]
     limit = options.event_capacity_limit
     tiers = ", ".join(gone or map(str, options.mappings))
-    given = {
+    configured = {
         "tier mapping": (tiers, "tiers and statuses are not compared"),
         "application": (redact(options.app_url or ""), "app_url: §7.2 does not run"),
         "capacity limit": ("" if limit is None else f"{limit} seats", "event_capacity_limit"),
     }
     lines = [
-        (subject, "ok" if said else "note", said or f"not configured: {without}")
-        for subject, (said, without) in given.items()
+        (subject, "ok" if detail else "note", detail or f"not configured: {without}")
+        for subject, (detail, without) in configured.items()
     ]
     return [("tier mapping", "missing", tiers), *lines[1:]] if gone else lines
 

@@ -181,10 +181,10 @@ class Session:
     @cached_property
     def import_configuration(self) -> dict[str, Any]:
         """What the files say that ``tier_mapping`` and ``status_mapping`` lead to: the importer's configuration, for one."""
-        found: dict[str, Any] = {}
+        configuration: dict[str, Any] = {}
         for file in self.options.mappings:
-            found |= read_document(file)[0]
-        return found
+            configuration |= read_document(file)[0]
+        return configuration
 
     @property
     def headings(self) -> dict[str, dict[str, str]]:
@@ -227,7 +227,7 @@ class Session:
         )
 
 
-def _close_quietly(held: ExitStack) -> None:
+def _close_quietly(opened: ExitStack) -> None:
     # The server may have gone before us; there is nothing left to lose in a transaction that only read.
     with suppress(WorkbenchError):
-        held.close()
+        opened.close()

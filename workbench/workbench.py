@@ -156,8 +156,8 @@ class Workbench:
             runs = self.session.find_runs()
             stopped = sum(run.mode == "live" and run.status != "completed" for run in runs)
             plans = int(self.plans.states()["state"].isin(["planned", "approved"]).sum())
-            said = f"{many(len(runs), 'import run')}, {stopped:,} of them did not complete"
-            facts["Open"] = f"{said}; {many(plans, 'plan')} to apply"
+            runs_here = f"{many(len(runs), 'import run')}, {stopped:,} of them did not complete"
+            facts["Open"] = f"{runs_here}; {many(plans, 'plan')} to apply"
         except WorkbenchError as error:
             facts["Not known"] = error.what
         return Answer(parts={"about": facts})
@@ -339,7 +339,7 @@ def _reports(
     from workbench.migration.dry_runs import kept_reports
 
     # The demo's own folder is there only once a demo was made; any other path that is named must be.
-    own = [each for each in chosen.import_reports if chosen.url_env or each.exists()]
+    own = [path for path in chosen.import_reports if chosen.url_env or path.exists()]
     try:
         configured = read_reports(own)
     except DocumentError as error:
@@ -347,9 +347,9 @@ def _reports(
             f"{error.what} The setting environments.{name}.import_reports leads there.",
             "Correct it in workbench.toml, or put the importer's file or folder where it says, whole.",
         ) from None
-    found = {each.path.resolve(): each for each in (*configured, *given)}
+    named = {report.path.resolve(): report for report in (*configured, *given)}
     # An importer overwrites its dry run's report with the live run's; what was kept of it is evidence too.
-    told = {(each.run_id, each.path.name) for each in found.values()}
+    known = {(report.run_id, report.path.name) for report in named.values()}
     kept = read_reports(kept_reports(backups, name))
-    more = [each for each in kept if (each.run_id, each.path.name) not in told]
-    return tuple(sorted([*found.values(), *more], key=lambda each: (each.run_id, each.path.name)))
+    more = [report for report in kept if (report.run_id, report.path.name) not in known]
+    return tuple(sorted([*named.values(), *more], key=lambda report: (report.run_id, report.path.name)))

@@ -89,15 +89,15 @@ def about_run(findings: Sequence[Finding], run_id: str) -> list[Finding]:
     A finding whose sample is too short to tell stays as it is.
     """
     narrowed = []
-    for each in findings:
-        if run_id and each.bad and "key" in each.rows:
-            by = "run" if "run" in each.rows else "key"
-            mine = each.rows[each.rows[by].astype(str) == run_id]
+    for finding in findings:
+        if run_id and finding.bad and "key" in finding.rows:
+            by = "run" if "run" in finding.rows else "key"
+            mine = finding.rows[finding.rows[by].astype(str) == run_id]
             if len(mine):
-                each = replace(each, rows=mine, count=culprits(mine))
-            elif each.count == culprits(each.rows):
-                each = replace(each, status="pass", rows=each.rows.head(0), count=0)
-        narrowed.append(each)
+                finding = replace(finding, rows=mine, count=culprits(mine))
+            elif finding.count == culprits(finding.rows):
+                finding = replace(finding, status="pass", rows=finding.rows.head(0), count=0)
+        narrowed.append(finding)
     return narrowed
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from psycopg.sql import Identifier, Literal
+
 from workbench.checks.look import Look
 from workbench.checks.registry import Asked, Rows
 from workbench.murmurant.canonical import ask
-from workbench.murmurant.references import literal, quoted
 from workbench.murmurant.row_digest import odd_value
 
 
@@ -16,18 +17,18 @@ def values_odd(look: Look) -> Asked | Rows:
         odd = {
             column.name: condition
             for column in table.columns.values()
-            if column.readable and (condition := odd_value(column.type, f"t.{quoted(column.name)}"))
+            if column.readable and (condition := odd_value(column.type, cell(column.name)))
         }
         if not odd:
             continue
-        key = " || '/' || ".join(f"t.{quoted(part)}::text" for part in table.primary_key) or "t.ctid::text"
+        key = " || '/' || ".join(f"{cell(part)}::text" for part in table.primary_key) or "t.ctid::text"
         cells = ", ".join(
-            f"({literal(column)}, CASE WHEN {condition} THEN t.{quoted(column)}::text END)"
+            f"({text(column)}, CASE WHEN {condition} THEN {cell(column)}::text END)"
             for column, condition in odd.items()
         )
         selects.append(
-            f"SELECT {key} AS key, {literal(name)} AS table, cell.*"
-            f' FROM {quoted(catalogue.schema)}.{quoted(name)} t, LATERAL (VALUES {cells}) AS cell("column", value)'
+            f"SELECT {key} AS key, {text(name)} AS table, cell.*"
+            f' FROM {Identifier(catalogue.schema, name).as_string()} t, LATERAL (VALUES {cells}) AS cell("column", value)'
             f" WHERE cell.value IS NOT NULL AND ({' OR '.join(odd.values())})"
         )
     if not selects:
@@ -36,3 +37,11 @@ def values_odd(look: Look) -> Asked | Rows:
         ORDER BY "table", "column", key"""
     _, rows, query = ask(look.connection, look.canonical, query, limit=look.sample)
     return int(rows["of_all"].max()) if len(rows) else 0, rows.drop(columns="of_all"), query
+
+
+def cell(column: str) -> str:
+    return Identifier("t", column).as_string()
+
+
+def text(words: str) -> str:
+    return f"{Literal(words).as_string()}::text"

@@ -94,8 +94,10 @@ class Canonical:
             What stands in for some of them.
         """
         chosen = {name: (instead or {}).get(name) or self.relation(name) for name in self.mentioned(query)}
-        parts = (f"{name} AS NOT MATERIALIZED ({each.select})" for name, each in chosen.items())
-        parameters = {key: value for each in chosen.values() for key, value in each.parameters.items()}
+        parts = (f"{name} AS NOT MATERIALIZED ({relation.select})" for name, relation in chosen.items())
+        parameters = {
+            key: value for relation in chosen.values() for key, value in relation.parameters.items()
+        }
         return ("WITH " + ",\n".join(parts) + "\n" if chosen else ""), parameters
 
     def execute(
@@ -171,7 +173,7 @@ def ask(
                     f"The SELECT needs one column called key: {error.diag.message_primary}."
                 ) from None
             raise
-        names = [each.name for each in cursor.description or ()]
+        names = [column.name for column in cursor.description or ()]
         if twins := sorted({name for name in names[2 * keyed :] if names[2 * keyed :].count(name) > 1}):
             raise UsageError(f"The SELECT has more than one column called {', '.join(twins)}.")
         rows = [tuple(map(_plain, row)) for row in cursor]
@@ -198,18 +200,18 @@ def _with_origins(cursor: psycopg.Cursor[Any], names: list[str], harmless: Colle
     result, description = cursor.pgresult, cursor.description or ()
     assert result is not None
     origins = [(result.ftable(place), result.ftablecol(place)) for place in range(len(names))]
-    found = cursor.execute(
+    attributes = cursor.execute(
         "SELECT attrelid::int8, attnum::int, attname::text FROM pg_attribute"
         " WHERE (attrelid::int8, attnum::int) IN (SELECT * FROM unnest(%s::int8[], %s::int[]))",
         [[table for table, _ in origins], [column for _, column in origins]],
     )
-    real = {(table, column): name for table, column, name in found}
-    canonical = {name for each in CONCEPTS.values() for name in each.columns} | {*FROM_METADATA, "tier"}
+    real = {(table, column): name for table, column, name in attributes}
+    canonical = {name for concept in CONCEPTS.values() for name in concept.columns} | {*FROM_METADATA, "tier"}
     spelled = {
         (spelling, name)
-        for each in CONCEPTS.values()
-        for name, some in each.columns.items()
-        for spelling in some
+        for concept in CONCEPTS.values()
+        for name, spellings in concept.columns.items()
+        for spelling in spellings
     }
     shown: list[str] = []
     for name, origin, column in zip(names, origins, description, strict=True):

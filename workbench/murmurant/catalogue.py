@@ -148,8 +148,8 @@ def read_catalogue(
         )
     )
     in_parts = {name for (name,) in connection.execute(_IN_PARTS, asked)}
-    found = {
-        name: CatalogueTable(name, each, primary.get(name, ()), tuple(unique[name]), name in in_parts)
-        for name, each in columns.items()
+    described = {
+        name: CatalogueTable(name, own, primary.get(name, ()), tuple(unique[name]), name in in_parts)
+        for name, own in columns.items()
     }
-    return Catalogue(schema, found, keys)
+    return Catalogue(schema, described, keys)

@@ -28,41 +28,35 @@ Headings = Mapping[str, Mapping[str, str]]
 """Entity to field to the heading it has in this club's exports."""
 
 # Each entity's fields, and the headings that mean one, by their letters and digits; the first that is there counts.
-_HEADINGS: dict[str, dict[str, tuple[str, ...]]] = {
+_HEADINGS = {
     MEMBER: {
-        "wa_id": ("contactid", "userid", "useridakamemberid", "memberid", "id"),
-        "first_name": ("firstname", "givenname"),
-        "last_name": ("lastname", "surname", "familyname"),
-        "email": ("email", "emailaddress"),
-        "phone": ("phone", "phonenumber", "phonephone", "mobilephone", "mobile", "cellphone", "telephone"),
-        "joined": ("membersince",),
-        "level": ("membershiplevel", "membershiplevelname", "level"),
-        "status": ("membershipstatus", "memberstatus", "status"),
-        "updated": ("profilelastupdated", "profilelastupdate", "lastupdated"),
-        "archived": ("archived", "isarchived"),
-        "suspended": ("suspended", "suspendedmember", "issuspendedmember"),
+        "wa_id": "contactid userid useridakamemberid memberid id",
+        "first_name": "firstname givenname",
+        "last_name": "lastname surname familyname",
+        "email": "email emailaddress",
+        "phone": "phone phonenumber phonephone mobilephone mobile cellphone telephone",
+        "joined": "membersince",
+        "level": "membershiplevel membershiplevelname level",
+        "status": "membershipstatus memberstatus status",
+        "updated": "profilelastupdated profilelastupdate lastupdated",
+        "archived": "archived isarchived",
+        "suspended": "suspended suspendedmember issuspendedmember",
     },
     EVENT: {
-        "wa_id": ("eventid", "id"),
-        "title": ("eventname", "eventtitle", "name", "title", "event"),
-        "start": ("startdate", "eventstartdate", "startdateandtime", "start", "starttime"),
-        "end": ("enddate", "eventenddate", "enddateandtime", "end", "endtime"),
-        "capacity": (
-            "registrationlimit",
-            "registrationslimit",
-            "eventregistrationlimit",
-            "capacity",
-            "limit",
-        ),
+        "wa_id": "eventid id",
+        "title": "eventname eventtitle name title event",
+        "start": "startdate eventstartdate startdateandtime start starttime",
+        "end": "enddate eventenddate enddateandtime end endtime",
+        "capacity": "registrationlimit registrationslimit eventregistrationlimit capacity limit",
     },
     REGISTRATION: {
-        "wa_id": ("registrationid", "eventregistrationid", "id"),
-        "contact": ("contactid", "userid", "useridakamemberid", "memberid", "contact"),
-        "event": ("eventid", "event"),
-        "status": ("registrationstatus", "status"),
-        "waitlisted": ("onwaitlist",),
-        "first_name": ("firstname",),
-        "last_name": ("lastname",),
+        "wa_id": "registrationid eventregistrationid id",
+        "contact": "contactid userid useridakamemberid memberid contact",
+        "event": "eventid event",
+        "status": "registrationstatus status",
+        "waitlisted": "onwaitlist",
+        "first_name": "firstname",
+        "last_name": "lastname",
     },
 }
 # What a row of an entity must tell besides its id: all of the first, one of the second.
@@ -128,51 +122,51 @@ def read_export_files(paths: Iterable[Path], headings: Headings | None = None) -
     UsageError
         For a file that is no export, is damaged or says nothing, and for a folder without any.
     """
-    found: list[Export] = []
+    exports: list[Export] = []
     for path in paths:
         files = [path]
         if path.is_dir():
             files = sorted(
-                each for each in path.iterdir() if each.suffix.lower() in {".csv", ".tsv", ".json", *_SHEETS}
+                file for file in path.iterdir() if file.suffix.lower() in {".csv", ".tsv", ".json", *_SHEETS}
             )
             if not files:
                 raise UsageError(
                     f"There is no export in the folder {path}.", "Name CSV or JSON files, or their folder."
                 )
-        for each in files:
-            found += _read(each, headings or {})
-    return tuple(found)
+        for file in files:
+            exports += _read(file, headings or {})
+    return tuple(exports)
 
 
 def read_exports(paths: Iterable[Path], headings: Headings | None = None) -> tuple[ReportRecord, ...]:
     """Read the same as records: under the importers' names, without Murmurant's ids, of which an export knows none."""
-    found: list[ReportRecord] = []
-    for each in read_export_files(paths, headings):
-        rows = each.rows.drop(columns="wa_id").filter(items=list(_IMPORTERS)).rename(columns=_IMPORTERS)
+    records: list[ReportRecord] = []
+    for export in read_export_files(paths, headings):
+        rows = export.rows.drop(columns="wa_id").filter(items=list(_IMPORTERS)).rename(columns=_IMPORTERS)
         for name in {"joinedAt", "startTime"} & set(rows):
-            said = moments(rows[name])["moment"]
-            rows[name] = said.dt.strftime("%Y-%m-%dT%H:%M:%S").where(said.notna(), "")
-        told: list[dict[str, Any]] = [
+            read = moments(rows[name])["moment"]
+            rows[name] = read.dt.strftime("%Y-%m-%dT%H:%M:%S").where(read.notna(), "")
+        fields_of: list[dict[str, Any]] = [
             {str(key): value for key, value in row.items()} for row in rows.to_dict("records")
         ]
-        ids = each.rows["wa_id"]
-        found += [
-            ReportRecord(each.entity, "existing", wa_id or None, None, fields)
-            for wa_id, fields in zip(ids, told, strict=True)
+        ids = export.rows["wa_id"]
+        records += [
+            ReportRecord(export.entity, "existing", wa_id or None, None, fields)
+            for wa_id, fields in zip(ids, fields_of, strict=True)
         ]
-    return tuple(found)
+    return tuple(records)
 
 
 def configured_headings(configuration: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     """Return the headings that the importer's configuration names, by entity and field; nothing where it names none."""
-    found: dict[str, dict[str, str]] = {}
+    headings: dict[str, dict[str, str]] = {}
     for entity, (section, fields) in _CONFIGURED.items():
         named = configuration.get(section)
         for name, value in named.items() if isinstance(named, Mapping) else ():
             source = value.get("source") if isinstance(value, Mapping) else value
             if name in fields and isinstance(source, str) and source.strip():
-                found.setdefault(entity, {})[fields[name]] = source
-    return found
+                headings.setdefault(entity, {})[fields[name]] = source
+    return headings
 
 
 def moments(texts: pd.Series[str], order: Literal["", "month", "day"] = "") -> pd.DataFrame:
@@ -217,8 +211,8 @@ def moments(texts: pd.Series[str], order: Literal["", "month", "day"] = "") -> p
     moment = moment - pd.to_timedelta(minutes.where(offset[0] != "-", -minutes), unit="min")
     worded = moment.isna() & text.str.contains(r"(?:[^\W\d_]{3}.*\d|\d.*[^\W\d_]{3})", regex=True)
     if worded.any():  # 10 Jan 2026, January 10, 2026 6:00 PM
-        said = pd.to_datetime(text[worded], format="mixed", errors="coerce", utc=True).dt.tz_localize(None)
-        moment.loc[worded] = said.astype("datetime64[us]")
+        read = pd.to_datetime(text[worded], format="mixed", errors="coerce", utc=True).dt.tz_localize(None)
+        moment.loc[worded] = read.astype("datetime64[us]")
     timed = parts["hour"].notna() | (worded & text.str.contains(":"))
     return pd.DataFrame(
         {
@@ -259,8 +253,8 @@ def _read(path: Path, headings: Headings) -> Iterator[Export]:
 
 def _export(path: Path, cells: pd.DataFrame, headings: Headings, entity: str = "") -> Export:
     """Tell by the headings what is listed, and take the columns that are known."""
-    known = {each: _columns(cells.columns, each, headings.get(each, {})) for each in _NEEDED}
-    fit = [each for each in _NEEDED if _fits(each, known[each])]
+    known = {kind: _columns(cells.columns, kind, headings.get(kind, {})) for kind in _NEEDED}
+    fit = [kind for kind in _NEEDED if _fits(kind, known[kind])]
     if entity:
         fit = [entity] if entity in fit else []
     named = set(map(_squashed, cells.columns))
@@ -293,12 +287,14 @@ def _columns(header: Iterable[object], entity: str, own: Mapping[str, str]) -> d
     places: dict[str, int] = {}
     for at, name in enumerate(header):
         places.setdefault(_squashed(name), at)
-    found: dict[str, int] = {}
+    columns: dict[str, int] = {}
     for field, spellings in _HEADINGS[entity].items():
-        wanted = (*([_squashed(own[field])] if field in own else ()), *spellings)
-        if free := [places[each] for each in wanted if each in places and places[each] not in found.values()]:
-            found[field] = free[0]
-    return found
+        wanted = (*([_squashed(own[field])] if field in own else ()), *spellings.split())
+        if free := [
+            places[name] for name in wanted if name in places and places[name] not in columns.values()
+        ]:
+            columns[field] = free[0]
+    return columns
 
 
 def _squashed(heading: object) -> str:
@@ -315,7 +311,7 @@ def _json_rows(path: Path) -> Iterator[tuple[pd.DataFrame, str]]:
         raise UsageError(f"{path} is damaged: {error}.", "Export it once more.") from None
     lists: dict[str, Any] = {"": document}
     if isinstance(document, dict):
-        lists = {name: each for name, each in document.items() if _squashed(name) in _LISTS}
+        lists = {name: rows for name, rows in document.items() if _squashed(name) in _LISTS}
         lists = lists or {"": [document]}
     for name, rows in lists.items():
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
@@ -331,16 +327,18 @@ def _json_rows(path: Path) -> Iterator[tuple[pd.DataFrame, str]]:
 
 def _flat(row: Mapping[str, Any]) -> dict[str, str]:
     """Return an entry's values by name, those of a part of it by both names, and its fields by theirs."""
-    fields = [each for each in row.get("FieldValues") or () if isinstance(each, Mapping)]
-    values = {str(each["FieldName"]): each.get("Value") for each in fields if each.get("FieldName")}
-    flat = {name: each.get("Label") if isinstance(each, Mapping) else each for name, each in values.items()}
+    fields = [field for field in row.get("FieldValues") or () if isinstance(field, Mapping)]
+    values = {str(field["FieldName"]): field.get("Value") for field in fields if field.get("FieldName")}
+    flat = {
+        name: field.get("Label") if isinstance(field, Mapping) else field for name, field in values.items()
+    }
     for name, value in row.items():
         parts = (
-            {f"{name} {inner}": each for inner, each in value.items()}
+            {f"{name} {inner}": part for inner, part in value.items()}
             if isinstance(value, Mapping)
             else {name: value}
         )
-        flat |= {key: each for key, each in parts.items() if not isinstance(each, list | Mapping)}
+        flat |= {key: part for key, part in parts.items() if not isinstance(part, list | Mapping)}
     return {name: _text(value) for name, value in flat.items()}
 
 

@@ -58,11 +58,8 @@ REPLAYED = "migration:replayed"
 POLICY_CORRECTED = "migration:policy:corrected"
 """The entry for what was corrected by one of the organisation's rules."""
 
-BUNDLE_SEALED, DRY_RUN_REVIEWED, DRY_RUN_PRUNED = (
-    "migration:bundle:sealed",
-    "migration:dry-run:reviewed",
-    "migration:dry-run:pruned",
-)
+BUNDLE_SEALED = "migration:bundle:sealed"
+DRY_RUN_REVIEWED, DRY_RUN_PRUNED = "migration:dry-run:reviewed", "migration:dry-run:pruned"
 """Guide §2.3: a bundle's digest belongs in the audit log. And §6: somebody read a dry run and approves of it."""
 MAPPINGS_REBUILT = "migration:mapping:rebuilt"
 """The entry for mappings that were put back after they were lost."""
@@ -284,20 +281,20 @@ class Run:
     @property
     def warnings(self) -> tuple[ReportWarning, ...]:
         """What its reports warn of, each once."""
-        return tuple(dict.fromkeys(each for report in self.reports for each in report.warnings))
+        return tuple(dict.fromkeys(warning for report in self.reports for warning in report.warnings))
 
     @property
     def problems(self) -> tuple[Problem, ...]:
         """Every record that its reports say it gave up on, each once; an id map's only where nothing else names it."""
-        told = dict.fromkeys(each for report in self.reports for each in report.problems)
-        named = {(each.entity, each.wa_id) for each in told}
-        missing = dict.fromkeys(each for report in self.reports for each in report.missing)
+        problems = dict.fromkeys(problem for report in self.reports for problem in report.problems)
+        named = {(problem.entity, problem.wa_id) for problem in problems}
+        missing = dict.fromkeys(pair for report in self.reports for pair in report.missing)
         unpaired = (
             Problem(entity, wa_id, None, "no record is paired with it in the id map")
             for entity, wa_id in missing
             if (entity, wa_id) not in named
         )
-        return (*told, *unpaired)
+        return (*problems, *unpaired)
 
     @property
     def unread(self) -> tuple[tuple[str, str], ...]:
@@ -325,7 +322,7 @@ class Run:
 
 def merged_counts(traced: Counts, reported: Counts) -> Counts:
     """Combine counts cell by cell: what was traced, and where nothing was, what was reported."""
-    found: Counts = {}
+    merged: Counts = {}
     for entity in ENTITIES:
         cells = dict(reported.get(entity, {}))
         seen = {action: count for action, count in traced.get(entity, {}).items() if count}
@@ -337,5 +334,5 @@ def merged_counts(traced: Counts, reported: Counts) -> Counts:
         cells.update({"skipped": rest} if skipped else {})
         cells.update({action: count for action, count in seen.items() if action != "existing"})
         if cells:
-            found[entity] = cells
-    return found
+            merged[entity] = cells
+    return merged

@@ -62,8 +62,8 @@ class Listing:
         lines = []
         for number, row in self.rows:
             cells = {name: plain_value(cell.strip()) for name, cell in zip(columns, row, strict=False)}
-            said = f"it has {len(row)} columns where the header has {len(columns)}; a cell with a separator in it needs quotes"
-            lines.append(Line(number, cells) if len(row) == len(columns) else Line(number, {}, said))
+            problem = f"it has {len(row)} columns where the header has {len(columns)}; a cell with a separator in it needs quotes"
+            lines.append(Line(number, cells) if len(row) == len(columns) else Line(number, {}, problem))
         return lines
 
     def columns(self, needed: Sequence[str], optional: Sequence[str] = ()) -> list[str]:

@@ -52,11 +52,11 @@ def read_output(text: str) -> dict[str, Any] | None:
     for line in lines:
         if match := _COUNTED.match(line):
             entity = _ENTITIES[match[1].lower()]
-            created, updated, skipped, failed = (int(each or 0) for each in match.groups()[1:])
+            created, updated, skipped, failed = (int(number or 0) for number in match.groups()[1:])
             counts[entity] = {"created": created, "updated": updated, "skipped": skipped}
             errors[entity] = failed
     warnings = _warnings(logged)
-    if any(_ALL_UNCHANGED.search(each.message) for each in warnings) and REGISTRATION in counts:
+    if any(_ALL_UNCHANGED.search(warning.message) for warning in warnings) and REGISTRATION in counts:
         counts[REGISTRATION]["existing"] = counts[REGISTRATION].pop("skipped")
     return {
         "importer": "api",
@@ -79,31 +79,31 @@ def _said(lines: list[str], pattern: str) -> str:
 
 def _warnings(logged: list[tuple[str, str]]) -> tuple[ReportWarning, ...]:
     """Return the boxed warnings, and what was logged as a warning or an error besides."""
-    found: list[ReportWarning] = []
+    warnings: list[ReportWarning] = []
     boxed = False
     for level, line in logged:
         if match := _WARNED.match(line):
-            found.append(ReportWarning(match[2], match[1].lower(), ""))
+            warnings.append(ReportWarning(match[2], match[1].lower(), ""))
             boxed = True
         elif boxed and line.startswith("║ "):
-            last = found[-1]
-            found[-1] = last._replace(message=f"{last.message}{line[4:]}")
+            last = warnings[-1]
+            warnings[-1] = last._replace(message=f"{last.message}{line[4:]}")
         elif level in ("WARN", "ERROR"):
-            found.append(ReportWarning("LOG", "high" if level == "ERROR" else "medium", line.strip()))
+            warnings.append(ReportWarning("LOG", "high" if level == "ERROR" else "medium", line.strip()))
         else:
             boxed = False
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys(warnings))
 
 
 def _problems(lines: list[str], fatal: str) -> tuple[Problem, ...]:
-    found = [Problem("", None, None, fatal)] if fatal else []
+    problems = [Problem("", None, None, fatal)] if fatal else []
     listing = False
     for line in lines:
         if match := _GIVEN_UP.match(line):
-            found.append(Problem(ENTITY_WORDS.get(match[1].lower(), match[1]), match[2], None, match[3]))
+            problems.append(Problem(ENTITY_WORDS.get(match[1].lower(), match[1]), match[2], None, match[3]))
             listing = True
         elif listing and (line.startswith(("===", "  ... and ")) or not line):
             listing = not line and listing  # an importer's message may have empty lines in it
         elif listing:
-            found[-1] = found[-1]._replace(message=f"{found[-1].message}\n{line}")
-    return tuple(found)
+            problems[-1] = problems[-1]._replace(message=f"{problems[-1].message}\n{line}")
+    return tuple(problems)

@@ -85,33 +85,35 @@ class References:
         self.all: tuple[Reference, ...] = (*_declared(schema), *_soft(schema))
         audit = schema.resolved.get("audit")
         self.lasting = tuple(
-            each for each in self.all if each.declared or audit is None or each.child != audit.table
+            reference
+            for reference in self.all
+            if reference.declared or audit is None or reference.child != audit.table
         )
 
     def to(self, table: str) -> tuple[Reference, ...]:
         """Return every way to refer to rows of `table`, declared ones first."""
-        return tuple(each for each in self.all if each.parent == table)
+        return tuple(reference for reference in self.all if reference.parent == table)
 
     def binding(self, table: str) -> tuple[Reference, ...]:
         """Return those that would be left hanging if a row of `table` went."""
-        return tuple(each for each in self.lasting if each.parent == table)
+        return tuple(reference for reference in self.lasting if reference.parent == table)
 
 
 def _declared(schema: Schema) -> list[Reference]:
     tables = schema.catalogue.tables
     return [
         Reference(
-            each.child,
+            reference.child,
             child_column,
-            each.parent,
+            reference.parent,
             parent_column,
-            each.on_delete,
-            tables[each.child].columns[child_column].nullable,
+            reference.on_delete,
+            tables[reference.child].columns[child_column].nullable,
             declared=True,
         )
-        for each in schema.catalogue.foreign_keys
-        for child_column, parent_column in zip(each.child_columns, each.parent_columns, strict=True)
-        if each.parent in tables
+        for reference in schema.catalogue.foreign_keys
+        for child_column, parent_column in zip(reference.child_columns, reference.parent_columns, strict=True)
+        if reference.parent in tables
     ]
 
 
@@ -119,7 +121,9 @@ def _soft(schema: Schema) -> list[Reference]:
     """List what refers without a foreign key: child, column, parent, and the column and values that say which parent it is."""
     tables = schema.catalogue.tables
     declared = {
-        (each.child, column) for each in schema.catalogue.foreign_keys for column in each.child_columns
+        (reference.child, column)
+        for reference in schema.catalogue.foreign_keys
+        for column in reference.child_columns
     }
     entities = {entity: schema.table_of(entity) for entity in ENTITY_TYPES if schema.has(CONCEPT_OF[entity])}
     ways: list[tuple[str, str, str, str | None, tuple[str, ...]]] = [
@@ -149,14 +153,3 @@ def _soft(schema: Schema) -> list[Reference]:
         if {child, parent} <= tables.keys() and column in tables[child].columns
         if (child, column) not in declared
     ]
-
-
-def quoted(name: str | None) -> str:
-    """Quote a name for SQLAlchemy's text, to which a colon before a word would be a parameter."""
-    return '"' + str(name).replace('"', '""').replace(":", "\\:") + '"'
-
-
-def literal(said: str) -> str:
-    """Quote a text for SQLAlchemy's text."""
-    escaped = said.replace("'", "''").replace(":", "\\:")
-    return f"CAST('{escaped}' AS text)"

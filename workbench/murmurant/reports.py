@@ -67,9 +67,9 @@ class Part(BaseModel):
         yield from (f"{path}{key}" for key in self.model_extra or ())
         for name, value in self.__dict__.items():
             inside = f"{path}{type(self).model_fields[name].alias}{'[]' if isinstance(value, list) else ''}."
-            for each in value if isinstance(value, list) else [value]:
-                if isinstance(each, Part):
-                    yield from each.unread(inside)
+            for part in value if isinstance(value, list) else [value]:
+                if isinstance(part, Part):
+                    yield from part.unread(inside)
 
 
 def numbers(content: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, int]]:
@@ -220,7 +220,7 @@ class Section(Part):
     @property
     def total(self) -> int:
         """All of them."""
-        return sum(each or 0 for each in (self.created, self.updated, self.skipped, self.errors))
+        return sum(count or 0 for count in (self.created, self.updated, self.skipped, self.errors))
 
     def cells(self) -> dict[str, int]:
         """Return the counts; what was skipped may have been there already, or be refused: nothing is called by either yet."""
@@ -302,9 +302,9 @@ class Written(Sections):
         """Take no section for counted that lacks a count, and none for empty that is not there."""
         if self.form == "csv" and self.members is None:
             raise ValueError("it has no members")
-        for name, each in self.of_each.items() if self.form != "map" else ():
+        for name, section in self.of_each.items() if self.form != "map" else ():
             needed = ["created", "updated", "skipped", *["total_rows"] * (self.form == "csv")]
-            if lacking := [field for field in needed if getattr(each, field) is None]:
+            if lacking := [field for field in needed if getattr(section, field) is None]:
                 raise ValueError(f"{name} has no {to_camel(lacking[0])}")
         return self
 
@@ -328,22 +328,22 @@ class Written(Sections):
 
     def facts(self) -> dict[str, Any]:
         """Return what it says, as fields of an `ImportReport`."""
-        api, told = self.form == "api", self.registration_diagnostics
+        api, diagnostics = self.form == "api", self.registration_diagnostics
         sections = {SECTIONS[name]: section for name, section in self.of_each.items()}
-        listed = [(entity, each) for entity, section in sections.items() for each in section.listed]
-        records = tuple(_record(entity, each) for entity, each in listed if not each.errors)
+        listed = [(entity, row) for entity, section in sections.items() for row in section.listed]
+        records = tuple(_record(entity, row) for entity, row in listed if not row.errors)
         identities = tuple(
             (SECTIONS[name], pair.wa_id, pair.murmurant_id)
             for name, pairs in self.pairs.items()
             for pair in pairs
             if pair.murmurant_id
         )
-        counts = {entity: each.cells() for entity, each in sections.items() if self.form != "map"}
+        counts = {entity: section.cells() for entity, section in sections.items() if self.form != "map"}
         for entity, cells in counts.items():
-            skipped, lost = cells.get("skipped", 0), told.lost if entity == REGISTRATION else None
+            skipped, lost = cells.get("skipped", 0), diagnostics.lost if entity == REGISTRATION else None
             paired = max(
-                sum(each.entity == entity and each.action == "existing" for each in records),
-                sum(each[0] == entity for each in identities) - cells["created"] - cells["updated"],
+                sum(record.entity == entity and record.action == "existing" for record in records),
+                sum(pair[0] == entity for pair in identities) - cells["created"] - cells["updated"],
             )
             if skipped and (lost and skipped >= sum(lost) if api else paired >= skipped):
                 cells["existing"] = cells.pop("skipped") - sum(lost or ())
@@ -353,9 +353,9 @@ class Written(Sections):
                     if count
                 }
         given_up = [
-            Problem(entity, each.wa_id or None, each.source_row, message)
-            for entity, each in listed
-            for message in each.errors
+            Problem(entity, row.wa_id or None, row.source_row, message)
+            for entity, row in listed
+            for message in row.errors
         ]
         twice = [
             ReportWarning(
@@ -365,7 +365,11 @@ class Written(Sections):
             for wa_id in section.duplicate_wa_ids
         ]
         fetched = self.fetched.contacts, self.fetched.events, self.fetched.registrations
-        rows = {entity: each.total_rows for entity, each in sections.items() if each.total_rows is not None}
+        rows = {
+            entity: section.total_rows
+            for entity, section in sections.items()
+            if section.total_rows is not None
+        }
         return {
             "run_id": self.run_id,
             "importer": "api" if api else importer_of(self.run_id),
@@ -377,13 +381,13 @@ class Written(Sections):
             "counts": counts,
             "errors": {entity: sections[entity].errors for entity in counts},
             "fetched": dict(zip(ENTITIES, fetched, strict=True)) if api else rows,
-            "skip_reasons": {each.reason: each.count for each in told.top_skip_reasons},
-            "warnings": (*(each.warning() for each in self.warnings), *twice),
-            "problems": tuple(dict.fromkeys([*(each.problem() for each in self.errors), *given_up])),
+            "skip_reasons": {reason.reason: reason.count for reason in diagnostics.top_skip_reasons},
+            "warnings": (*(notice.warning() for notice in self.warnings), *twice),
+            "problems": tuple(dict.fromkeys([*(notice.problem() for notice in self.errors), *given_up])),
             "missing": tuple(
-                (entity, each) for entity, part in sections.items() for each in part.missing_wa_ids
+                (entity, wa_id) for entity, part in sections.items() for wa_id in part.missing_wa_ids
             ),
-            "diagnostics": dict(numbers(told.model_dump(by_alias=True))),
+            "diagnostics": dict(numbers(diagnostics.model_dump(by_alias=True))),
             "unread": tuple(dict.fromkeys(self.unread())),
             "files": {entity: section.file for entity, section in sections.items() if section.file},
             "records": records,
@@ -499,9 +503,9 @@ def read_reports(paths: Iterable[Path]) -> tuple[ImportReport, ...]:
     reports: dict[Path, ImportReport] = {}
     for path in paths:
         if path.is_dir():
-            for each in sorted(path.glob("*.json")):
+            for file in sorted(path.glob("*.json")):
                 try:
-                    reports[each.resolve()] = read_report(each)
+                    reports[file.resolve()] = read_report(file)
                 except NotAReportError:
                     continue  # a folder may hold anything; a report that is cut short still raises
         else:
@@ -551,7 +555,7 @@ def read_report(path: Path) -> ImportReport:
 
 
 def _record(entity: str, record: Record) -> ReportRecord:
-    found = record.murmurant_id
-    action = PARTS[record.action] if record.action != "skip" else "existing" if found else "skipped"
-    record_id = None if not found or found.startswith("dry-") else found
+    own_id = record.murmurant_id
+    action = PARTS[record.action] if record.action != "skip" else "existing" if own_id else "skipped"
+    record_id = None if not own_id or own_id.startswith("dry-") else own_id
     return ReportRecord(entity, action, record.wa_id or None, record_id, record.fields)

@@ -194,5 +194,5 @@ def _table_digest(
     row = connection.execute(query).fetchone()
     assert row is not None
     rows, *sums = row
-    said = json.dumps([columns, rows, [int(each or 0) % 2**64 for each in sums]])
-    return TableDigest(rows, hashlib.sha256(said.encode()).hexdigest())
+    content = json.dumps([columns, rows, [int(number or 0) % 2**64 for number in sums]])
+    return TableDigest(rows, hashlib.sha256(content.encode()).hexdigest())

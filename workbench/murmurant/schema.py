@@ -98,14 +98,22 @@ class Schema:
     catalogue : Catalogue
         Everything the database says of itself.
     resolved : dict of str to Resolved
-        The concepts that were found.
+        The concepts that it has.
     """
 
     def __init__(self, catalogue: Catalogue) -> None:
         self.catalogue = catalogue
-        self.resolved = {name: found for name in CONCEPTS if (found := _resolve(name, catalogue)) is not None}
+        self.resolved = {name: table for name in CONCEPTS if (table := _resolve(name, catalogue))}
         self._relations: dict[str, Relation] = {}
         self._sources: dict[str, FromClause] = {}
+
+    def columns(self, concept: str) -> dict[str, Column]:
+        """Return the columns that a concept has here, by their canonical names; none of one that is not here."""
+        table = self.resolved.get(concept)
+        if table is None:
+            return {}
+        columns = self.catalogue.tables[table.table].columns
+        return {name: columns[real] for name, real in table.spelling.items()}
 
     def has(self, *needs: str) -> bool:
         """Whether every ``concept`` or ``concept.column`` named is there."""
@@ -113,7 +121,14 @@ class Schema:
 
     def missing(self, *needs: str) -> list[str]:
         """Return which of the named concepts and columns are not there or may not be read."""
-        return [need for need in needs if not self._present(need)]
+        missing = []
+        for need in needs:
+            concept, _, column = need.partition(".")
+            known = self.columns(concept)
+            wanted = column or ("id" if "id" in CONCEPTS[concept].columns else next(iter(known), ""))
+            if wanted not in known or not known[wanted].readable:
+                missing.append(need)
+        return missing
 
     def require(self, *needs: str) -> None:
         """Raise `SchemaGap` for the first need that is not met."""
@@ -124,27 +139,25 @@ class Schema:
     def refuse_unreadable(self, *concepts: str) -> None:
         """Raise `SchemaGap` where one of the concepts is here and may not be read whole: nobody knows what is hidden."""
         for concept in concepts:
-            if told := self.hidden(concept):
-                raise SchemaGap(*told)
+            if reason := self.hidden(concept):
+                raise SchemaGap(*reason)
 
     def hidden(self, concept: str) -> tuple[str, str] | None:
         """Say what of a concept that is here may not be read, and what to do; None where all may."""
-        found = self.resolved.get(concept)
-        if found is None:
-            return None
-        columns = self.catalogue.tables[found.table].columns
-        unread = [real for real in found.spelling.values() if not columns[real].readable]
+        columns = self.columns(concept).values()
+        unread = sorted(column.name for column in columns if not column.readable)
         if not unread:
             return None
-        if columns[unread[0]].in_view:
+        table = self.resolved[concept].table
+        if any(column.in_view for column in columns):
             return (
-                f'"{found.table}" is a view or a foreign table, which may leave rows out: what it hides cannot be known.',
+                f'"{table}" is a view or a foreign table, which may leave rows out: what it hides cannot be known.',
                 "Connect as a user who may read the tables themselves, with their schema in the URL: ?schema=NAME.",
             )
-        some = "" if len(unread) == len(found.spelling) else f" {', '.join(sorted(unread))} of"
+        part = "" if len(unread) == len(columns) else f" {', '.join(unread)} of"
         return (
-            f'The database user may not read{some} "{found.table}", so what is there cannot be known.',
-            f'Ask its owner: GRANT SELECT ON "{found.table}" TO the user. `workbench doctor` lists all that is missing.',
+            f'The database user may not read{part} "{table}", so what is there cannot be known.',
+            f'Ask its owner: GRANT SELECT ON "{table}" TO the user. `workbench doctor` lists all that is missing.',
         )
 
     def source(self, concept: str) -> FromClause:
@@ -152,14 +165,10 @@ class Schema:
         if concept not in self._sources:
             self.refuse_unreadable(concept)
             self.require(concept)
-            found, rows = self.resolved[concept], self._relation(concept, as_spelled=True).select
-            there = self.catalogue.tables[found.table].columns
-            types = {
-                name: "integer" if there[real].type in _INTEGERS else self.type_of(name)
-                for name, real in found.spelling.items()
-            }
+            rows = self._relation(concept, as_spelled=True).select
             columns: Iterator[ColumnClause[Any]] = (
-                column_of(name, _SQL_TYPES[kind]) for name, kind in types.items()
+                column_of(name, _SQL_TYPES["integer" if column.type in _INTEGERS else self.type_of(name)])
+                for name, column in self.columns(concept).items()
             )
             typed = text(rows.replace("%%", "%").replace(":", "\\:")).columns(*columns)
             # Panels ask in threads of their own: the first one made is everybody's, for two would not be one table.
@@ -174,9 +183,9 @@ class Schema:
 
     def forbids_twins(self, concept: str, *columns: str) -> bool:
         """Whether a unique index already sees to it that no two rows agree in these columns."""
-        found = self.resolved[concept]
-        wanted = {found.spelling.get(column) for column in columns}
-        return any(set(key) <= wanted for key in self.catalogue.tables[found.table].unique)
+        table = self.resolved[concept]
+        wanted = {table.spelling.get(column) for column in columns}
+        return any(set(key) <= wanted for key in self.catalogue.tables[table.table].unique)
 
     @property
     def audit_run(self) -> ColumnElement[str]:
@@ -195,46 +204,61 @@ class Schema:
     @cached_property
     def sync_moments(self) -> list[str]:
         """The real names of the sync state's moments, also of those that only a later version has."""
-        if (found := self.resolved.get("sync_state")) is None:
+        if "sync_state" not in self.resolved:
             return []
-        own = {found.spelling.get("created_at"), found.spelling.get("updated_at")}
-        columns = self.catalogue.tables[found.table].columns.values()
+        table = self.resolved["sync_state"]
+        own = {table.spelling.get("created_at"), table.spelling.get("updated_at")}
         return [
-            each.name
-            for each in columns
-            if each.type.startswith(("timestamp", "date")) and each.nullable and each.name not in own
+            column.name
+            for column in self.catalogue.tables[table.table].columns.values()
+            if column.type.startswith(("timestamp", "date")) and column.nullable and column.name not in own
         ]
 
     @cached_property
     def dialect(self) -> str:
-        """``guide``, ``application`` or ``mixed``, by what was found."""
-        signs: set[str] = set()
+        """``guide``, ``application`` or ``mixed``, by what is here."""
+        signs = set()
         if "registrations" in self.resolved:
-            guide = self.resolved["registrations"].table == "Registration"
-            signs.add("guide" if guide else "application")
-        target = self.resolved["mappings"].spelling.get("target") if "mappings" in self.resolved else None
-        if target:
-            signs.add("guide" if target == "murmurantId" else "application")
+            signs.add(self.resolved["registrations"].table == "Registration")
+        if target := self.columns("mappings").get("target"):
+            signs.add(target.name == "murmurantId")
         if self.has("mappings"):
-            signs.add("guide" if self.has("mappings.run_id") else "application")
+            signs.add(self.has("mappings.run_id"))
         if self.has("audit.action"):
-            signs.add("application" if self.audit_action_is_enum else "guide")
-        return signs.pop() if len(signs) == 1 else "mixed"
+            signs.add(not self.audit_action_is_enum)
+        if len(signs) != 1:
+            return "mixed"
+        return "guide" if signs.pop() else "application"
 
-    @cached_property
+    @property
     def audit_action_is_enum(self) -> bool:
         """Whether the audit log's action is the application's enum, not free text."""
-        found = self.resolved["audit"]
-        return self.catalogue.tables[found.table].columns[found.spelling["action"]].is_enum
+        return self.columns("audit")["action"].is_enum
 
-    def _present(self, need: str) -> bool:
-        concept, _, column = need.partition(".")
-        found = self.resolved.get(concept)
-        if found is None:
-            return False
-        columns = self.catalogue.tables[found.table].columns
-        wanted = [column] if column else ["id"] if "id" in CONCEPTS[concept].columns else []
-        return all(each in found.spelling and columns[found.spelling[each]].readable for each in wanted)
+    @cached_property
+    def id_type(self) -> str:
+        """What an id is here: a ``uuid`` where every one is, else text."""
+        types = {
+            column.type
+            for concept in self.resolved
+            for name, column in self.columns(concept).items()
+            if TYPES.get(name) == "id"
+        }
+        return "uuid" if types == {"uuid"} and not self._older_target else "text"
+
+    @cached_property
+    def _older_target(self) -> str | None:
+        """The older spelling of a mapping's target, where both are in use."""
+        older = CONCEPTS["mappings"].columns["target"][1]
+        target = self.columns("mappings").get("target")
+        if target is None or target.name == older:
+            return None
+        return older if older in self.catalogue.tables[self.resolved["mappings"].table].columns else None
+
+    def type_of(self, column: str) -> str:
+        """Return the type that a column has here, by its canonical name."""
+        kind = TYPES.get(column, "text")
+        return self.id_type if kind == "id" else kind
 
     def relation(self, concept: str) -> Relation:
         """Return a concept's rows, under canonical names; absent columns NULL, of an absent table none."""
@@ -242,54 +266,34 @@ class Schema:
             self._relations[concept] = self._relation(concept)
         return self._relations[concept]
 
-    @cached_property
-    def id_type(self) -> str:
-        """What an id is here: a ``uuid`` where every one is, else text."""
-        types = {
-            self.catalogue.tables[table.table].columns[real].type
-            for table in self.resolved.values()
-            for name, real in table.spelling.items()
-            if TYPES.get(name) == "id"
+    def _relation(self, concept: str, as_spelled: bool = False) -> Relation:
+        here = self.columns(concept)
+        absent = [column for column in CONCEPTS[concept].columns if column not in here]
+        lacking: dict[str, Exception] = {
+            column: SchemaGap(*explain_gap(f"{concept}.{column}")) for column in absent
         }
-        return "uuid" if types == {"uuid"} and not self._spare else "text"
-
-    @cached_property
-    def _spare(self) -> str | None:
-        """The older spelling of a mapping's target, where both are in use."""
-        found = self.resolved.get("mappings")
-        older = CONCEPTS["mappings"].columns["target"][1]
-        if found is None or found.spelling.get("target") == older:
-            return None
-        return older if older in self.catalogue.tables[found.table].columns else None
-
-    def _relation(self, name: str, as_spelled: bool = False) -> Relation:
-        found, known = self.resolved.get(name), CONCEPTS[name].columns
-        there = self.catalogue.tables[found.table].columns if found else {}
-        spelling = found.spelling if found else {}
-        columns: list[str] = []
-        lacking: dict[str, Exception] = {}
-        for column in known:
-            if column in spelling:
-                value = self._cell(name, column, there[spelling[column]], as_spelled)
-            else:
-                lacking[column] = SchemaGap(*explain_gap(f"{name}.{column}"))
-                value = f"NULL::{self.type_of(column)}"
-            columns.append(f"{value} AS {quote(column)}")
-        if name == "mappings":  # the kind as the table has it: by it an index serves, and its statistics
-            kind = quote(spelling["entity_type"]) if "entity_type" in spelling else "NULL"
-            columns.append(f"{kind}::text AS spelled")
-        if found is None:
-            lacking = {"": SchemaGap(*explain_gap(name))}
-            rows = f"SELECT {', '.join(columns)} WHERE false"
+        cells = {
+            column: self._cell(concept, column, here[column], as_spelled)
+            if column in here
+            else f"NULL::{self.type_of(column)}"
+            for column in CONCEPTS[concept].columns
+        }
+        if concept == "mappings":  # the kind as the table has it: by it an index serves, and its statistics
+            kind = here.get("entity_type")
+            cells["spelled"] = f"{quote(kind.name) if kind else 'NULL'}::text"
+        columns = ", ".join(f"{cell} AS {quote(column)}" for column, cell in cells.items())
+        if concept in self.resolved:
+            table = f"{quote(self.catalogue.schema)}.{quote(self.resolved[concept].table)}"
+            rows = f"SELECT {columns} FROM {table}"
         else:
-            table = f"{quote(self.catalogue.schema)}.{quote(found.table)}"
-            rows = f"SELECT {', '.join(columns)} FROM {table}"
-        if name == "audit":
-            told = ", ".join(f"{value} AS {column}" for column, value in FROM_METADATA.items())
-            rows = f"SELECT *, {told} FROM ({rows}) AS entries"
+            lacking = {"": SchemaGap(*explain_gap(concept))}
+            rows = f"SELECT {columns} WHERE false"
+        if concept == "audit":
+            facts = ", ".join(f"{value} AS {column}" for column, value in FROM_METADATA.items())
+            rows = f"SELECT *, {facts} FROM ({rows}) AS entries"
             if "metadata" in lacking:
                 lacking |= dict.fromkeys(FROM_METADATA, lacking["metadata"])
-        if name == "members":  # by the tier's code, as people say it
+        if concept == "members":  # by the tier's code, as people say it
             tiers = self.relation("tiers")
             code = f"(SELECT code FROM ({tiers.select}) AS tiers WHERE tiers.id = people.tier_id)"
             rows = f"SELECT *, {code} AS tier, {_MAILBOX} AS mailbox FROM ({rows}) AS people"
@@ -299,20 +303,15 @@ class Schema:
                 lacking["tier"] = gap
         return Relation(rows, lacking)
 
-    def type_of(self, column: str) -> str:
-        """Return the type that a column has here, by its canonical name."""
-        kind = TYPES.get(column, "text")
-        return self.id_type if kind == "id" else kind
-
     def _cell(self, relation: str, column: str, described: Column, as_spelled: bool) -> str:
         """Read a column as the canonical schema has it; as it is where it is that already."""
         cell, kind, stored = quote(described.name), TYPES.get(column, "text"), described.type
-        if column == "target" and relation == "mappings" and self._spare:
-            return f"coalesce({cell}::text, {quote(self._spare)}::text)"
+        if column == "target" and relation == "mappings" and self._older_target:
+            return f"coalesce({cell}::text, {quote(self._older_target)}::text)"
         if kind == "id" or kind == "text":
             cell = f'{cell} COLLATE "C"' if described.loose else cell
-            other = described.is_enum or stored == "uuid" or (stored in _INTEGERS and not as_spelled)
-            cell = f"{cell}::text" if (stored != self.id_type if kind == "id" else other) else cell
+            to_text = described.is_enum or stored == "uuid" or (stored in _INTEGERS and not as_spelled)
+            cell = f"{cell}::text" if (stored != self.id_type if kind == "id" else to_text) else cell
             one_kind = f"CASE {cell} WHEN 'EventRegistration' THEN 'Registration' ELSE {cell} END"
             return one_kind if column in _ENTITY and not as_spelled else cell
         if kind == "jsonb" and stored == "json":
@@ -330,16 +329,16 @@ def read_schema(connection: psycopg.Connection[Any], schema: str = "public") -> 
     NotMurmurant
         When it has none of Murmurant's tables.
     """
-    found = Schema(read_catalogue(connection, schema))
-    if not found.resolved.keys() & {"members", "events", "registrations", "mappings"}:
-        tables = sorted(found.catalogue.tables)
+    known = Schema(read_catalogue(connection, schema))
+    if not known.resolved.keys() & {"members", "events", "registrations", "mappings"}:
+        tables = sorted(known.catalogue.tables)
         has = f"has {', '.join(tables[:5])}{', ...' if len(tables) > 5 else ''}" if tables else "is empty"
         raise NotMurmurant(
             f"This is not Murmurant's database: the schema {schema!r} {has}, and none of Member, Event,"
             " EventRegistration, Registration or WaIdMapping.",
             "Check the URL's database and its ?schema=, or run `workbench demo` for a club to try.",
         )
-    return found
+    return known
 
 
 def explain_gap(need: str) -> tuple[str, str]:
@@ -377,12 +376,12 @@ def same_id(left: ColumnElement[Any], right: ColumnElement[Any]) -> ColumnElemen
 
 def is_one_of(column: ColumnElement[Any], ids: Iterable[str]) -> ColumnElement[bool]:
     """Whether an id is one of some, compared as the column has it, so that an index serves."""
-    wanted: list[Any] = sorted({each for each in ids if each})
+    wanted: list[Any] = sorted({key for key in ids if key})
     kind: TypeEngine[Any] = Text()
     if isinstance(column.type, UUID):
-        kind, wanted = UUID(as_uuid=False), [each for each in wanted if _UUID.fullmatch(each)]
+        kind, wanted = UUID(as_uuid=False), [key for key in wanted if _UUID.fullmatch(key)]
     elif isinstance(column.type, BigInteger):
-        kind, wanted = BigInteger(), [int(each) for each in wanted if re.fullmatch(r"[0-9]{1,18}", each)]
+        kind, wanted = BigInteger(), [int(key) for key in wanted if re.fullmatch(r"[0-9]{1,18}", key)]
     else:
         column = as_text(column)
     return column == func.any(bindparam(None, wanted, type_=ARRAY(kind)))
@@ -398,15 +397,13 @@ def entity_of(column: ColumnElement[str]) -> ColumnElement[str]:
     return func.replace(column, "EventRegistration", REGISTRATION)
 
 
-def _resolve(name: str, catalogue: Catalogue) -> Resolved | None:
-    concept = CONCEPTS[name]
-    for table in concept.tables:
-        if table in catalogue.tables:
-            there = catalogue.tables[table].columns
-            spelling = {
-                canonical: real
-                for canonical, spellings in concept.columns.items()
-                if (real := next((each for each in spellings if each in there), None)) is not None
-            }
-            return Resolved(name, table, spelling)
-    return None
+def _resolve(concept: str, catalogue: Catalogue) -> Resolved | None:
+    known = CONCEPTS[concept]
+    table = next((name for name in known.tables if name in catalogue.tables), None)
+    if table is None:
+        return None
+    columns, spelling = catalogue.tables[table].columns, {}
+    for name, spellings in known.columns.items():
+        if here := [real for real in spellings if real in columns]:
+            spelling[name] = here[0]
+    return Resolved(concept, table, spelling)

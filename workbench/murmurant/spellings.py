@@ -57,7 +57,7 @@ def _concept(purpose: str, tables: str, columns: str, **spellings: str) -> Conce
     """Describe a table; a column that is not given spellings is spelled as itself, in camel case."""
     names = {name: spellings.get(name) or _camel_case(name) for name in columns.split()}
     return Concept(
-        tuple(tables.split()), {name: tuple(each.split()) for name, each in names.items()}, purpose
+        tuple(tables.split()), {name: tuple(words.split()) for name, words in names.items()}, purpose
     )
 
 
