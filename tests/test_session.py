@@ -39,7 +39,6 @@ def test_whoever_sees_the_same_session_sees_the_same_state(club: Ground) -> None
     club.execute('DELETE FROM "WaIdMapping"')
     gc.collect()
     assert seen.counts().tables.counts.equals(first)
-    assert Workbench(seen.session.as_seen(people=True)).counts().tables.counts.equals(first)
 
 
 def test_it_says_what_it_is_and_what_is_open(club: Ground) -> None:
@@ -103,14 +102,11 @@ def test_a_report_that_somebody_names_is_read_at_once(club: Ground, at) -> None:
     assert "environments.club" not in done.stderr
 
 
-@pytest.mark.parametrize("dialect", ["guide", "application"])
 def test_frames_cover_people_unless_asked_otherwise(
-    clubs: Clubs,
+    club: Ground,
     at,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
-    dialect: str,
 ) -> None:
-    club = clubs.clone(dialect)
     club.execute("""UPDATE "Member" SET "firstName" = 'Aurelia', "lastName" = 'Quuxworthy' WHERE id IN
         (SELECT id FROM "Member" ORDER BY id LIMIT 3)""")
     club.execute("""UPDATE "Member" SET email = 'aurelia.quuxworthy@example.org' WHERE id IN

@@ -29,9 +29,7 @@ def answers(club: Shell | Recording) -> dict[str, Any]:
     [
         ("csv_over_api", 4, 10),
         ("truncated", 3, 40),
-        ("rebooked", 3, 8),
         ("incremental", 3, 10),
-        ("other_time_zone", 4, 16),
     ],
 )
 def test_what_importers_filled_in_is_found(

@@ -374,19 +374,23 @@ class Moves:
         if not rules:
             return
         alias = sql.SQL("({}) AS {}").format
+
+        def verbatim(text: str) -> sql.SQL:
+            return sql.SQL(text.replace("%", "%%"))
+
         generated = dict(connection.execute(_GENERATED, [table.as_string()]).fetchall())
         columns = [
-            alias(sql.SQL(generated[name]), sql.Identifier(name))
+            alias(verbatim(generated[name]), sql.Identifier(name))
             if name in generated
             else sql.Identifier(name)
             for name in described.columns
         ]
         cells, collisions = list[sql.Composable](), list[sql.Composable]()
         for number, rule in enumerate(rules):
-            about, where = f"~{number}", sql.SQL(rule.where)
+            about, where = f"~{number}", verbatim(rule.where)
             cells.append(alias(where, sql.Identifier(about)))
             for place, cell in enumerate(rule.cells):
-                value = sql.SQL("CASE WHEN {} THEN ({}) END").format(where, sql.SQL(cell))
+                value = sql.SQL("CASE WHEN {} THEN ({}) END").format(where, verbatim(cell))
                 cells.append(alias(value, sql.Identifier(f"{about}.{place}")))
             collisions.append(_collision(number, rule))
         query = sql.SQL(_AFTER).format(
