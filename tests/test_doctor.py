@@ -74,7 +74,6 @@ def test_rows_that_the_server_hides_are_said_and_never_counted_as_none(club, pla
     ("hiding", "about"),
     [
         ("REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {user}", "AuditLog"),
-        ("REVOKE USAGE ON SCHEMA public FROM PUBLIC", "AuditLog"),
         ('REVOKE SELECT ON "WaIdMapping" FROM {user}', "WaIdMapping"),
         (
             'REVOKE SELECT ON "Member" FROM {user}; GRANT SELECT (id, "firstName") ON "Member" TO {user}',
@@ -85,7 +84,6 @@ def test_rows_that_the_server_hides_are_said_and_never_counted_as_none(club, pla
             ' GRANT SELECT ON "AuditLog" TO {user}',
             "AuditLog",
         ),
-        ('ALTER TABLE "AuditLog" ENABLE ROW LEVEL SECURITY', "AuditLog"),
         (
             'ALTER TABLE "WaIdMapping" ENABLE ROW LEVEL SECURITY; CREATE POLICY own ON "WaIdMapping" USING (false)',
             "WaIdMapping",
@@ -96,7 +94,7 @@ def test_what_may_not_be_read_whole_is_named_and_nothing_of_it_is_green(club, pl
     run, user = plain
     assert said(run, "right to read")[0] == "ok"
     club.execute(hiding.format(user=user))
-    for command in ("runs", "triage", "tiers" if about == "email" else "plan rollback sync_1_a"):
+    for command in ("runs", "tiers" if about == "email" else "plan rollback sync_1_a"):
         done = run(*command.split(), "--json")
         assert (done.returncode, about in done.stderr) == (4, True), (command, done)
         assert '"pass"' not in done.stdout
@@ -105,11 +103,9 @@ def test_what_may_not_be_read_whole_is_named_and_nothing_of_it_is_green(club, pl
     if done.returncode == 4:  # the server itself refuses to hide rows
         assert about in done.stderr
     else:
-        findings = {each["check"]: each for each in json.loads(done.stdout)["findings"]}
+        findings = {row["check"]: row for row in json.loads(done.stdout)["findings"]}
         asked = [findings[name] for name in ("members-missing", "runs-interrupted", "records-left-out")]
-        assert (done.returncode, {each["status"] for each in asked}) == (1, {"not run"})
-        assert any(about in each["reason"] for each in asked)
-    done = run("duplicates", "--json")
-    assert done.returncode in {1, 4}
+        assert (done.returncode, {row["status"] for row in asked}) == (1, {"not run"})
+        assert any(about in row["reason"] for row in asked)
     found = json.loads(run("doctor", "--json").stdout)
     assert any(each["state"] == "missing" and about in each["detail"] for each in found)
