@@ -120,7 +120,7 @@ def test_suggestions_ask_the_same_environment(clubs, at):  # noqa: F811
             name, parameters = parse(match[1])
             assert name in OF_NO_ENVIRONMENT or parameters["environment"] == "club", (words, match[0])
             suggested.add(name)
-    assert len(suggested) > 15
+    assert len(suggested) > 12
 
 
 def test_prose_of_notebooks_suggests_no_command_for_an_unnamed_environment():

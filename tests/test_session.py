@@ -88,9 +88,7 @@ def test_reports_that_are_not_there_keep_nobody_from_what_needs_none(
         wb.counts()
         with pytest.raises(DocumentError, match=r"No such file.* environments\.club\.import_reports"):
             wb.session.find_runs()
-        with pytest.raises(
-            DocumentError, match=r"Whose work came after .*environments\.club\.import_reports"
-        ):
+        with pytest.raises(DocumentError, match=r"environments\.club\.import_reports"):
             wb.history.losses("latest")
         away.rename(club.club.imports)
         assert wb.session.find_runs()[0].reports, "looked for once more"
