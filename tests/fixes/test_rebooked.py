@@ -22,9 +22,6 @@ SEEDED = "MembershipStatus"
 ALL = {"EventRegistration", "Event", "Member", "WaIdMapping", "WaSyncState"}
 
 
-WHOLE = pytest.mark.parametrize("club", [False, True], ids=["excerpt", "whole"], indirect=True)
-
-
 @pytest.fixture
 def club(
     request: pytest.FixtureRequest,
@@ -55,7 +52,6 @@ def snapshot_of(server: Server, folder: Path, *tables: Path) -> Path:
     return Target(url, folder).dump()
 
 
-@WHOLE
 def test_a_record_is_listed_once_with_all_its_ids_and_nobody_else_s_hand(club: Recording) -> None:
     found = club.json("run", run_of(club), "--limit", "2000")
     listed = [each for each in found["listed"] if each["record_id"]]

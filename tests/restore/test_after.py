@@ -18,7 +18,7 @@ from tests.states import differences
 from workbench.errors import NotApproved, Refused
 from workbench.plans.plan import Plan
 from workbench.snapshots.restore.request import Request
-from workbench.snapshots.restore.restores import STEPS
+from workbench.snapshots.restore.steps import STEPS
 
 
 @pytest.fixture

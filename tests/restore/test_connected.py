@@ -14,7 +14,7 @@ from tests.restore.conftest import Ground, Lay, assert_same, laid
 from tests.restore.test_crash import OwnServer, broken, own
 from tests.restore.test_refused import refused
 from workbench.errors import Refused
-from workbench.snapshots.restore import steps
+from workbench.snapshots.restore import swapping
 
 __all__ = ["own"]
 
@@ -66,7 +66,7 @@ def owned(lay: Lay) -> Iterator[tuple[Ground, Ground]]:
 def test_who_may_not_be_disconnected_is_named_before_anything_is_restored(
     owned: tuple[Ground, Ground], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(steps, "_PATIENCE", 0.1)
+    monkeypatch.setattr(swapping, "_PATIENCE", 0.1)
     ground, theirs = owned
     before, after = broken(theirs)
     with theirs.open() as wb:

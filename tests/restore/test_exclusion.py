@@ -14,7 +14,7 @@ from tests.restore.acting import Acting
 from tests.restore.conftest import LOG, Ground, Lay, assert_same, kill
 from workbench.errors import Refused
 from workbench.plans.plan import Plan
-from workbench.snapshots.restore.restores import STEPS
+from workbench.snapshots.restore.steps import STEPS
 
 Start = Callable[..., Acting]
 
@@ -170,7 +170,7 @@ def test_what_is_written_after_the_safety_backup_is_not_replaced_in_place(
     ground.execute("""UPDATE "Member" SET email = email || '.late'""")
     after = ground.whole(leave_out=())
     said = running.finish()
-    assert said.startswith(f"Drift 3: Somebody wrote to {ground.database}"), said
+    assert said.startswith(f"Drift 3: {ground.database} has changed since its safety backup"), said
     assert "Member" in said
     assert f"Nothing was changed: {ground.database} is as it was" in said
     assert_same(after, ground.whole(leave_out=()))

@@ -42,7 +42,6 @@ BREAKING = {
         CREATE VIEW newer_view AS SELECT * FROM pinned; CREATE TYPE newer_type AS ENUM ('x');
         ALTER TABLE pin ADD newer newer_type; CREATE FUNCTION newer_function(badge) RETURNS int LANGUAGE sql
         AS 'SELECT 1'; CREATE SCHEMA newer_schema; CREATE TABLE newer_schema.t (pin_note text)""",
-    "tables": """DROP TABLE badge CASCADE; DROP TABLE "Member" CASCADE; DROP TABLE "AuditLog" CASCADE""",
     "everything": "DROP SCHEMA public CASCADE; CREATE SCHEMA public",
 }
 
@@ -61,7 +60,7 @@ def assert_restored(before: Whole, after: Whole) -> None:
     assert (
         differences(before.rows, after.rows),
         before.sequences,
-        {each[-2] for each in set(before.shape) ^ set(after.shape)},
+        {row[-2] for row in set(before.shape) ^ set(after.shape)},
     ) == ({}, after.sequences, {key, f"{key} NOT VALID"})
 
 
@@ -70,8 +69,8 @@ def assert_restored(before: Whole, after: Whole) -> None:
     ("way", "dialect", "breaking"),
     [
         ("swap", "application", "rows"),
-        ("swap", "guide", "everything"),
-        *(("in place", "guide", each) for each in BREAKING),
+        ("in place", "guide", "shapes"),
+        ("in place", "guide", "everything"),
     ],
 )
 def test_what_was_broken_is_whole_again(lay: Lay, dialect: str, breaking: str, way: str) -> None:
@@ -92,7 +91,7 @@ def test_what_was_broken_is_whole_again(lay: Lay, dialect: str, breaking: str, w
     assert {value for _, value in ground.ask(moments)} == {None}
     assert ground.ask("SELECT nextval('tickets')") == [114]
     if way == "swap":
-        (kept,) = (each for each in ground.databases() if each != ground.database)
+        (kept,) = (name for name in ground.databases() if name != ground.database)
         assert record.facts["kept"] == kept
 
 

@@ -22,7 +22,7 @@ from workbench.errors import (
 from workbench.snapshots.archive import digest_of
 from workbench.snapshots.contents import TableState
 from workbench.snapshots.manifest import Manifest
-from workbench.snapshots.restore import restores
+from workbench.snapshots.restore import conditions, restores
 from workbench.snapshots.restore.request import Request
 
 
@@ -65,7 +65,7 @@ def test_an_archive_and_a_manifest_that_are_not_what_they_were(
     refused(guide, guide.asked, "is not there", DocumentError)
     made.archive.write_bytes(whole)
     with monkeypatch.context() as patched:
-        patched.setattr(restores, "_MORE", 10**9)
+        patched.setattr(conditions, "_MORE", 10**9)
         refused(guide, request, "no room on the server")
         refused(guide, lambda: guide.asked(in_place=True), "no room on the server")
     rewritten(made, server_version="99.1")

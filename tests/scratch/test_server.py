@@ -74,16 +74,6 @@ def test_rows_that_a_crash_would_have_emptied_are_not_trusted(snapshot, settings
         )
 
 
-def test_an_error_of_the_caller_stays_the_callers(snapshot, settings):
-    path = snapshot("-Fc")
-    with (
-        pytest.raises(psycopg.errors.UndefinedTable),
-        restored(path, ["first"], settings=settings) as back,
-        back.readable.look() as connection,
-    ):
-        connection.execute("SELECT * FROM second")
-
-
 def test_what_a_killed_process_left_is_dropped_and_what_is_in_use_is_not(
     snapshot, settings, scratches, server
 ):

@@ -62,12 +62,10 @@ def test_a_verification_changes_no_fact(tmp_path):
     ("edit", "said"),
     [
         (lambda text: text.replace('"rows": 2', '"rows": 3'), "was edited"),
-        (lambda text: text.replace("cd" * 32, "ce" * 32), "was edited"),
-        (lambda text: text.replace("dana", "dora"), "was edited"),
         (lambda text: json.dumps({**json.loads(text), "seal": ""}), "was edited"),
         (lambda text: text[: len(text) // 2], "cut short"),
     ],
-    ids=["count", "digest", "person", "seal", "cut"],
+    ids=["count", "seal", "cut"],
 )
 def test_a_manifest_that_lies(tmp_path, edit, said):
     path = written(tmp_path).path

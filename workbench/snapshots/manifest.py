@@ -49,6 +49,9 @@ class Verification:
     seconds: float
     where: str
 
+    def __str__(self) -> str:
+        return f"{self.outcome} at {self.at} by {self.by} ({self.detail})"
+
 
 class Manifest(Document):
     """What a snapshot is; its file, and the archive beside it, have the snapshot's name.
