@@ -169,14 +169,14 @@ def test_a_manifest_that_lies(taken):
     unlog(wb)
     tried = wb.snapshots.verify().verifications[-1]
     assert tried.outcome == "fail"
-    for said in (
-        "instead of 7",
-        "MembershipTier has as many",
-        "no table Event",
-        "no table Gone",
-        "instead of 77",
+    for wrong in (
+        "instead of 7 rows",
+        "MembershipTier has",
+        "Event has",
+        "Gone has nothing",
+        "last value 77",
     ):
-        assert said in tried.detail
+        assert wrong in tried.detail
     forge(found, target=replace(found.target, database="another"))
     tried = wb.snapshots.verify().verifications[-1]
     assert (tried.outcome, "not of 'another'" in tried.detail) == ("fail", True)

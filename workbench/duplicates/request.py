@@ -180,7 +180,7 @@ def _absent(context: PlanContext, entity: str, keys: Iterable[str]) -> dict[str,
             rows = context.connection.scalars(select(as_text(column)).where(is_one_of(column, keys)))
             kinds |= {key: kind for key in rows if kinds.get(key) != entity}
     absent = sorted(key for key in keys if kinds.get(key) != entity)
-    into_others = merged(context.connection, context.schema) if absent else {}
+    into_others = merged(context.connection) if absent else {}
     problems = {}
     for key in absent:
         problems[key] = f"There is no {entity.lower()} {key!r}."

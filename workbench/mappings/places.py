@@ -95,7 +95,7 @@ def told_places(
     }
     keys = {key for pair in exported.values() for key in pair}
     leads = (_sure_records(traces, keys, doubted) if keys else {}) | dict(rights or {})
-    into = merged(traces.connection, traces.schema) if told else {}
+    into = merged(traces.connection) if told else {}
     places = {}
     for wa_id, record in told.items():
         if pair := exported.get(wa_id):

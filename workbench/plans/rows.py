@@ -144,7 +144,8 @@ def _are_uuids(keys: Sequence[str], type: str) -> bool:
 
 def _as_bytes(keys: Sequence[str]) -> NDArray[np.bytes_]:
     """Return UUIDs as bytes of a fixed length: that numpy ignores NUL bytes at their end cannot make two of them equal."""
-    return np.frombuffer(bytes.fromhex("".join(keys).replace("-", "")), "S16")
+    parts = (bytes.fromhex("".join(chunk).replace("-", "")) for chunk in in_chunks(keys, BLOCK))
+    return np.frombuffer(b"".join(parts), "S16")
 
 
 def deleted(

@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import distinct_on
 from workbench.audit.entries import has_action
 from workbench.database.connection import raw
 from workbench.errors import WorkbenchError
-from workbench.murmurant.importers import MERGED, REDONE, UNDONE
+from workbench.murmurant.importers import REDONE, UNDONE
 from workbench.murmurant.schema import Schema
 from workbench.murmurant.spellings import CONCEPT_OF
 from workbench.plans.journal import Entry, entries, image
@@ -65,37 +65,27 @@ def removed(schema: Schema, entity: str, plans: Sequence[Entry], rolled_back: st
     return " UNION ALL ".join(parts)
 
 
-def merged(connection: Connection, schema: Schema) -> dict[tuple[str, str], tuple[str, str]]:
-    """Tell into what each duplicate was merged that a plan took, and how that is known.
-
-    The audit log says so too, where the journal was lost or may not be read.
+def merged(connection: Connection) -> dict[tuple[str, str], tuple[str, str]]:
+    """Tell into what each duplicate was merged that a plan took, and by which; nothing where the journal may not be read.
 
     Returns
     -------
     dict of (entity, id) to (str, str)
-        To the record it is part of now, merges of merges followed; and by which plan or entry.
+        To the record it is part of now, merges of merges followed; and the plan.
     """
     into: dict[tuple[str, str], tuple[str, str]] = {}
-    if schema.has("audit.action", "audit.metadata", "audit.created_at"):
-        log = schema.audit.c
-        query = select(log.metadata, log.created_at).where(has_action(schema, MERGED), not_taken_back(schema))
-        for facts, at in connection.execute(query.order_by(log.created_at)):
-            duplicates, canonical = facts.get("duplicates"), facts.get("canonical")
-            if isinstance(duplicates, list) and isinstance(canonical, str):
-                how = f"audit entry of {at:%Y-%m-%d %H:%M}"
-                into |= {(str(facts.get("entity")), str(key)): (canonical, how) for key in duplicates}
     with suppress(WorkbenchError):
         for entry in standing(connection):
-            how = f"plan {entry.plan}, applied {entry.at:%Y-%m-%d %H:%M} UTC"
+            plan = f"plan {entry.plan}, applied {entry.at:%Y-%m-%d %H:%M} UTC"
             entity = str(entry.parameters.get("entity"))
-            into |= {(entity, key): (canonical, how) for key, canonical in merges_of(entry).items()}
+            into |= {(entity, key): (canonical, plan) for key, canonical in merges_of(entry).items()}
     ends = {}
     for entity, key in into:
-        passed, (end, how) = {key}, into[entity, key]
+        passed, (end, plan) = {key}, into[entity, key]
         while (entity, end) in into and end not in passed:
             passed.add(end)
             end = into[entity, end][0]
-        ends[entity, key] = (end, how)
+        ends[entity, key] = (end, plan)
     return ends
 
 

@@ -81,7 +81,8 @@ class Application:
         while True:
             with self._wb.reading() as connection:
                 findings = run_checks(self._wb.look(connection), HEALTH_CHECKS)
-            if not any(each.open for each in findings) or time.monotonic() + _ROUND > deadline:
+            findings.sort(key=lambda finding: HEALTH_CHECKS.index(finding.check))
+            if not any(finding.open for finding in findings) or time.monotonic() + _ROUND > deadline:
                 return findings
             time.sleep(_ROUND)
 

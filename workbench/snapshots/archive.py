@@ -116,7 +116,7 @@ def read_archive(path: Path, schema: str = "public", tools: Path | None = None) 
         raise DocumentError(f"The snapshot {path} is not an archive of pg_dump's custom format.", HOW)
     listing = read_listing(path, tools)
     tables = tuple(sorted(listing.tables("TABLE DATA", schema)))
-    database, version = (listing.head.get(each, "") for each in ("dbname", "Dumped from database version"))
+    database, version = listing.head.get("dbname", ""), listing.head.get("Dumped from database version", "")
     return Archive(path, database, version, tables, sha256, listing)
 
 
@@ -179,22 +179,21 @@ def read_script(path: Path, schema: str) -> tuple[str, str, tuple[str, ...]]:
         When it is cut short, has no rows or not as COPY, or is of several databases.
     """
     database, server, complete, tables = "", "", False, set[str]()
-    for kind, _, found in _lines(path):
+    for kind, _, match in _lines(path):
         complete = kind == "end" or (complete and kind in {"nothing", *_LEFT_OUT})
-        if found is None:
+        if match is None:
             continue
         if kind == "version":
-            server = found["number"].decode()
+            server = match["number"].decode()
         elif kind == "connect":
             if database:
                 raise DocumentError(f"The script {path} is of several databases.", _PLAIN)
-            database = _bare(found["database"])
+            database = _bare(match["database"])
         elif kind == "psql":
-            raise DocumentError(
-                f"The script {path} has a command of psql's: \\{_bare(found['command'])}.", _PLAIN
-            )
-        elif kind == "copy" and (found[2] is None or _bare(found[2]) == schema):
-            tables.add(_bare(found[3]))
+            command = _bare(match["command"])
+            raise DocumentError(f"The script {path} has a command of psql's: \\{command}.", _PLAIN)
+        elif kind == "copy" and (match[2] is None or _bare(match[2]) == schema):
+            tables.add(_bare(match[3]))
     if not complete:
         raise DocumentError(f"The script {path} is cut short: the last line of a dump is not there.", _PLAIN)
     if not tables:
@@ -219,8 +218,8 @@ def load(scratch: Database, path: Path, tools: Path | None) -> None:
     key = secrets.token_hex(16).encode()
     options = "--no-psqlrc", "--quiet", "--echo-errors", "--file=-"
     with (
-        tempfile.TemporaryFile() as heard,
-        psql.started(*options, to=parameters, stdin=subprocess.PIPE, stderr=heard) as process,
+        tempfile.TemporaryFile() as errors,
+        psql.started(*options, to=parameters, stdin=subprocess.PIPE, stderr=errors) as process,
     ):
         assert process.stdin is not None
         with suppress(BrokenPipeError), process.stdin as script:
@@ -228,15 +227,17 @@ def load(scratch: Database, path: Path, tools: Path | None) -> None:
             script.writelines(line for kind, line, _ in _lines(path) if kind not in _LEFT_OUT)
             script.write(b"\n\\unrestrict " + key + b"\n")
         code = process.wait()
-        heard.seek(0)
-        said = heard.read().decode(errors="replace")
-    problems = re.split(r"^psql:[^:]*:\d+: (?=ERROR|error|FATAL)|^psql: (?=error)", said, flags=re.MULTILINE)
+        errors.seek(0)
+        output = errors.read().decode(errors="replace")
+    problems = re.split(
+        r"^psql:[^:]*:\d+: (?=ERROR|error|FATAL)|^psql: (?=error)", output, flags=re.MULTILINE
+    )
     for problem in problems[1:]:
         reason, _, statement = problem.partition("STATEMENT: ")
         if not _HARMLESS.match(statement.strip()):
             raise explain(path, reason.splitlines()[0], scratch)
     if code:
-        raise scratch.explained(said.strip()[-300:] or f"psql ended with {code}", "08000")
+        raise scratch.explained(output.strip()[-300:] or f"psql ended with {code}", "08000")
 
 
 def _lines(path: Path) -> Iterator[tuple[str, bytes, re.Match[bytes] | None]]:
@@ -249,10 +250,10 @@ def _lines(path: Path) -> Iterator[tuple[str, bytes, re.Match[bytes] | None]]:
                     copying = line.rstrip(b"\r\n") != b"\\."
                     yield "rows", line, None
                     continue
-                found = _BEGINS.match(line)
-                kind = str(found.lastgroup) if found else "sql"
+                match = _BEGINS.match(line)
+                kind = str(match.lastgroup) if match else "sql"
                 copying = kind == "copy"
-                yield kind, line, found
+                yield kind, line, match
     except _DAMAGED as error:
         raise DocumentError(f"The script {path} is cut short or damaged: {error}.", _PLAIN) from None
 

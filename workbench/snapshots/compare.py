@@ -17,7 +17,6 @@ from pathlib import Path
 
 import psycopg
 from psycopg import sql
-from sqlalchemy import Connection as Asking
 
 from workbench.database.archives import Listing, restore
 from workbench.database.connection import Database, Session, raw
@@ -147,18 +146,18 @@ def state_before(
     if snapshot:
         return snapshot_named(snapshot, settings, live)
     assert before is not None
-    other = replace(connect(before, settings), statement_timeout=LONG)
-    with live.reading() as here, other.reading() as there:
-        _refuse_the_same(raw(here), raw(there), live, other)
-        _refuse_another_club(here, there, live, other)
-    return Snapshot(before, database=other)
+    earlier = replace(connect(before, settings), statement_timeout=LONG)
+    with live.reading() as current, earlier.reading() as past:
+        _refuse_the_same(raw(current), raw(past), live, earlier)
+        _refuse_another_club(raw(current), raw(past), live, earlier)
+    return Snapshot(before, database=earlier)
 
 
-def _refuse_the_same(here: Connection, there: Connection, live: Database, other: Database) -> None:
+def _refuse_the_same(current: Connection, past: Connection, live: Database, earlier: Database) -> None:
     """Refuse a database that is this one: by a lock that is seen there, for a copied server has the same names and numbers."""
     number = secrets.randbits(62)
-    here.execute("SELECT pg_advisory_xact_lock_shared(%s)", [number])
-    seen = there.execute(
+    current.execute("SELECT pg_advisory_xact_lock_shared(%s)", [number])
+    seen = past.execute(
         "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1"
         " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
         " AND (classid::bigint << 32) | objid::bigint = %s",
@@ -166,31 +165,32 @@ def _refuse_the_same(here: Connection, there: Connection, live: Database, other:
     ).fetchone()
     if seen:
         raise WrongEnvironment(
-            f"{other.environment} is the same database as {live.environment}: it is no state before.",
+            f"{earlier.environment} is the same database as {live.environment}: it is no state before.",
             "Name an environment that leads to the branch, or the copy, from before.",
         )
 
 
-def _refuse_another_club(here: Asking, there: Asking, live: Database, other: Database) -> None:
+def _refuse_another_club(current: Connection, past: Connection, live: Database, earlier: Database) -> None:
     """Refuse a database with members or events of its own, of which this one has none."""
-    ours = read_schema(raw(here), live.address.schema)
-    theirs = read_schema(raw(there), other.address.schema)
+    ours = read_schema(current, live.address.schema)
+    theirs = read_schema(past, earlier.address.schema)
     strangers = False
     for concept in ("members", "events"):
         if ours.has(concept) and theirs.has(concept):
             their_table, our_table = (
-                sql.Identifier(of.catalogue.schema, of.resolved[concept].table) for of in (theirs, ours)
+                sql.Identifier(schema.catalogue.schema, schema.resolved[concept].table)
+                for schema in (theirs, ours)
             )
             some = sql.SQL("SELECT id::text FROM {} ORDER BY id LIMIT %s").format(their_table)
-            keys = [key for (key,) in raw(there).execute(some, [_ENOUGH])]
+            keys = [key for (key,) in past.execute(some, [_ENOUGH])]
             both = sql.SQL("SELECT EXISTS (SELECT FROM {} WHERE id::text = ANY(%s)), EXISTS (SELECT FROM {})")
-            known, anybody = raw(here).execute(both.format(our_table, our_table), [keys]).fetchall()[0]
+            [(known, anybody)] = current.execute(both.format(our_table, our_table), [keys])
             if known:
                 return
             strangers = strangers or (bool(keys) and anybody)
     if strangers:
         raise WrongEnvironment(
-            f"{other.environment} is another club's: of its members and events {live.environment} has none.",
+            f"{earlier.environment} is another club's: of its members and events {live.environment} has none.",
             "Name an environment that holds this club as it was before.",
         )
 
@@ -264,22 +264,21 @@ def opened(
                 f"Nearest: {', '.join(close)}." if close else HOW,
             )
     if manifest is not None and archive.sha256 != manifest.sha256:
-        raise DocumentError(
-            f"The archive {path} is not the one its manifest was written for: its SHA-256 differs.",
-            manifest.remedy,
-        )
-    if (held := encoding_of(path)) == "SQL_ASCII":
-        encoding = held
-    with scratch_database(settings, encoding) as (made, holder):
-        scratch = replace(made, address=replace(made.address, schema=schema), statement_timeout=LONG)
+        raise DocumentError(f"{path} is not the archive its manifest was written for.", manifest.remedy)
+    if encoding_of(path) == "SQL_ASCII":
+        encoding = "SQL_ASCII"
+    with scratch_database(settings, encoding) as (empty, holder):
+        scratch = replace(empty, address=replace(empty.address, schema=schema), statement_timeout=LONG)
         refuse_older_server(str(path), archive.server_version, holder, scratch, SCRATCH_REMEDY)
         if archive.listing is None:
             load(scratch, path, tools)
         else:
             definitions = archive.listing.tables("TABLE", schema)
-            _define(scratch, archive.listing, {each: definitions.get(each, "") for each in tables}, tools)
+            _define(scratch, archive.listing, {table: definitions.get(table, "") for table in tables}, tools)
             rows = archive.listing.tables("TABLE DATA", schema)
-            restore(path, scratch, tools, "--jobs=2", entries=[rows[each] for each in dict.fromkeys(tables)])
+            restore(
+                path, scratch, tools, "--jobs=2", entries=[rows[table] for table in dict.fromkeys(tables)]
+            )
         yield replace(snapshot, database=scratch, archive=archive)
         with scratch.speaking_plainly():
             # A crash of the server empties unlogged tables; it would have ended this session too.
@@ -296,10 +295,10 @@ def _define(scratch: Database, listing: Listing, definitions: dict[str, str], to
         wanted = {*listing.of(*_NEEDED), *definitions.values()}
         entries = [entry for entry in listing.entries if entry in wanted]
         restore(listing.path, scratch, tools, *_BARE, entries=entries, failing=True)
-        there = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = %s", [schema])
-        made = {name for (name,) in there}
+        names = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = %s", [schema])
+        there = {name for (name,) in names}
         for table, entry in definitions.items():
-            if table not in made:
+            if table not in there:
                 _make_bare(connection, scratch, listing, table, entry)
             # The server's log, full, would take the server down.
             unlogged = sql.SQL("ALTER TABLE {} SET UNLOGGED").format(sql.Identifier(schema, table))

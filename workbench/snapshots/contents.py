@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -60,7 +60,8 @@ class SequenceState:
     is_called: bool
 
 
-Contents = dict[Name, TableState | SequenceState]
+State = TableState | SequenceState
+Contents = dict[Name, State]
 Tables = dict[str, TableState]
 """Table to rows and digest; those of other schemas than Murmurant's by their full names."""
 
@@ -68,12 +69,11 @@ Tables = dict[str, TableState]
 def contents_of(connect: Connect, workers: int = WORKERS) -> Contents:
     """Return what a database holds; give ``lambda: nullcontext(connection)`` and one worker to look within a transaction."""
     with connect() as connection:
-        tables, names = tables_of(connection), connection.execute(_RELATIONS, ["S"]).fetchall()
-        sequences: Contents = {}
-        for name in names:
+        tables, contents = tables_of(connection), Contents()
+        for name in connection.execute(_RELATIONS, ["S"]).fetchall():
             query = sql.SQL("SELECT last_value, is_called FROM {}").format(sql.Identifier(*name))
-            sequences[name] = SequenceState(*connection.execute(query).fetchall()[0])
-    return {**digests_of(connect, iter(tables), workers), **sequences}
+            contents[name] = SequenceState(*connection.execute(query).fetchall()[0])
+    return contents | digests_of(connect, iter(tables), workers)
 
 
 def tables_of(connection: Connection) -> list[Name]:
@@ -93,16 +93,12 @@ def digests_of(connect: Connect, tables: Iterator[Name], workers: int = WORKERS)
 
     with ThreadPoolExecutor(workers) as pool:
         working = [pool.submit(work) for _ in range(workers)]
-        return {name: state for each in working for name, state in each.result().items()}
+        return {name: state for future in working for name, state in future.result().items()}
 
 
 def tables_in(contents: Contents, main: str) -> Tables:
     """Return the tables of what a database holds; those of Murmurant's schema, `main`, by their names alone."""
-    return {
-        name if schema == main else f"{schema}.{name}": state
-        for (schema, name), state in contents.items()
-        if isinstance(state, TableState)
-    }
+    return {_shown(name, main): state for name, state in contents.items() if isinstance(state, TableState)}
 
 
 def live_tables(connection: Connection, main: str) -> Tables:
@@ -113,51 +109,48 @@ def live_tables(connection: Connection, main: str) -> Tables:
         table, rows = sql.Identifier(main, log), tables[log].rows
         columns = {name for (name,) in connection.execute(_COLUMNS, [table.as_string(connection)])}
         if {"metadata", "action"} <= columns:
-            (rows,) = connection.execute(sql.SQL(_OTHERS).format(table)).fetchone() or (0,)
+            [(rows,)] = connection.execute(sql.SQL(_OTHERS).format(table))
         tables[log] = TableState(rows, "")
     return tables
 
 
-def changed(was: Mapping[Any, Any], now: Mapping[Any, Any]) -> dict[Any, tuple[Any, Any]]:
-    """Return the tables and sequences that are not as they were, by name: what they were, and what they are.
+def changed(was: Tables, now: Tables) -> dict[str, tuple[TableState | None, TableState | None]]:
+    """Return the tables that are not as they were, by name: what they were, and what they are.
 
-    A table whose digest either side does not know is compared by its rows' number.
+    One whose digest either side does not know is compared by its rows' number.
     """
-
-    def same(one: Any, other: Any) -> bool:
-        if one and other and "" in (getattr(one, "digest", None), getattr(other, "digest", None)):
-            return bool(one.rows == other.rows)
-        return bool(one == other)
-
     pairs = {name: (was.get(name), now.get(name)) for name in sorted({*was, *now})}
-    return {name: pair for name, pair in pairs.items() if not same(*pair)}
+    return {name: pair for name, pair in pairs.items() if not _alike(*pair)}
+
+
+def _alike(before: TableState | None, after: TableState | None) -> bool:
+    if before and after and "" in (before.digest, after.digest):
+        return before.rows == after.rows
+    return before == after
 
 
 def differences(expected: Contents, actual: Contents, main: str) -> str:
-    """Compare what a database holds with what its manifest says.
+    """Compare what a database holds with what its manifest says, to the digest: one that is lacking proves nothing.
 
     Returns
     -------
     str
         The first differences in words, and how many there are besides; empty when there is none.
     """
-    wrong = []
-    for schema, relation in sorted({*expected, *actual}):
-        was: Any = expected.get((schema, relation))
-        now: Any = actual.get((schema, relation))
-        if was == now:  # to the digest: one that is lacking proves nothing
-            continue
-        name = relation if schema == main else f"{schema}.{relation}"
-        kind = "sequence" if isinstance(was or now, SequenceState) else "table"
-        if now is None:
-            wrong.append(f"there is no {kind} {name}")
-        elif was is None:
-            wrong.append(f"the manifest knows no {kind} {name}")
-        elif isinstance(was, SequenceState):
-            wrong.append(f"sequence {name} stands at {now.last_value} instead of {was.last_value}")
-        elif was.rows != now.rows:
-            wrong.append(f"{name} has {now.rows:,} rows instead of {was.rows:,}")
-        else:
-            wrong.append(f"{name} has as many rows, {was.rows:,}, but others")
+    wrong = [
+        f"{_shown(name, main)} has {_described(actual.get(name))} instead of {_described(expected.get(name))}"
+        for name in sorted({*expected, *actual})
+        if expected.get(name) != actual.get(name)
+    ]
     more = f"; and {len(wrong) - SHOWN:,} more" if len(wrong) > SHOWN else ""
     return "; ".join(wrong[:SHOWN]) + more
+
+
+def _shown(name: Name, main: str) -> str:
+    return name[1] if name[0] == main else ".".join(name)
+
+
+def _described(state: State | None) -> str:
+    if isinstance(state, TableState):
+        return f"{state.rows:,} rows (digest {state.digest[:8] or 'unknown'})"
+    return f"the last value {state.last_value}" if state else "nothing"

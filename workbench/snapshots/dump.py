@@ -80,57 +80,56 @@ def create_snapshot(
     with (
         database.speaking_plainly("lock_timeout"),
         _session(database) as connection,
-        part(wb.settings.backups, moment) as made,
+        part(wb.settings.backups, moment) as archive,
         ThreadPoolExecutor(1) as pool,
     ):
         _lock_tables(connection)
-        exported, version, database_size = connection.execute(_STATE).fetchone() or ("", "", 0)
+        [(exported, version, database_size)] = connection.execute(_STATE)
         tables = tables_of(connection)
         waiting, total = iter(tables), len(tables)
         parameters = database.address.parameters(f"{AS_USUAL} -c client_encoding={encoding_for(connection)}")
         program = program_for("pg_dump", version, tools, parameters)
 
         def connect() -> Connection:
-            other = _session(database)
-            other.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(exported))
-            return other
+            session = _session(database)
+            session.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(exported))
+            return session
 
         digests = pool.submit(digests_of, connect, waiting)
         try:
             begun = itertools.count(1)
             compression = dump(
-                *(program, database, parameters, made.path, f"--snapshot={exported}"),
-                lock=made.lock,
+                *(program, database, parameters, archive.path, f"--snapshot={exported}"),
+                lock=archive.lock,
                 advance=lambda what: advance(what, min(next(begun), total), total),
             )
             advance("checking what was written", total, total)
-            sha256, sequences = digest_of(made.path), sequences_in(made.path, tools)
-            held: dict[str, dict[str, Any]] = defaultdict(dict)
+            sha256, sequences = digest_of(archive.path), sequences_in(archive.path, tools)
+            schemas: dict[str, dict[str, Any]] = defaultdict(dict)
             for (schema_name, name), state in {**digests.result(), **sequences}.items():
-                held[schema_name][name] = state
+                schemas[schema_name][name] = state
         finally:
             deque(waiting, 0)  # after a failure nobody wants the rest
-        main = held.pop(target.schema, {})
-        return made.publish(
-            Manifest(
-                compression=compression,
-                sha256=sha256,
-                size=made.path.stat().st_size,
-                tool_version=program.version,
-                server_version=version,
-                target=target,
-                dialect=schema.dialect if schema else "",
-                created_at=moment,
-                created_by=wb.settings.operator,
-                precedes=precedes,
-                reason=reason,
-                database_size=database_size,
-                log=own_digest(connection, schema) if schema else None,
-                tables={name: state for name, state in main.items() if isinstance(state, TableState)},
-                sequences={name: state for name, state in main.items() if isinstance(state, SequenceState)},
-                elsewhere=held,
-            )
+        main = schemas.pop(target.schema, {})
+        manifest = Manifest(
+            compression=compression,
+            sha256=sha256,
+            size=archive.path.stat().st_size,
+            tool_version=program.version,
+            server_version=version,
+            target=target,
+            dialect=schema.dialect if schema else "",
+            created_at=moment,
+            created_by=wb.settings.operator,
+            precedes=precedes,
+            reason=reason,
+            database_size=database_size,
+            log=own_digest(connection, schema) if schema else None,
+            tables={name: state for name, state in main.items() if isinstance(state, TableState)},
+            sequences={name: state for name, state in main.items() if isinstance(state, SequenceState)},
+            elsewhere=schemas,
         )
+        return archive.publish(manifest)
 
 
 def _lock_tables(connection: Connection) -> None:

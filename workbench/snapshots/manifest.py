@@ -14,7 +14,7 @@ from pydantic import AwareDatetime, Field
 from workbench.audit.digest import Noted
 from workbench.documents import Document, Target
 from workbench.errors import DocumentError
-from workbench.snapshots.contents import Contents, SequenceState, TableState
+from workbench.snapshots.contents import Contents, SequenceState, State, TableState
 
 NAME = re.compile(r"backup_\d{8}_\d{6}")
 """A snapshot's name; the time in it is UTC."""
@@ -106,7 +106,7 @@ class Manifest(Document):
     reason: str | None
     tables: dict[str, TableState]
     sequences: dict[str, SequenceState]
-    elsewhere: dict[str, dict[str, TableState | SequenceState]] = Field(default_factory=dict)
+    elsewhere: dict[str, dict[str, State]] = Field(default_factory=dict)
     database_size: int = 0
     log: Noted | None = None
     verifications: tuple[Verification, ...] = ()
@@ -130,11 +130,11 @@ class Manifest(Document):
     @property
     def contents(self) -> Contents:
         """The tables and sequences of every schema."""
-        main: dict[str, TableState | SequenceState] = {**self.tables, **self.sequences}
+        main: dict[str, State] = {**self.tables, **self.sequences}
         return {
             (schema, name): state
-            for schema, held in ((self.target.schema, main), *self.elsewhere.items())
-            for name, state in held.items()
+            for schema, relations in ((self.target.schema, main), *self.elsewhere.items())
+            for name, state in relations.items()
         }
 
     @property
@@ -145,8 +145,8 @@ class Manifest(Document):
     @property
     def verified(self) -> bool:
         """Whether the last verification that could run was passed."""
-        ran = [each for each in self.verifications if each.outcome != "not run"]
-        return bool(ran) and ran[-1].outcome == "pass"
+        outcomes = [tried.outcome for tried in self.verifications if tried.outcome != "not run"]
+        return outcomes[-1:] == ["pass"]
 
     @property
     def facts_digest(self) -> str:
@@ -158,9 +158,9 @@ class Manifest(Document):
         plain = self.model_dump(mode="json")
         return {**plain, "name": self.snapshot, "snapshot": str(self.archive), "file": self.archive.name}
 
-    def with_verification(self, made: Verification) -> Manifest:
+    def with_verification(self, verification: Verification) -> Manifest:
         """Return it with one verification more."""
-        return self.model_copy(update={"verifications": (*self.verifications, made)})
+        return self.model_copy(update={"verifications": (*self.verifications, verification)})
 
     def content(self) -> bytes:
         """Return the one spelling of it, sealed."""

@@ -28,7 +28,7 @@ def silent(what: str, done: int, total: int) -> None:
 
 
 @dataclass(frozen=True)
-class Snapshot:
+class TakenSnapshot:
     """One snapshot, ``wb.snapshots[name]``: its manifest, and what `Snapshots.verify` does with it."""
 
     manifest: Manifest
@@ -54,38 +54,45 @@ class Snapshots:
         Its columns are ``snapshot``, ``created_at``, ``created_by``, ``size``, ``rows``, ``precedes``, ``reason``,
         ``verified`` (``pass``, ``fail``, ``not run``, or empty where it was never tried), ``verified_at``.
         """
-        rows, manifests = [], self.all()
-        for each in manifests:
-            last = each.verifications[-1] if each.verifications else None
-            tried = (last.outcome, last.at.isoformat()) if last else ("", "")
-            taken = each.snapshot, each.created_at.isoformat(), each.created_by, each.size, each.rows
-            rows.append((*taken, each.precedes or "", each.reason or "", *tried))
-        columns = "snapshot created_at created_by size rows precedes reason verified verified_at"
-        table = Table(
-            pd.DataFrame(rows, columns=columns.split()),
-            empty="no snapshots yet",
-            first=("snapshot", "verified"),
-        )
-        return Answer(parts={"snapshots": table}, facts=[each.facts() for each in manifests])
+        manifests = self.all()
+        columns = [
+            "snapshot",
+            "created_at",
+            "created_by",
+            "size",
+            "rows",
+            "precedes",
+            "reason",
+            "verified",
+            "verified_at",
+        ]
+        frame = pd.DataFrame([_row(manifest) for manifest in manifests], columns=columns)
+        table = Table(frame, empty="no snapshots yet", first=("snapshot", "verified"))
+        return Answer(parts={"snapshots": table}, facts=[manifest.facts() for manifest in manifests])
 
-    def __getitem__(self, name: str) -> Snapshot:
+    def __getitem__(self, name: str) -> TakenSnapshot:
         manifest = self.find(name)
-        return Snapshot(manifest, partial(self.verify, manifest.snapshot))
+        return TakenSnapshot(manifest, partial(self.verify, manifest.snapshot))
 
     def all(self) -> list[Manifest]:
         """Return their manifests, oldest first; what killed processes left is cleared away, and said."""
         self.said += store.clear_left_over(self._folder)
-        self.said += [
-            str(each) for each in store.scan(self._folder).values() if isinstance(each, WorkbenchError)
-        ]
-        return store.list_snapshots(self._folder, self._wb.environment.name)
+        scanned = store.scan(self._folder).values()
+        self.said += [str(error) for error in scanned if isinstance(error, WorkbenchError)]
+        return self._listed()
 
     def here(self) -> list[Manifest]:
         """Return those of this very database, oldest first: of its server and its name."""
         target = self._wb.target
-        here = target.system_identifier, target.database
-        every = store.list_snapshots(self._folder, self._wb.environment.name)
-        return [each for each in every if (each.target.system_identifier, each.target.database) == here]
+        place = target.system_identifier, target.database
+        return [
+            manifest
+            for manifest in self._listed()
+            if (manifest.target.system_identifier, manifest.target.database) == place
+        ]
+
+    def _listed(self) -> list[Manifest]:
+        return store.list_snapshots(self._folder, self._wb.environment.name)
 
     def find(self, name: str) -> Manifest:
         """Return one: by its name or an unambiguous beginning, its file, or ``latest``."""
@@ -118,9 +125,11 @@ class Snapshots:
             if not of_anything:
                 raise
             schema = None
-        made = create_snapshot(self._wb, schema, advance, precedes=precedes, reason=reason)
-        self._log("created", made, size=made.size, rows=made.rows, precedes=precedes, reason=reason)
-        return made
+        manifest = create_snapshot(self._wb, schema, advance, precedes=precedes, reason=reason)
+        self._log(
+            "created", manifest, size=manifest.size, rows=manifest.rows, precedes=precedes, reason=reason
+        )
+        return manifest
 
     def verify(self, name: str = "latest", *, any_size: bool = False, advance: Advance = silent) -> Manifest:
         """Prove a snapshot by restoring it; the outcome goes into its manifest and the audit log.
@@ -146,19 +155,19 @@ class Snapshots:
         WorkbenchError
             When the outcome could not be written into the manifest; it is logged all the same, and told.
         """
-        manifest, here = self.find(name), self._wb.environment.name
-        if (of := manifest.target.environment) != here:
+        manifest, environment = self.find(name), self._wb.environment.name
+        if (of := manifest.target.environment) != environment:
             raise UsageError(
                 f"{manifest.snapshot} is of the environment {of!r}.", f"Verify it there: --environment {of}."
             )
-        taken = [] if any_size else store.list_snapshots(manifest.folder, here)
-        before = [each for each in taken if each.created_at < manifest.created_at]
+        taken = [] if any_size else store.list_snapshots(manifest.folder, environment)
+        before = [earlier for earlier in taken if earlier.created_at < manifest.created_at]
         tried = verify_snapshot(manifest, before, self._wb.settings, advance, self._rewritten(manifest))
         facts = {"outcome": tried.outcome, "detail": tried.detail, "where": tried.where}
         unlogged = self._log("verified", manifest, **facts)
         try:
-            others = Manifest.read(manifest.path)  # which may have been verified meanwhile
-            return Manifest.read(others.with_verification(tried).write(manifest.path).path)
+            now = Manifest.read(manifest.path)  # which may have been verified meanwhile
+            return Manifest.read(now.with_verification(tried).write(manifest.path).path)
         except WorkbenchError as error:
             raise WorkbenchError(
                 f"{manifest.snapshot}: {tried.outcome} ({tried.detail.rstrip('.')}), but {error.what} {unlogged}".strip(),
@@ -174,14 +183,14 @@ class Snapshots:
             ``name``, ``keep`` and ``reason`` of each: the snapshots, then the dry runs, oldest first.
         """
         migrations = [
-            Migration(each.run, began.replace(tzinfo=UTC), ended.replace(tzinfo=UTC))
-            for each in self._wb.find_runs()
-            if each.mode == "live"
-            and (began := each.started or each.finished or each.last_trace)
-            and (ended := each.finished or each.last_trace or each.started)
+            Migration(run.run, began.replace(tzinfo=UTC), ended.replace(tzinfo=UTC))
+            for run in self._wb.find_runs()
+            if run.mode == "live"
+            and (began := run.started or run.finished or run.last_trace)
+            and (ended := run.finished or run.last_trace or run.started)
         ]
         moment = now or datetime.now(UTC)
-        dry_runs = {each.name: each.started_at for each in self._dry_runs()}
+        dry_runs = {dry_run.name: dry_run.started_at for dry_run in self._dry_runs()}
         return [*decide_snapshots(moment, self.all(), migrations), *decide_dry_runs(moment, dry_runs)]
 
     def prune(self, decided: list[Decision]) -> list[str]:
@@ -197,24 +206,28 @@ class Snapshots:
         list of str
             The names of what is gone.
         """
-        agreed = {each.name for each in decided if not each.keep}
-        going = [each for each in self.retention() if not each.keep and each.name in agreed]
-        dry_runs = {each.name: each for each in self._dry_runs()}
-        for each in going:
-            if each.name in dry_runs:
-                dry_runs[each.name].prune()
-                facts = {"operator": self._wb.settings.operator, "dry_run": each.name, "detail": each.reason}
-                self._note(self._wb.log(DRY_RUN_PRUNED, facts, about=each.name))
+        agreed = {decision.name for decision in decided if not decision.keep}
+        going = [decision for decision in self.retention() if not decision.keep and decision.name in agreed]
+        dry_runs = {dry_run.name: dry_run for dry_run in self._dry_runs()}
+        for decision in going:
+            if dry_run := dry_runs.get(decision.name):
+                dry_run.prune()
+                facts = {
+                    "operator": self._wb.settings.operator,
+                    "dry_run": decision.name,
+                    "detail": decision.reason,
+                }
+                self._note(self._wb.log(DRY_RUN_PRUNED, facts, about=decision.name))
             else:
-                manifest = self.find(each.name)
+                manifest = self.find(decision.name)
                 store.prune_snapshot(manifest)
-                self._log("pruned", manifest, detail=each.reason)
-        return [each.name for each in going]
+                self._log("pruned", manifest, detail=decision.reason)
+        return [decision.name for decision in going]
 
     def _rewritten(self, manifest: Manifest) -> str:
         """Return what is wrong with a manifest that is not the one the audit log knows; else nothing."""
         schema = self._wb.schema
-        if not all(schema.has(f"audit.{each}") for each in ("action", "metadata", "created_at")):
+        if not schema.has("audit.action", "audit.metadata", "audit.created_at"):
             return ""
         with self._wb.reading() as connection:
             log = audit_entries(connection, schema, action="migration:snapshot:created", limit=None)
@@ -239,3 +252,10 @@ class Snapshots:
     def _note(self, unlogged: str) -> str:
         self.said += [unlogged] if unlogged else []
         return unlogged
+
+
+def _row(manifest: Manifest) -> tuple[Any, ...]:
+    last = manifest.verifications[-1:]
+    tried = (last[0].outcome, last[0].at.isoformat()) if last else ("", "")
+    taken = manifest.snapshot, manifest.created_at.isoformat(), manifest.created_by
+    return (*taken, manifest.size, manifest.rows, manifest.precedes or "", manifest.reason or "", *tried)

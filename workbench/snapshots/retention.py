@@ -74,15 +74,15 @@ def decide_snapshots(
     list of Decision
         One each, oldest first.
     """
-    ordered = sorted(snapshots, key=lambda each: (each.created_at, each.snapshot))
+    ordered = sorted(snapshots, key=lambda snapshot: (snapshot.created_at, snapshot.snapshot))
     kept = {
         name: f"the way back from {run}, which ended less than {AFTER_MIGRATION.days} days ago"
         for name, run in _needed(now, ordered, migrations).items()
     }
-    for last in ([each for each in ordered if each.verified] or ordered)[-1:]:
+    for last in ([snapshot for snapshot in ordered if snapshot.verified] or ordered)[-1:]:
         why = "the last one that was verified" if last.verified else "the latest; none was verified"
         kept[last.snapshot] = why
-    return _decide(now, {each.snapshot: each.created_at for each in ordered}, SNAPSHOTS, kept)
+    return _decide(now, {snapshot.snapshot: snapshot.created_at for snapshot in ordered}, SNAPSHOTS, kept)
 
 
 def decide_dry_runs(now: datetime, dry_runs: Mapping[str, datetime]) -> list[Decision]:
@@ -100,7 +100,7 @@ def decide_dry_runs(now: datetime, dry_runs: Mapping[str, datetime]) -> list[Dec
     list of Decision
         One each, oldest first.
     """
-    moments = dict(sorted(dry_runs.items(), key=lambda each: (each[1], each[0])))
+    moments = {name: dry_runs[name] for name in sorted(dry_runs, key=lambda name: (dry_runs[name], name))}
     return _decide(now, moments, DRY_RUNS, dict.fromkeys([*moments][-1:], "the last dry run"))
 
 
@@ -120,11 +120,11 @@ def _decide(
 def _needed(now: datetime, ordered: list[Manifest], migrations: Iterable[Migration]) -> dict[str, str]:
     """Return the snapshots that lead back from a migration that is not long over, each with that run."""
     needed: dict[str, str] = {}
-    for migration in sorted(migrations, key=lambda each: (each.ended, each.run)):
-        if now - migration.ended >= AFTER_MIGRATION:
-            continue
-        before = [each for each in ordered if each.created_at <= migration.began]
-        back = [each for each in ordered if each.precedes == migration.run]
-        back += before[-1:] + [each for each in before if each.verified][-1:]
-        needed |= {each.snapshot: migration.run for each in back}
+    for migration in sorted(migrations, key=lambda migration: (migration.ended, migration.run)):
+        if now - migration.ended < AFTER_MIGRATION:
+            before = [snapshot for snapshot in ordered if snapshot.created_at <= migration.began]
+            verified = [snapshot for snapshot in before if snapshot.verified]
+            back = [snapshot for snapshot in ordered if snapshot.precedes == migration.run]
+            back += before[-1:] + verified[-1:]
+            needed |= {snapshot.snapshot: migration.run for snapshot in back}
     return needed

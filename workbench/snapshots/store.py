@@ -63,17 +63,17 @@ def part(folder: Path, moment: datetime) -> Iterator[Part]:
     moment : datetime
         When the snapshot is taken; where its name is taken already, the next second's is.
     """
-    with ExitStack() as held:
+    with ExitStack() as stack:
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            lock = held.enter_context(_locked(folder, fcntl.LOCK_SH))
+            lock = stack.enter_context(_locked(folder, fcntl.LOCK_SH))
             path = _claimed(folder, moment)
         except OSError as error:
             raise WorkbenchError(
                 f"No snapshot can be made in {folder}: {error.strerror}.", "Set `backups` to another folder."
             ) from None
         try:
-            yield Part(path.name[1:].removesuffix(".part"), path, lock)
+            yield Part(_name_of(path), path, lock)
         finally:
             path.unlink(missing_ok=True)
 
@@ -89,9 +89,9 @@ def scan(folder: Path) -> dict[str, Manifest | WorkbenchError]:
 
 def list_snapshots(folder: Path, environment: str | None = None) -> list[Manifest]:
     """List the snapshots of a folder, oldest first, of one environment or all; what cannot be read is not among them: see `scan`."""
-    found = [each for each in scan(folder).values() if isinstance(each, Manifest)]
-    of_it = [each for each in found if environment in (None, each.target.environment)]
-    return sorted(of_it, key=lambda each: (each.created_at, each.snapshot))
+    manifests = [manifest for manifest in scan(folder).values() if isinstance(manifest, Manifest)]
+    wanted = [manifest for manifest in manifests if environment in (None, manifest.target.environment)]
+    return sorted(wanted, key=lambda manifest: (manifest.created_at, manifest.snapshot))
 
 
 def find_snapshot(folder: Path, name: str, environment: str | None = None) -> Manifest:
@@ -115,11 +115,12 @@ def find_snapshot(folder: Path, name: str, environment: str | None = None) -> Ma
                 f"{place} has no manifest beside it ({place.stem}.json), so what it holds is not known.",
                 "Put that back; `workbench snapshot diff FILE` reads any archive without one.",
             )
-    known = {each: path for each, path in Store(folder, Manifest).paths().items() if NAME.fullmatch(each)}
-    close = [name] if name in known else [each for each in known if each.startswith(name)]
+    paths = Store(folder, Manifest).paths()
+    names = [known for known in paths if NAME.fullmatch(known)]
+    close = [name] if name in names else [known for known in names if known.startswith(name)]
     if len(close) != 1:
-        raise unknown("snapshot", name, close or known)
-    return Manifest.read(known[close[0]])
+        raise unknown("snapshot", name, close or names)
+    return Manifest.read(paths[close[0]])
 
 
 def _latest(folder: Path, environment: str | None) -> Manifest:
@@ -136,22 +137,22 @@ def _latest(folder: Path, environment: str | None) -> Manifest:
 
 def clear_left_over(folder: Path) -> list[str]:
     """Finish or remove what killed processes left unfinished, and say what that was, one sentence each."""
-    said: list[str] = []
+    notes: list[str] = []
     if not (parts := sorted(folder.glob(".backup_*.part"))):
-        return said
+        return notes
     with suppress(BlockingIOError), _locked(folder, fcntl.LOCK_EX | fcntl.LOCK_NB):
         for path in parts:
-            name = path.name[1:].removesuffix(".part")
+            name = _name_of(path)
             try:
                 if path.with_name(f"{name}.json").exists():
                     path.rename(path.with_name(f"{name}.dump"))
-                    said.append(f"{name} was interrupted when it was whole; it is in its place now.")
+                    notes.append(f"{name} was interrupted when it was whole; it is in its place now.")
                 else:
                     path.unlink()
-                    said.append(f"{name} was unfinished: what was left of it is removed.")
+                    notes.append(f"{name} was unfinished: what was left of it is removed.")
             except OSError as error:
-                said.append(f"{name} is unfinished, and {path} cannot be removed: {error.strerror}.")
-    return said
+                notes.append(f"{name} is unfinished, and {path} cannot be removed: {error.strerror}.")
+    return notes
 
 
 def prune_snapshot(manifest: Manifest) -> None:
@@ -191,6 +192,11 @@ def _claimed(folder: Path, moment: datetime) -> Path:
             with suppress(FileExistsError):
                 path.touch(0o600, exist_ok=False)
                 return path
+
+
+def _name_of(path: Path) -> str:
+    """Return the name of the snapshot whose archive is unfinished."""
+    return path.name[1:].removesuffix(".part")
 
 
 @contextmanager

@@ -81,8 +81,8 @@ def _prove(
     refuse_damaged(manifest)
     listing = read_archive(manifest.archive, manifest.target.schema, settings.client_tools).listing
     assert listing is not None
-    if (of := listing.head.get("dbname")) != manifest.target.database:
-        raise DocumentError(f"It is of the database {of!r}, not of {manifest.target.database!r}.")
+    if (database := listing.head.get("dbname")) != manifest.target.database:
+        raise DocumentError(f"It is of the database {database!r}, not of {manifest.target.database!r}.")
     size = size_in_range(manifest, predecessors)
     with scratch_database(settings, encoding_of(manifest.archive)) as (scratch, holder):
         refuse_older_server(manifest.snapshot, manifest.server_version, holder, scratch, SCRATCH_REMEDY)
@@ -94,14 +94,14 @@ def _prove(
         broken = restore(listing.path, scratch, settings.client_tools, *_BARE, jobs, entries=entries)
         advance("comparing", 2, 4)
         with scratch.speaking_plainly():
-            held = contents_of(scratch.session)
+            contents = contents_of(scratch.session)
         advance("dropping it", 3, 4)
-    if wrong := differences(manifest.contents, held, manifest.target.schema):
+    if wrong := differences(manifest.contents, contents, manifest.target.schema):
         raise DocumentError(f"It is not what its manifest says: {wrong}.")
-    tables = sum(isinstance(state, TableState) for state in held.values())
+    tables = sum(isinstance(state, TableState) for state in contents.values())
     keys = f"; its rows break {len(broken)} foreign keys, which cannot be made anew: {', '.join(broken)}"
     return (
-        f"restored: {manifest.rows:,} rows of {tables:,} tables, {tables:,} digests and {len(held) - tables:,} sequences"
+        f"restored: {manifest.rows:,} rows of {tables:,} tables, {tables:,} digests and {len(contents) - tables:,} sequences"
         f" as the manifest says; {size}{keys if broken else ''}",
         scratch.environment.where,
     )
@@ -115,18 +115,21 @@ def size_in_range(manifest: Manifest, predecessors: Sequence[Manifest]) -> str:
     DocumentError
         When it is less than half the smallest, or more than twice the largest.
     """
-    alike = [
-        each.size
-        for each in predecessors
-        if (each.compression, each.target.environment) == (manifest.compression, manifest.target.environment)
-        and not (each.verifications and each.verifications[-1].outcome == "fail")
+    kind = manifest.compression, manifest.target.environment
+    sizes = [
+        before.size
+        for before in predecessors
+        if (before.compression, before.target.environment) == kind
+        and not (before.verifications and before.verifications[-1].outcome == "fail")
     ][-PREDECESSORS:]
-    if not alike:
+    if not sizes:
         return f"{manifest.size:,} bytes, compared with no predecessor"
-    said = f"{manifest.size:,} bytes, its predecessors {min(alike):,} to {max(alike):,}"
-    if not min(alike) / 2 <= manifest.size <= max(alike) * 2:
-        raise DocumentError(f"Its size is out of range: {said}. Was something lost? --any-size accepts it.")
-    return said
+    compared = f"{manifest.size:,} bytes, its predecessors {min(sizes):,} to {max(sizes):,}"
+    if not min(sizes) / 2 <= manifest.size <= max(sizes) * 2:
+        raise DocumentError(
+            f"Its size is out of range: {compared}. Was something lost? --any-size accepts it."
+        )
+    return compared
 
 
 def _refuse_without_room(manifest: Manifest, scratch: Database, settings: Settings) -> None:

@@ -133,7 +133,7 @@ class Record(Document):
 
     def note(self, *done: str, **facts: Any) -> None:
         """Remember facts, and steps that are done, on disk before anything else happens."""
-        self.done += [each for each in done if each not in self.done]
+        self.done += [step for step in done if step not in self.done]
         self.facts |= facts
         try:
             self.write(self.path)
@@ -150,17 +150,19 @@ def interrupted_in(settings: Settings, environment: str) -> list[Record]:
     """Return the records of the restores of an environment, begun from a home, that are neither done nor given up."""
     store = Store(settings.home / "restores", Record)
     records = [store.read(path) for path in store.paths().values()]
-    return [each for each in records if each.environment == environment and each.outcome == UNDER_WAY]
+    return [record for record in records if (record.environment, record.outcome) == (environment, UNDER_WAY)]
 
 
 def interrupted(settings: Settings, environment: str, name: str | None = None) -> tuple[Request, Record]:
     """Return the one restore of an environment that was interrupted; `Refused` when there is none, or more and no name."""
-    records = [each for each in interrupted_in(settings, environment) if name in (None, each.request)]
-    if len(records) != 1:
-        names = f": {', '.join(each.request for each in records)}" if records else ""
+    records = [record for record in interrupted_in(settings, environment) if name in (None, record.request)]
+    if not records:
+        raise Refused(f"No restore of {environment} was interrupted.", "There is nothing to go on with.")
+    if len(records) > 1:
+        names = ", ".join(record.request for record in records)
         raise Refused(
-            f"{len(records) or 'No'} restore{'s' if records else ''} of {environment} {'were' if records else 'was'} interrupted{names}.",
-            "Name the one that is meant." if records else "There is nothing to go on with.",
+            f"{len(records)} restores of {environment} were interrupted: {names}.",
+            "Name the one that is meant.",
         )
     store = requests_in(settings)
     return store.read(store.path(records[0].request)), records[0]

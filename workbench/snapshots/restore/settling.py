@@ -40,7 +40,7 @@ def settle(
     with suppress(NotMurmurant):
         schema = read_schema(connection, request.target.schema)
     now = datetime.now(UTC).replace(microsecond=0)
-    known = {each.approval for each in applied_here(connection)}
+    known = {entry.approval for entry in applied_here(connection)}
     was = {} if request.keep_sync_state or schema is None else moments_of(connection, schema)
     restored = Restored(
         request=request.id,
@@ -49,7 +49,7 @@ def settle(
         restored_by=record.operator,
         restored_at=now,
         snapshot=request.snapshot,
-        gone=None if before is None else tuple(each for each in before if each.approval not in known),
+        gone=None if before is None else tuple(entry for entry in before if entry.approval not in known),
     )
     emptied = _empty(connection, schema, was) if was and schema else 0
     note_restore(connection, restored)
@@ -78,8 +78,8 @@ def settle(
 
 def settled_before(connection: Session, record: Record) -> Settled | None:
     """Return what was written already by a restore that was killed right after it; None when nothing was."""
-    done = (each for each in restores(connection) if each.approval == record.approval)
-    return next((_settled(each, None, "") for each in done), None)
+    done = (restore for restore in restores(connection) if restore.approval == record.approval)
+    return next((_settled(restore, None, "") for restore in done), None)
 
 
 def _settled(restored: Restored, emptied: int | None, not_logged: str) -> Settled:
@@ -103,7 +103,7 @@ def moments_of(connection: Session, schema: Schema) -> dict[str, str]:
     if concept is None or not names:
         return {}
     statement = sql.SQL("SELECT {} FROM {}").format(
-        sql.SQL(", ").join(sql.SQL("max({})::text").format(sql.Identifier(each)) for each in names),
+        sql.SQL(", ").join(sql.SQL("max({})::text").format(sql.Identifier(name)) for name in names),
         sql.Identifier(schema.catalogue.schema, concept.table),
     )
     latest = connection.execute(statement).fetchone() or ()
@@ -112,10 +112,10 @@ def moments_of(connection: Session, schema: Schema) -> dict[str, str]:
 
 def _empty(connection: Session, schema: Schema, moments: dict[str, str]) -> int:
     """Empty the sync state; return how many rows of it."""
-    columns = [sql.Identifier(each) for each in moments]
+    columns = [sql.Identifier(name) for name in moments]
     statement = sql.SQL("UPDATE {} SET {} WHERE {}").format(
         sql.Identifier(schema.catalogue.schema, schema.resolved["sync_state"].table),
-        sql.SQL(", ").join(sql.SQL("{} = NULL").format(each) for each in columns),
-        sql.SQL(" OR ").join(sql.SQL("{} IS NOT NULL").format(each) for each in columns),
+        sql.SQL(", ").join(sql.SQL("{} = NULL").format(column) for column in columns),
+        sql.SQL(" OR ").join(sql.SQL("{} IS NOT NULL").format(column) for column in columns),
     )
     return connection.execute(statement).rowcount
