@@ -74,40 +74,40 @@ class Desk:
 
     def start(self, *arguments: str, port: int) -> str:
         """Start a command that serves, wait until it does, and return its address; it is stopped in the end."""
-        said = (self.folder / f"{arguments[0]}-{port}.log").open("w")
+        log = (self.folder / f"{arguments[0]}-{port}.log").open("w")
         process = subprocess.Popen(
             [sys.executable, "-m", "workbench", *arguments, "--environment", "club"],
             cwd=self.folder,
             env=self.surroundings(),
-            stdout=said,
+            stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
         self.servers.append(process.pid)
-        self._open.callback(said.close)
+        self._open.callback(log.close)
         self._open.callback(_stop, process)
         until = monotonic() + PATIENCE / 1000
         while monotonic() < until:
             if process.poll() is not None:
-                raise AssertionError(Path(said.name).read_text())
+                raise AssertionError(Path(log.name).read_text())
             try:
                 socket.create_connection(("127.0.0.1", port), 1).close()
             except OSError:
                 sleep(0.1)
             else:
                 return f"http://127.0.0.1:{port}"
-        raise AssertionError(Path(said.name).read_text())
+        raise AssertionError(Path(log.name).read_text())
 
     def asked_elsewhere(self) -> list[str]:
         """Return the addresses that pages asked for, and that are not this machine's."""
-        here = ("http://127.0.0.1:", "data:", "blob:", "about:")
-        return [each for each in self.asked if not each.startswith(here)]
+        local = ("http://127.0.0.1:", "data:", "blob:", "about:")
+        return [address for address in self.asked if not address.startswith(local)]
 
     def kernels(self) -> list[psutil.Process]:
         """Return the kernels of the servers, the latest last."""
-        below = [each for pid in self.servers for each in psutil.Process(pid).children(recursive=True)]
-        found = [each for each in below if "-f" in each.cmdline()]
-        return sorted(found, key=lambda each: each.create_time())
+        below = [child for pid in self.servers for child in psutil.Process(pid).children(recursive=True)]
+        kernels = [child for child in below if "-f" in child.cmdline()]
+        return sorted(kernels, key=lambda kernel: kernel.create_time())
 
     def surroundings(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("WORKBENCH_")}
@@ -177,18 +177,18 @@ def desk_of(request: pytest.FixtureRequest, tmp_path: Path, chromium: Any) -> It
 
 def free_port() -> int:
     """Return a port that nobody listens on."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
     """End a server and its kernels at once; how they end when they are asked to is tests/test_serving.py's."""
     servers = [psutil.Process(process.pid)] if process.poll() is None else []
-    ended = [each for server in servers for each in (*server.children(recursive=True), server)]
-    for each in ended:
+    ended = [child for server in servers for child in (*server.children(recursive=True), server)]
+    for child in ended:
         with suppress(psutil.NoSuchProcess):
-            each.kill()
+            child.kill()
     process.wait()
     psutil.wait_procs(ended, 20)
 

@@ -154,9 +154,9 @@ def check_invariants(files: ImportFiles) -> tuple[pd.DataFrame, pd.DataFrame]:
     ]
     columns = ["invariant", "file", "key", "says"]
     violations = pd.DataFrame(rows, columns=columns).drop_duplicates(ignore_index=True)
-    found = Counter(violations["invariant"])
+    broken = Counter(violations["invariant"])
     outcomes = [
-        (name, question, "fail" if found[name] else "pass" if len(judged[name]) else "not run", found[name])
+        (name, question, "fail" if broken[name] else "pass" if len(judged[name]) else "not run", broken[name])
         for name, question in INVARIANTS.items()
     ]
     table = pd.DataFrame(outcomes, columns=["invariant", "question", "status", "count"])

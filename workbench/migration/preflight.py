@@ -127,17 +127,17 @@ def judge(evidence: Mapping[str, Evidence], words: Mapping[str, Attestation]) ->
     """
     rows = []
     for item, (title, asks, by_evidence) in ITEMS.items():
-        found = evidence.get(item, Evidence(None, "only a person knows"))
+        fact = evidence.get(item, Evidence(None, "only a person knows"))
         word = words.get(item)
         by = f"{word.kind} by {word.by}: {word.says}" if word else ""
-        if word and word.about and found.about and word.about != found.about:
+        if word and word.about and fact.about and word.about != fact.about:
             word, by = None, f"{by} (about another state of it)"
         # Nobody's word makes true what evidence contradicts: that takes a waiver, with a reason.
-        decided = found.holds is False or (found.holds and by_evidence)
-        settled = found.holds if decided else word is not None
+        decided = fact.holds is False or (fact.holds and by_evidence)
+        settled = fact.holds if decided else word is not None
         state = "waived" if word and word.kind == "waived" else "ok" if settled else "open"
-        step = found.next_step or f'`workbench preflight attest {item} "..." --as NAME`'
-        rows.append((item, title, asks, state, found.says, by, step if state == "open" else ""))
+        step = fact.next_step or f'`workbench preflight attest {item} "..." --as NAME`'
+        rows.append((item, title, asks, state, fact.says, by, step if state == "open" else ""))
     columns = ["item", "title", "asks", "state", "evidence", "by", "next_step"]
     return pd.DataFrame(rows, columns=columns)
 

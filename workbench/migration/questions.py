@@ -73,7 +73,7 @@ class Migration:
             When the command itself says that the run is not dry, or loses the variable.
         """
         wb, started = self.wb, running.told_by(command, Path(folder), vouched)
-        mark = self._asked(running.transaction_mark)
+        mark = self._answer(running.transaction_mark)
         return running.run_dry(
             command,
             backups=wb.settings.backups,
@@ -85,7 +85,7 @@ class Migration:
             reports=[*wb.session.options.import_reports, *map(Path, reports)],
             configuration=wb.session.options.mappings,
             folder=Path(folder),
-            written_meanwhile=lambda: self._asked(
+            written_meanwhile=lambda: self._answer(
                 lambda connection: (
                     running.written_since(connection, wb.session.schema, mark) if mark else None
                 )
@@ -317,14 +317,15 @@ class Migration:
         who, at, says = signed(self.wb.settings.operator if by is None else by, says)
         if not says and kind != "withdrawn":
             raise UsageError(f"Nothing is said of {item!r}.", "Say what you vouch for, or why it is waived.")
-        found = self.evidence().get(item, Evidence(None, "")) if kind == "attested" else Evidence(None, "")
-        if ITEMS[item].by_evidence and found.holds is not None:
+        nothing = Evidence(None, "")
+        fact = self.evidence().get(item, nothing) if kind == "attested" else nothing
+        if ITEMS[item].by_evidence and fact.holds is not None:
             raise UsageError(
-                f"{ITEMS[item].title}: evidence settles this, nobody's word ({found.says}).",
-                f"{found.next_step or 'Nothing is open there'}. To accept it as it is: `workbench preflight waive {item} --reason REASON`.",
+                f"{ITEMS[item].title}: evidence settles this, nobody's word ({fact.says}).",
+                f"{fact.next_step or 'Nothing is open there'}. To accept it as it is: `workbench preflight waive {item} --reason REASON`.",
             )
         return self._attestations.add(
-            Attestation(item=item, kind=kind, says=says, by=who, at=at, about=found.about)
+            Attestation(item=item, kind=kind, says=says, by=who, at=at, about=fact.about)
         )
 
     def sign(self) -> str:
@@ -404,7 +405,7 @@ class Migration:
         reports = read_reports(kept.folder / file.file for file in kept.evidence if file.run)
         return name if name in kept.runs else kept.runs[-1], reports
 
-    def _asked(self, question: Callable[[Connection], T]) -> T | None:
+    def _answer(self, question: Callable[[Connection], T]) -> T | None:
         """Ask; a database that cannot be reached must not keep an importer from being tried out."""
         try:
             with self.wb.session.database.reading() as connection:

@@ -53,8 +53,8 @@ def review_dry_run(
         with a ``verdict``: ``same``, ``innocent``, ``different``), ``open`` and ``different`` (how many are not innocent).
     """
     kind = "dry", run.importer, run.sync
-    alike = [other for other in runs if (other.mode, other.importer, other.sync) == kind]
-    before = [other for other in alike if run.started and other.started and other.started < run.started][-1:]
+    dated = [dry for dry in runs if dry.started and (dry.mode, dry.importer, dry.sync) == kind]
+    before = [dry for dry in dated if run.started and dry.started and dry.started < run.started][-1:]
     pairs = [pair for pair in rehearsals(runs, 0) if pair.dry is not None]
     live = [pair.run for pair in pairs if pair.dry is not None and pair.dry.run == run.run][:1]
     names = {"created": "would_create", "updated": "would_update", "existing": "would_skip"}
@@ -63,8 +63,9 @@ def review_dry_run(
     warnings = pd.DataFrame(_warnings(run, expected or {}), columns=columns).drop_duplicates(
         ignore_index=True
     )
-    records = [(each.entity, each.action, each.wa_id, each.fields) for r in run.reports for each in r.records]
-    samples = pd.DataFrame(records, columns=["entity", "action", "wa_id", "record"])
+    records = [record for report in run.reports for record in report.records]
+    rows = [(record.entity, record.action, record.wa_id, record.fields) for record in records]
+    samples = pd.DataFrame(rows, columns=["entity", "action", "wa_id", "record"])
     samples = samples[samples["action"].isin(PARTS)].groupby(["entity", "action"], sort=False).head(sample)
     since = _side_by_side(before, [run], "before", "now")
     since = since.assign(difference=since["now"].fillna(0) - since["before"].fillna(0))

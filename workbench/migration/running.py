@@ -188,10 +188,10 @@ def run_dry(
         ) from None
     caught = _tee(process, log, lambda output: redact(output, *secrets), show)
     code, after = process.returncode, _json_files(reports)
-    said = [folder / name for name in _WRITTEN_TO.findall(log.read_text(encoding="utf-8"))]
+    reported = [folder / name for name in _WRITTEN_TO.findall(log.read_text(encoding="utf-8"))]
     since = int(now.timestamp() - 1) * 10**9  # a file system may keep whole seconds
     written = {path for path, stamp in after.items() if stamp != before.get(path)}
-    written |= {path for path, stamp in _json_files(said).items() if stamp[0] >= since}
+    written |= {path for path, stamp in _json_files(reported).items() if stamp[0] >= since}
     files = [_copied(path, kept, "reports") for path in sorted(written) if _kept(path, "").mode]
     overwritten = []
     for path, copy in copies.items():

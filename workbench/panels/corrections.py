@@ -194,14 +194,13 @@ class MappingCorrection(Planner):
 
     def parts(self) -> list[Widget]:
         """Lay out the problems, a search, where the chosen ids should lead, and how they are corrected."""
-        again, environment = self._rechoose, self.wb.environment.name
+        again = self._rechoose
         self._search = Search(
             "Find a mapping",
             "a WA id, a name, an e-mail address, a title, an id",
             self._find,
             Table("mapping_key", "Mappings found", self.wb, several=True, chosen=again),
             again,
-            environment,
         )
         self._target = Search(
             "Lead it to another record",
@@ -209,7 +208,6 @@ class MappingCorrection(Planner):
             lambda typed: self.wb.search(typed, min(map(_entity, self.chosen), default="Member")),
             Table("key", "Records found", self.wb, chosen=again),
             again,
-            environment,
         )
         self._about, self._evidence = HTML(), Details()
         self._reason = line("Reason", "goes into the audit log")
@@ -253,8 +251,8 @@ class MappingCorrection(Planner):
         self.offer()
         if len(problems):
             known = mapping_table(problems[_keys(problems).isin(keys)])
-            shown = [lambda: show(known, "What is known of it", self.wb.session.shows_people, limit=40)]
-            self._evidence.show(*shown[: len(known)])
+            parts = [lambda: show(known, "What is known of it", self.wb.session.shows_people, limit=40)]
+            self._evidence.show(*parts[: len(known)])
 
     def offered(self) -> set[str]:
         """Offer to plan once there is something to correct."""
@@ -301,12 +299,12 @@ class MappingCorrection(Planner):
         self.choose(self.chosen)
 
     def _find(self, typed: str) -> pd.DataFrame:
-        found = self.wb.search(typed, "Mapping")
-        should_be = _traced(self._problems)["new_id"].reindex(found["mapping_key"], fill_value="")
-        rows = found.rename(columns={"target": "leads_to_id"}).assign(should_be_id=list(should_be))[_FOUND]
+        mappings = self.wb.search(typed, "Mapping")
+        should_be = _traced(self._problems)["new_id"].reindex(mappings["mapping_key"], fill_value="")
+        rows = mappings.rename(columns={"target": "leads_to_id"}).assign(should_be_id=list(should_be))[_FOUND]
         # People have no title, and events no address.
         rows = rows.drop(columns=[name for name in _FOUND[1:6] if len(rows) and rows[name].isna().all()])
-        rows.attrs = dict(found.attrs)
+        rows.attrs = dict(mappings.attrs)
         return rows
 
 

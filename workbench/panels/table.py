@@ -53,7 +53,7 @@ class Table(VBox):
         several: bool = False,
         chosen: Callable[[list[str]], Any] = list,
     ) -> None:
-        self.key, self.caption, self._wb = key, caption, wb
+        self.key, self.caption, self.wb = key, caption, wb
         self.frame, self._total, self.names = pd.DataFrame(columns=[key]), 0, list[str]()
         self._ours = False  # a change that is nobody's choice
         self._about = HTML()
@@ -97,7 +97,7 @@ class Table(VBox):
         self.names = [str(key) for key in shown[self.key]]
         kept = [self.names.index(key) for key in before if key in self.names]
         self._ours = True
-        self._table.update(_as_shown(shown, self._wb.session.shows_people), selected_rows=kept, **_WHOLE)
+        self._table.update(_as_shown(shown, self.wb.session.shows_people), selected_rows=kept, **_WHOLE)
         self._ours = False
         cut = f"; the first {len(shown):,} of {self._total:,}" if self._total > len(shown) else ""
         count = f"{self._total:,}" if self._total else "none"
@@ -122,8 +122,6 @@ class Search(VBox):
         Where the answer goes.
     changed : callable
         Called when there is another answer, and with it another choice.
-    environment : str
-        For the commands that are suggested.
     """
 
     def __init__(
@@ -133,9 +131,9 @@ class Search(VBox):
         ask: Callable[[str], pd.DataFrame],
         table: Table,
         changed: Callable[[], None],
-        environment: str,
     ) -> None:
-        self._ask, self.table, self._changed, self.work = ask, table, changed, Work(environment)
+        self._ask, self.table, self._changed = ask, table, changed
+        self.work = Work(table.wb.environment.name)
         self._typed = line(title, placeholder)
         # Enter, or leaving the field, is a change; the button asks again for the same.
         self._typed.observe(lambda change: self._search() if change["new"].strip() else None, "value")
