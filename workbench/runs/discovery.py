@@ -223,9 +223,9 @@ def _run_of_output(report: ImportReport, runs: _Runs) -> str:
     """Name the run that printed this: the output tells no id, but when it started; the id tells that too."""
     assert report.started is not None
     near = [
-        (report.started - run.started, name)
+        (run.started - report.started, name)
         for name, run in runs.items()
-        if run.sync == report.sync and run.started and timedelta(0) <= report.started - run.started < STARTING
+        if run.sync == report.sync and run.started and timedelta(0) <= run.started - report.started < STARTING
     ]
     return min(near)[1] if near else report.path.stem
 
