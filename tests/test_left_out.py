@@ -91,10 +91,10 @@ def test_a_fetch_of_nobody_is_no_completed_run_though_nothing_warns(recording, t
     (run,) = club.json("runs", "--import-report", str(path))
     assert run["status"] == "incomplete"
     checks = ("runs-interrupted", "members-missing", "records-missing", "records-left-out")
-    found = findings(club, *checks, report=path)
-    assert {finding["status"] for finding in found.values()} == {"fail"}
-    assert found["records-missing"]["count"] == 766
-    assert found["members-missing"]["count"] == 10  # as many as its report names
+    answers = findings(club, *checks, report=path)
+    assert {finding["status"] for finding in answers.values()} == {"fail"}
+    assert answers["records-missing"]["count"] == 766
+    assert answers["members-missing"]["count"] == 10  # as many as its report names
 
 
 def test_one_contact_that_fails_is_named_and_the_run_did_not_fail(recording):
@@ -285,5 +285,5 @@ def test_a_later_full_sync_has_the_last_word(recording, tmp_path):
     )
     for missing, status in ((0, "pass"), (2, "fail")):
         report["registrationDiagnostics"]["registrationsSkippedMissingMember"] = missing
-        found = findings(club, "records-left-out", report=written(tmp_path, report))
-        assert found["records-left-out"]["status"] == status
+        answers = findings(club, "records-left-out", report=written(tmp_path, report))
+        assert answers["records-left-out"]["status"] == status

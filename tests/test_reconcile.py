@@ -224,7 +224,7 @@ def test_which_side_is_newer_is_told_where_it_is_known(at, clubs, tmp_path):
     newer = {row["wa_id"]: (row["field"], row["newer"]) for row in facts["differs"]}
     expected = {20: "Wild Apricot", 30: "here", 40: None}
     assert newer == {
-        str(shape.wa_id("Member", each)): ("first_name", side) for each, side in expected.items()
+        str(shape.wa_id("Member", index)): ("first_name", side) for index, side in expected.items()
     }
 
 

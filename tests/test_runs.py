@@ -34,16 +34,16 @@ def recorded(server, recordings):
         template = server.template(state, lambda connection: load(connection, STATES[state]))
         options = EnvironmentSettings(kind="development", url_env="UNUSED")
         database = database_at(server.url(server.create(template)))
-        files = read_reports([recordings / each for each in reports])
+        files = read_reports([recordings / name for name in reports])
         opened.append(Workbench(Session(database, options, Settings(operator="dana"), files, one_state=True)))
         return opened[-1]
 
     yield _open
-    for each in opened:
-        each.close()
+    for wb in opened:
+        wb.close()
 
 
-def told(path):
+def reported(path):
     """Read the counts out of an importer's report, independently of the package."""
     content = json.loads(path.read_text())
     sections = content.get("stats") or content
@@ -67,14 +67,14 @@ def shown(counts, mapped_is_existing=True):
 @pytest.mark.recordings
 def test_api_runs_have_their_reports_counts(recorded, recordings):
     wb = recorded("api_second", "api_sync")
-    runs = {each.run: each for each in wb.session.find_runs()}
+    runs = {run.run: run for run in wb.session.find_runs()}
     for run, file, status in (
         (DRY, "dry_run_report.json", "completed"),
         (FIRST, "first_run_report.json", "completed"),
         (SECOND, "second_run_report.json", "completed"),
         (INTERRUPTED, "interrupted_run_report.json", "interrupted"),
     ):
-        expected = told(recordings / "api_sync" / file)
+        expected = reported(recordings / "api_sync" / file)
         assert (shown(runs[run].counts), runs[run].status) == (expected, status)
         assert shown(wb.runs.records(run).run.counts) == expected
     second = wb.runs.records(SECOND).records
@@ -92,12 +92,12 @@ def test_csv_runs_have_their_reports_counts(recorded, recordings):
     wb = recorded("csv_run2", "csv_import/run1/reports", "csv_import/run2/reports")
     for path in recordings.glob("csv_import/run[12]/reports/migration-*-full.json"):
         run = json.loads(path.read_text())["runId"]
-        found = wb.runs.records(run)
+        detail = wb.runs.records(run)
         # A record that the CSV importer gave up on bears the action "skip"; its summary counts an error.
-        assert shown(found.run.counts) == told(path)
-        assert found.run.status == "completed"
-        assert found.differences == []
-        assert sum(found.run.errors.values()) == json.loads(path.read_text())["summary"]["errors"]
+        assert shown(detail.run.counts) == reported(path)
+        assert detail.run.status == "completed"
+        assert detail.differences == []
+        assert sum(detail.run.errors.values()) == json.loads(path.read_text())["summary"]["errors"]
     assert recorded("csv_run2").runs.frame().empty, "without its reports it is invisible"
     path = next((recordings / "csv_import/run2/reports").glob("id-map-live-*.json"))
     alone = recorded("csv_run2", path.relative_to(recordings))  # names the run, but not what it did

@@ -132,16 +132,16 @@ def test_the_ledger_counts_what_a_restore_would_lose(staged: Staging) -> None:
 
 def test_a_conflict_stays_as_the_snapshot_has_it_where_that_is_asked_for(staged: Staging) -> None:
     scene = staged("application", "api", ("documented-updated-member-same-column", "untouched-member"))
-    (edit,) = (each for each in scene.edits if each.documented)
+    (edit,) = (edit for edit in scene.edits if edit.documented)
     keep, restore = (
         scene.open().history.plan_replay(scene.snapshot, [scene.imported.run], on_conflict=way)  # type: ignore[arg-type]
         for way in ("keep", "restore")
     )
-    assert [(each["key"], each["column"]) for each in restore.conflicts] == [(edit.key, edit.columns[0])]
+    assert [(note["key"], note["column"]) for note in restore.conflicts] == [(edit.key, edit.columns[0])]
     for plan, comes in ((keep, True), (restore, False)):
-        sections = [each for each in plan.operations if edit.columns[0] in each.changed]
-        assert any(row[0] == edit.key for each in sections for row in plan.rows(each)) is comes
-    assert any("nothing tells who wrote them" in each for each in keep.notes)
+        sections = [part for part in plan.operations if edit.columns[0] in part.changed]
+        assert any(row[0] == edit.key for part in sections for row in plan.rows(part)) is comes
+    assert any("nothing tells who wrote them" in note for note in keep.notes)
 
 
 def test_a_run_that_did_all_and_a_snapshot_that_has_what_it_made_are_refused(

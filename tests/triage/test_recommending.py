@@ -61,8 +61,8 @@ def test_what_leaves_everything_as_it_is() -> None:
     assert advised() == "level 0"
     # What could not be asked is said with it, and warnings alone take nothing back.
     unasked = [
-        REGISTRY[each.check].finding("not run", reason="no table") if each.guide == "§1.4" else each
-        for each in findings()
+        REGISTRY[finding.check].finding("not run", reason="no table") if finding.guide == "§1.4" else finding
+        for finding in findings()
     ]
     modes = failure_modes(unasked)
     assert {mode.guide: mode.state for mode in modes}["§1.4"] == "not known"

@@ -66,10 +66,10 @@ def test_the_run_asked_about_is_the_one_that_is_measured(application) -> None:
 def test_the_command_says_it(guide, at) -> None:
     guide.breaks("swapped-mappings")
     run = at(guide)
-    said = run("triage")
-    assert said.returncode == 1
-    assert "Recommended: targeted" in said.stdout
-    assert "workbench plan mapping --from corrections.csv --move-records -e club" in said.stdout
+    done = run("triage")
+    assert done.returncode == 1
+    assert "Recommended: targeted" in done.stdout
+    assert "workbench plan mapping --from corrections.csv --move-records -e club" in done.stdout
     facts = json.loads(run("triage", "--json").stdout)
     assert facts["recommended"] == "targeted"
     assert {way["way"] for way in facts["ways"]} == {"level 0", "re-run", "level 1", "targeted", "level 2"}
