@@ -36,7 +36,6 @@ LAYERS = (
     "mappings.questions",
     "duplicates.questions",
     "duplicates.across",
-    "duplicates.probable",
     "tiers.questions",
     "audit.questions",
     "migration",

@@ -20,14 +20,11 @@ from workbench.plans.plan import Plan
 
 CHANGES = {
     """UPDATE "AuditLog" SET metadata = metadata || '{"n": 99}' WHERE id = %s""": (0, 0),
-    """UPDATE "AuditLog" SET metadata = metadata || '{"more": null}' WHERE id = %s""": (0, 0),
     """UPDATE "AuditLog" SET metadata = jsonb_set(metadata, '{n}', '1.0') WHERE id = %s""": (0, 0),
     """UPDATE "AuditLog" SET "createdAt" = "createdAt" - interval '1 ms' WHERE id = %s""": (0, 0),
     """UPDATE "AuditLog" SET id = gen_random_uuid() WHERE id = %s""": (0, 0),
     """UPDATE "AuditLog" SET metadata = metadata - 'source' WHERE id = %s""": (1, 0),
-    """UPDATE "AuditLog" SET metadata = '[1]' WHERE id = %s""": (1, 0),
     """UPDATE "AuditLog" SET "createdAt" = "createdAt" + interval '1 day' WHERE id = %s""": (1, 0),
-    """UPDATE "AuditLog" SET "createdAt" = 'infinity' WHERE id = %s""": (1, 0),
     """DELETE FROM "AuditLog" WHERE id = %s""": (1, 0),
     """DELETE FROM "AuditLog" WHERE metadata ->> 'source' = 'workbench' AND id <> %s""": (2, 0),
     """INSERT INTO "AuditLog" SELECT (jsonb_populate_record(t, jsonb_build_object('id', gen_random_uuid()))).*

@@ -38,35 +38,31 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return turn
 
 
-def asked(ground: Ground, name: str, sample: int = 20) -> Finding:
-    (found,) = ground.wb.check([name], sample=sample).findings
-    return found
+def finding_of(ground: Ground, name: str, sample: int = 20) -> Finding:
+    (finding,) = ground.wb.check([name], sample=sample).findings
+    return finding
 
 
 def test_every_required_key_is_missed(ground: Ground) -> None:
-    assert asked(ground, "audit-metadata").status == "pass"
+    assert finding_of(ground, "audit-metadata").status == "pass"
     lacking = {}
     for action, keys in REQUIRED_METADATA.items():
         whole = {key: f"{key} of it" for key in keys}
         log(ground, action, **whole)
-        for key in keys:
-            lacking[log(ground, action, **{**whole, key: ""})] = (action, key)
-            lacking[log(ground, action, **{name: told for name, told in whole.items() if name != key})] = (
-                action,
-                key,
-            )
+        for number, key in enumerate(keys):  # empty, or not there
+            facts = {**whole, key: ""} if number else {name: whole[name] for name in keys if name != key}
+            lacking[log(ground, action, **facts)] = (action, key)
         lacking[log(ground, action)] = (action, ", ".join(keys))
-    found = asked(ground, "audit-metadata", 1000)
-    assert found.status == "fail"
-    assert {row.key: (row.action, row.lacks) for row in found.rows.itertuples()} == lacking
-    told = {row.key: row.run for row in found.rows.itertuples()}
-    with_a_run = [entry for entry, (action, key) in lacking.items() if key == "counts"]
-    assert {told[entry] for entry in with_a_run} == {"run_id of it"}
+    finding = finding_of(ground, "audit-metadata", 1000)
+    assert finding.status == "fail"
+    assert {row.key: (row.action, row.lacks) for row in finding.rows.itertuples()} == lacking
+    runs = {row.run for row in finding.rows.itertuples() if row.lacks == "counts"}
+    assert runs == {"run_id of it"}
 
 
 def test_a_run_that_logged_nothing_is_named(ground: Ground, clock: Clock) -> None:
     """As the API sync does when its audit writes fail and are swallowed, and the guide's importer never should."""
-    assert asked(ground, "audit-entries").status == "pass"
+    assert finding_of(ground, "audit-entries").status == "pass"
     with_entries = [
         run for run in ground.wb.session.find_runs() if run.mode == "live" and run.importer != "csv"
     ]
@@ -74,13 +70,15 @@ def test_a_run_that_logged_nothing_is_named(ground: Ground, clock: Clock) -> Non
     ground.execute(
         """DELETE FROM "AuditLog" WHERE coalesce(metadata ->> 'run_id', metadata ->> 'syncRunId') = %s""", run
     )
-    found = asked(ground, "audit-entries")
-    assert found.status == "fail"
-    assert {row.key for row in found.rows.itertuples()} == {run}
+    finding = finding_of(ground, "audit-entries")
+    assert finding.status == "fail"
+    assert {row.key for row in finding.rows.itertuples()} == {run}
     expected = {"guide": ["migration:completed", "migration:started"], "application": ["CREATE, UPDATE"]}
-    assert list(found.rows["action"]) == expected[ground.club.dialect]
+    assert list(finding.rows["action"]) == expected[ground.club.dialect]
     clock(datetime(2031, 7, 1, tzinfo=UTC))
-    assert asked(ground, "audit-entries").status == "pass", "the guide keeps entries for two years (§5.3)"
+    assert finding_of(ground, "audit-entries").status == "pass", (
+        "the guide keeps entries for two years (§5.3)"
+    )
 
 
 @pytest.mark.parametrize("dialect", ["guide"])
@@ -91,8 +89,8 @@ def test_the_one_entry_that_is_missing_is_named(ground: Ground, clock: Clock) ->
         ground.execute(
             """DELETE FROM "AuditLog" WHERE metadata ->> 'run_id' = %s AND action = %s""", run, action
         )
-    found = asked(ground, "audit-entries")
-    assert sorted((row.key, row.action) for row in found.rows.itertuples()) == sorted(lost)
+    finding = finding_of(ground, "audit-entries")
+    assert sorted((row.key, row.action) for row in finding.rows.itertuples()) == sorted(lost)
 
 
 def test_a_plan_that_was_applied_and_is_not_logged_is_named(ground: Ground) -> None:
@@ -101,10 +99,10 @@ def test_a_plan_that_was_applied_and_is_not_logged_is_named(ground: Ground) -> N
     assert isinstance(plan, Plan)
     ground.carry_out(plan)
     for name in ("audit-entries", "audit-metadata"):
-        assert asked(ground, name).status == "pass", name
+        assert finding_of(ground, name).status == "pass", name
     ground.execute("""DELETE FROM "AuditLog" WHERE metadata ->> 'digest' = %s""", plan.digest)
-    found = asked(ground, "audit-entries")
-    assert [(row.key, row.action) for row in found.rows.itertuples()] == [
+    finding = finding_of(ground, "audit-entries")
+    assert [(row.key, row.action) for row in finding.rows.itertuples()] == [
         (plan.id, "migration:rollback:level1")
     ]
-    assert "dana applied it" in found.rows["why"][0]
+    assert "dana applied it" in finding.rows["why"][0]

@@ -11,14 +11,12 @@ from tests.planting import Planter
 from workbench.errors import UsageError
 from workbench.reporting.beside import not_reviewed, pair_evidence, pairs_to_review, records_side_by_side
 
-ADDRESSES = (
-    "aurelia.quuxworthy@example.org",
-    "aureliaquuxworthy@example.org",
-    "aurelia.quuxworthy+a@example.org",
-)
+ADDRESSES = [
+    f"{local}@example.org" for local in ("aurelia.quuxworthy", "aureliaquuxworthy", "aurelia.quuxworthy+a")
+]
 
 
-def test_records_say_what_they_say_and_who_refers_to_them(ground: Ground, planter: Planter) -> None:
+def test_records_show_their_fields_and_who_refers_to_them(ground: Ground, planter: Planter) -> None:
     left, right = twins(planter, *ADDRESSES[:2])
     planter.registration(right, planter.event())
     wb = ground.wb
@@ -31,57 +29,59 @@ def test_records_say_what_they_say_and_who_refers_to_them(ground: Ground, plante
     assert not {"firstName", "id"} & {*beside.differing}
     shown = records_side_by_side(beside, unmask=True)
     assert "Email | ≠ differs" in shown.text
+    assert '<mark class="wb-differs">' in shown.html
     assert "would stay" in shown.html
     masked = records_side_by_side(beside)
     assert "Email | ≠ differs" in masked.text, "what is masked is compared as it is"
     assert "uuxworthy" not in masked.html + masked.text
     gone = "00000000-0000-0000-0000-00000000dead"
-    for asked, words in (
-        (lambda: wb.duplicates.beside([left, gone]), f"There is no Member '{gone}'"),
-        (lambda: wb.duplicates.beside([left, left]), "two records"),
-        (lambda: wb.duplicates.beside([left, gone], "Membr"), "Member"),
-        (lambda: wb.duplicates.called_same("Membr"), "Member"),
+    for ids, entity, name in (
+        ([left, gone], "Member", gone),
+        ([left, "no id"], "Member", "no id"),
+        ([left, left], "Member", "two records"),
+        ([left, gone], "Membr", "Membr"),
     ):
-        with pytest.raises(UsageError, match=words):
-            asked()
+        with pytest.raises(UsageError, match=name):
+            wb.duplicates.beside(ids, entity)
     long = "x" * 10_000
     both = [
-        planter.member(email=f"long{each}@example.org", firstName=long + each, lastName=HOSTILE[0])
-        for each in "ab"
+        planter.member(email=f"long{tag}@example.org", firstName=long + tag, lastName=HOSTILE[0])
+        for tag in "ab"
     ]
     shown = records_side_by_side(wb.duplicates.beside(both), unmask=True)
+    assert {"xa", "xb"} == {name for name in ("xa", "xb") if name in shown.text}
     assert "<script" not in shown.html
-    assert len(shown.html) < 100_000, "long texts are cut"
+    assert len(shown.html) < 100_000, "long texts are cut where they differ"
 
 
 def test_only_what_was_called_the_same_is_gathered(ground: Ground, planter: Planter) -> None:
-    one, two, three = twins(planter, *ADDRESSES)
+    first, second, third = twins(planter, *ADDRESSES)
     wb = ground.wb.duplicates
-    found = wb.find()
+    duplicates = wb.find()
     assert wb.called_same().empty
-    assert "decided" not in pair_evidence(found, one, two).text
-    wb.decide(one, two, "same", remark="asked her")
+    assert "said of them" not in pair_evidence(duplicates, first, second).text
+    wb.decide(first, second, "same", remark="asked her")
     (cluster,) = wb.called_same().to_dict("records")
-    assert (cluster["members"], cluster["decided_by"]) == ([one, two], "dana")
-    assert not_reviewed(found, [one, two]) == [three]
-    now = wb.decided(found)
-    assert set(found.pairs["decision"]) == {""}, "what was found is not changed"
-    assert "same, by dana" in pair_evidence(now, one, two).text
-    (row,) = [each for each in pairs_to_review(now).to_dict("records") if each["decision"]]
-    assert (row["pair_ids"], row["decision"], row["remark"]) == (f"{one} {two}", "same", "asked her")
-    assert now.chance(one, two) is not None
-    assert now.chance(two, one) is None
+    assert (cluster["members"], cluster["decided_by"]) == ([first, second], "dana")
+    assert not_reviewed(duplicates, [first, second]) == [third]
+    now = wb.decided(duplicates)
+    assert set(duplicates.pairs["decision"]) == {""}, "what was found is not changed"
+    assert "same, by dana" in pair_evidence(now, first, second).text
+    (row,) = [row for row in pairs_to_review(now).to_dict("records") if row["decision"]]
+    assert (row["pair_ids"], row["decision"], row["remark"]) == (f"{first} {second}", "same", "asked her")
+    assert now.chance(first, second) is not None
+    assert now.chance(second, first) is None
     assert now.about("AURELIA quux").all()
     assert not now.about("somebody else").any()
-    wb.decide(two, three, "same", by="robin")
+    wb.decide(second, third, "same", by="robin")
     (cluster,) = wb.called_same().to_dict("records")
-    assert (cluster["members"], cluster["decided_by"]) == ([one, two, three], "dana, robin")
-    wb.decide(one, three, "unsure")
+    assert (cluster["members"], cluster["decided_by"]) == ([first, second, third], "dana, robin")
+    wb.decide(first, third, "unsure")
     doubtful = wb.called_same()
     assert doubtful.empty
-    assert "unsure of the two" in doubtful.attrs["said"][0]
-    wb.decide(one, three, "different")
+    assert first in doubtful.attrs["said"][0]
+    wb.decide(first, third, "different")
     torn = wb.called_same()
     assert torn.attrs["said"]
-    assert all({one, three} - set(each) for each in torn["members"])
+    assert all({first, third} - set(members) for members in torn["members"])
     assert wb.called_same("Event").empty

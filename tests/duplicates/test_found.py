@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
 from itertools import combinations
+from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from tests.conftest import Ground
 from tests.duplicates.conftest import kinds
 from tests.planting import Planter
 from workbench.duplicates.events import plain_title
-from workbench.duplicates.pairs import LARGEST_GROUP, within
+from workbench.duplicates.pairs import LARGEST_GROUP, Found, pairs_within
+from workbench.duplicates.questions import duplicates_table, pair_to_look_at, probable_finding
 from workbench.errors import UsageError
+from workbench.reporting.charts import match_histogram_chart, match_waterfall_chart
+from workbench.reporting.drawing import show_figure
 
 ENTITIES = ("Member", "Event", "Registration")
 
@@ -27,33 +34,35 @@ CROWD = ("Una", "Wim", "Xaver", "Yolanda", "Zacharias", "Ottilie", "Cosmo", "Dru
          "Hester", "Ignatius", "Jocasta")  # fmt: skip
 
 
+def clusters_of(duplicates: Found) -> set[frozenset[str]]:
+    return {*map(frozenset, duplicates.clusters["members"])}
+
+
 def test_a_healthy_club_is_clean_and_what_the_demo_plants_is_found(club: Ground) -> None:
-    wb = club.open()
-    for entity in ENTITIES:
-        found = wb.duplicates.find(entity)
-        assert found.clean, found.pairs
-        assert found.pairs.empty
-        assert found.clusters.empty
+    with club.workbench() as wb:
+        for duplicates in map(wb.duplicates.find, ENTITIES):
+            assert duplicates.clean, duplicates.pairs
+            assert duplicates.pairs.empty
+            assert duplicates.clusters.empty
     truths = club.breaks("duplicate-members", "duplicate-events", "split-registrations")
-    by_name = {each.breakage: each for each in truths}
-    members, events, registrations = (wb.duplicates.find(each) for each in ENTITIES)
-    people = {
-        frozenset(pair)
-        for name in ("duplicate-members", "split-registrations")
-        for pair in by_name[name].detail["pairs"].items()
-    }
-    assert {frozenset(each) for each in members.clusters["members"]} == people
-    assert set(members.pairs["kind"]) == {"exact" if club.club.dialect == "guide" else "normalised"}
-    for original, copy in by_name["duplicate-members"].detail["pairs"].items():
-        cluster = members.clusters[[original in each for each in members.clusters["members"]]].iloc[0]
+    by_name = {truth.breakage: truth for truth in truths}
+    with club.workbench() as wb:
+        members, events, registrations = map(wb.duplicates.find, ENTITIES)
+    people, split, twice = (
+        by_name[f"{name}"].detail["pairs"].items()
+        for name in ("duplicate-members", "split-registrations", "duplicate-events")
+    )
+    assert clusters_of(members) == {*map(frozenset, [*people, *split])}
+    assert {*members.pairs["kind"]} == {"exact" if club.club.dialect == "guide" else "normalised"}
+    for original, copy in people:
+        (cluster,) = [row for row in members.clusters.to_dict("records") if original in row["members"]]
         assert cluster["canonical"] == original
         assert cluster["associations"][original] >= cluster["associations"][copy]
-    gatherings = {frozenset(pair) for pair in by_name["duplicate-events"].detail["pairs"].items()}
-    assert {frozenset(each) for each in events.clusters["members"]} == gatherings
-    assert set(events.pairs["kind"]) == {"exact"}
-    assert set(registrations.pairs["kind"]) == {"split_member"}
-    assert set(registrations.pairs.loc[0, ["left", "right"]]) == by_name["split-registrations"].keys
-    assert not any(each.clean for each in (members, events, registrations))
+    assert clusters_of(events) == {*map(frozenset, twice)}
+    assert {*events.pairs["kind"]} == {"exact"}
+    assert {*registrations.pairs["kind"]} == {"split_member"}
+    assert {*registrations.pairs.loc[0, ["left", "right"]]} == by_name["split-registrations"].keys
+    assert not any(duplicates.clean for duplicates in (members, events, registrations))
 
 
 def test_each_kind_of_double_of_a_member(ground: Ground, planter: Planter) -> None:
@@ -68,10 +77,10 @@ def test_each_kind_of_double_of_a_member(ground: Ground, planter: Planter) -> No
             continue
         last, same = f"{first[::-1].capitalize()}quux", {"phone": f"+1 555 010 77{number:02}"}
         addresses = (f"{first.lower()}.quux@example.org", email)
-        wanted[tuple(sorted(member(first, last, each, **same) for each in addresses))] = kind
+        wanted[tuple(sorted(member(first, last, address, **same) for address in addresses))] = kind
     trio = sorted(
-        member("Gwendolen", "Trefoil", each, phone="+1 555 010 9999")
-        for each in ("gw.trefoil@example.org", "gwtrefoil@example.org", "gw.trefoil+a@example.org")
+        member("Gwendolen", "Trefoil", f"{local}@example.org", phone="+1 555 010 9999")
+        for local in ("gw.trefoil", "gwtrefoil", "gw.trefoil+a")
     )
     wanted |= dict.fromkeys(combinations(trio, 2), "normalised")
     family = tuple(
@@ -87,20 +96,19 @@ def test_each_kind_of_double_of_a_member(ground: Ground, planter: Planter) -> No
     for key in contact if guide else ():
         planter.mapping(990011, key)
     crowd = {member(name, f"{name}son", f"none+{number}@example.org") for number, name in enumerate(CROWD)}
-    found = ground.wb.duplicates.find()
-    assert found.pairs.to_csv() == ground.wb.duplicates.find().pairs.to_csv()
-    told = kinds(found.pairs)
-    of_crowd = {pair for pair in told if crowd & {*pair}}
+    duplicates = ground.wb.duplicates.find()
+    listed = kinds(duplicates.pairs)
+    of_crowd = {pair for pair in listed if crowd & {*pair}}
     assert len(of_crowd) == len(crowd) - 1, "each is listed beside the first only"
-    assert any("14 members have one e-mail address" in each for each in found.said)
-    assert found.uncompared
-    assert {pair: kind for pair, kind in told.items() if pair not in of_crowd} == {
+    assert any("14 members" in line for line in duplicates.said)
+    assert duplicates.uncompared
+    assert {pair: kind for pair, kind in listed.items() if pair not in of_crowd} == {
         **wanted, family: "normalised", contact: "wa_id",
     }  # fmt: skip
-    assert {frozenset(each) for each in found.clusters["members"]} == {
+    assert clusters_of(duplicates) == {
         *map(frozenset, [*(pair for pair in wanted if not {*pair} <= {*trio}), trio])
     }, "neither a family's address nor one contact makes two people one"
-    by_pair = {(each["left"], each["right"]): each for each in found.pairs.to_dict("records")}
+    by_pair = {(row["left"], row["right"]): row for row in duplicates.pairs.to_dict("records")}
     for pair in wanted:
         assert 0.8 <= by_pair[pair]["probability"] <= 1
         assert by_pair[pair]["why"]
@@ -108,11 +116,11 @@ def test_each_kind_of_double_of_a_member(ground: Ground, planter: Planter) -> No
     assert "less than 5%" in by_pair[contact]["against"]
     words = "one Wild Apricot id is mapped to both" if guide else "made from one Wild Apricot contact"
     assert by_pair[contact]["why"] == words
-    assert "quux" not in " ".join([*found.pairs["why"], *found.pairs["against"]]).lower()
-    (cluster,) = [each for each in found.clusters.to_dict("records") if each["size"] == 3]
+    assert "quux" not in " ".join([*duplicates.pairs["why"], *duplicates.pairs["against"]]).lower()
+    (cluster,) = [row for row in duplicates.clusters.to_dict("records") if row["size"] == 3]
     of_trio = [by_pair[pair] for pair in combinations(trio, 2)]
-    assert cluster["offered"] == all(each["offered"] for each in of_trio)
-    assert cluster["probability"] == min(each["probability"] for each in of_trio)
+    assert cluster["offered"] == all(row["offered"] for row in of_trio)
+    assert cluster["probability"] == min(row["probability"] for row in of_trio)
 
 
 def test_each_kind_of_double_of_an_event_and_its_registrations(ground: Ground, planter: Planter) -> None:
@@ -131,61 +139,94 @@ def test_each_kind_of_double_of_an_event_and_its_registrations(ground: Ground, p
         event(title, "2031-05-06 19:00")
     event("Other night", day)
     (twice, *_) = wanted
-    lone, one, other = (planter.member(firstName=name, lastName=name) for name in ("Una", "Aurelia", "Wim"))
-    ground.wb.duplicates.decide(one, other, "same")
+    lone, first, second = (
+        planter.member(firstName=name, lastName=name) for name in ("Una", "Aurelia", "Wim")
+    )
+    ground.wb.duplicates.decide(first, second, "same")
     split = {
-        tuple(sorted(planter.registration(lone, each) for each in twice)): "split_event",
-        tuple(sorted(map(planter.registration, (one, other), twice))): "split_both",
+        tuple(sorted(planter.registration(lone, key) for key in twice)): "split_event",
+        tuple(sorted(map(planter.registration, (first, second), twice))): "split_both",
     }
     if ground.club.dialect == "guide":
         alone = event("Alone", day)
         split[tuple(sorted(planter.registration(lone, alone) for _ in "12"))] = "exact"
-    found = ground.wb.duplicates.find("Event")
-    assert kinds(found.pairs) == wanted
-    assert {frozenset(each) for each in found.clusters["members"]} == {*map(frozenset, wanted)}
-    assert [kind for kind, sure in zip(found.pairs["kind"], found.pairs["offered"], strict=True) if sure] == [
-        "exact"
-    ]
+    duplicates = ground.wb.duplicates.find("Event")
+    assert kinds(duplicates.pairs) == wanted
+    assert clusters_of(duplicates) == {*map(frozenset, wanted)}
+    assert duplicates.pairs["kind"][duplicates.pairs["offered"]].tolist() == ["exact"]
     registrations = ground.wb.duplicates.find("Registration")
     assert kinds(registrations.pairs) == split
-    assert {*registrations.pairs["event_cluster"]} - {""} == {twice[0]}
-    masked = ground.open(unmask=False)
-    told = repr(masked.duplicates(found=[masked.duplicates.find("Registration")]))
-    assert "Merge the event records first" in told
-    assert "Merge the member and event records first" in told
+    shown = repr(ground.open(unmask=False).duplicates(found=[registrations]))
+    assert "Merge the event records first" in shown
+    assert "Merge the member and event records first" in shown
 
 
-def test_what_cannot_be_asked_is_said_and_never_clean(ground: Ground, tmp_path) -> None:
+def test_what_cannot_be_asked_is_said_and_never_clean(ground: Ground, tmp_path: Path) -> None:
     wb = ground.wb
-    for asked, words in (
-        (lambda: wb.duplicates.find("Membr"), "Member"),
-        (lambda: wb.duplicates.find(threshold=1.5), "not a probability"),
-        (lambda: wb.duplicates.find(threshold=0), "not a probability"),
-        (lambda: wb.duplicates.find(model=tmp_path / "none.json"), "cannot be read"),
+    for options, name in (
+        ({"entity": "Membr"}, "Membr"),
+        ({"threshold": 1.5}, "1.5"),
+        ({"threshold": 0}, "0"),
+        ({"model": tmp_path / "none.json"}, "none.json"),
     ):
-        with pytest.raises(UsageError, match=words):
-            asked()
+        with pytest.raises(UsageError, match=name):
+            wb.duplicates.find(**options)  # type: ignore[arg-type]
     events = wb.session.schema.resolved["events"]
     ground.execute(f'ALTER TABLE "{events.table}" DROP COLUMN "{events.spelling["title"]}" CASCADE')
     ground.execute('ALTER TABLE "Member" DROP COLUMN email CASCADE')
-    wb = ground.open()
-    found = wb.duplicates.find("Event")
-    assert not found.clean
-    assert "title" in found.not_run
-    assert any('"email"' in each for each in wb.duplicates.find("Member").said)
-    assert not wb.duplicates.find("Registration").clean
+    with ground.workbench() as wb:
+        duplicates = wb.duplicates.find("Event")
+        assert not duplicates.clean
+        assert "title" in duplicates.not_run
+        assert any('"email"' in line for line in wb.duplicates.find("Member").said)
+        assert not wb.duplicates.find("Registration").clean
+
+
+def test_the_charts_and_the_finding_show_what_there_is(application: Ground) -> None:
+    truths = application.breaks("duplicate-members")
+    duplicates = application.wb.duplicates.find()
+    finding = probable_finding(replace(duplicates, pairs=duplicates.pairs.assign(kind="probable")))
+    assert (finding.status, finding.count) == ("warn", len(duplicates.pairs))
+    nothing = replace(duplicates, pairs=duplicates.pairs[:0], uncompared=())
+    assert probable_finding(nothing).status == "pass"
+    assert probable_finding(replace(nothing, uncompared=("a block was too large",))).status == "not run"
+    assert probable_finding(Found("Member", not_run="no names")).status == "not run"
+    chances = duplicates.chances
+    pair = pair_to_look_at(chances, 0.7)
+    assert pair is not None
+    assert pair["probability"] == chances["probability"][chances["probability"] >= 0.7].min()
+    weights = sum(value for name, value in pair.items() if str(name).startswith("weight_"))
+    for figure, words in (
+        (match_histogram_chart(chances, 0.7), f"{len(chances):,} pairs of members"),
+        (match_waterfall_chart(pair), f"all together {weights:+.1f}"),
+    ):
+        assert words in figure.get_label()
+        assert show_figure(figure).text == figure.get_label()
+    table = duplicates_table(duplicates)
+    assert (table["stays"] == "stays").groupby(table["cluster"]).sum().eq(1).all()
+    assert {key for pair in truths[0].detail["pairs"].items() for key in pair} <= {*table["record_id"]}
+    empty = pd.DataFrame({"probability": [], "size": [], "offered": []})
+    for figure in (match_histogram_chart(empty, 0.7), match_waterfall_chart(None)):
+        assert "Nothing" in show_figure(figure).text
+    assert pair_to_look_at(empty, 0.7) is None
 
 
 def test_a_large_group_costs_no_square() -> None:
+    def within(keys: Iterable[str]) -> list[tuple[str, str]]:
+        rows = pd.DataFrame([("x", key) for key in keys], columns=["name", "key"])
+        pairs = pairs_within(rows, ["name"], "keys")
+        assert len(pairs.attrs["said"]) == (rows["key"].nunique() > LARGEST_GROUP)
+        return [*zip(pairs["left"], pairs["right"], strict=True)]
+
     group = [str(number) for number in range(LARGEST_GROUP)]
-    assert len([*within(group)]) == LARGEST_GROUP * (LARGEST_GROUP - 1) / 2
-    many = [f"{n:05}" for n in range(5000)]
-    assert list(within(many)) == [("00000", each) for each in many[1:]]
-    assert set(within(["c", "a", "b", "a"])) == set(combinations("abc", 2))
+    assert len(within(group)) == LARGEST_GROUP * (LARGEST_GROUP - 1) / 2
+    many = [f"{number:05}" for number in range(5000)]
+    assert within(many) == [("00000", key) for key in many[1:]]
+    assert {*within(["c", "a", "b", "a"])} == {*combinations("abc", 2)}
 
 
 @pytest.mark.parametrize(
-    ("one", "other"),
+    ("title", "same"),
     [
         ("Café  Night!", "cafe night"),
         ("Straße", "STRASSE"),
@@ -193,6 +234,6 @@ def test_a_large_group_costs_no_square() -> None:
         ("a-b", "a b"),
     ],
 )
-def test_titles_fold(one: str, other: str) -> None:
-    assert plain_title(one) == plain_title(other)
+def test_titles_fold(title: str, same: str) -> None:
+    assert plain_title(title) == plain_title(same)
     assert plain_title("!!!") != plain_title("???"), "titles of signs alone stay apart"

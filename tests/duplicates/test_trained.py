@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.commands import Shell
-from tests.conftest import Clubs, Ground
+from tests.conftest import Ground
 from tests.duplicates.conftest import twins
 from tests.planting import Planter
 from workbench.duplicates.matching.training import ENOUGH
@@ -18,33 +18,35 @@ FIELDS = '[environments.club.duplicate_fields]\nbadge_no = "identifier"\nlost = 
 
 
 def test_further_columns_are_weighed_and_what_is_not_there_is_said(
-    at: Callable[..., Shell], clubs: Clubs
+    at: Callable[..., Shell], application: Ground
 ) -> None:
-    ground = clubs.clone("application")
-    with ground.connect(autocommit=True) as connection:
+    with application.connect(autocommit=True) as connection:
         for column in ('"dateOfBirth" date', '"badgeNo" text', "nickname text"):
             connection.execute(f'ALTER TABLE "Member" ADD COLUMN {column}')
-    with Planter(ground) as planter:
+    with Planter(application) as planter:
         born = {"dateOfBirth": "1961-02-03"}
-        one = twins(planter, "a1@example.org", "b2@example.net", badgeNo="SECRET-77", **born)
-        two = twins(planter, "c3@example.org", firstName="Zebulon", badgeNo="S-1", dateOfBirth="1930-11-12")
-        two += twins(
+        same = twins(planter, "a1@example.org", "b2@example.net", badgeNo="SECRET-77", **born)
+        others = twins(
+            planter, "c3@example.org", firstName="Zebulon", badgeNo="S-1", dateOfBirth="1930-11-12"
+        )
+        others += twins(
             planter, "d4@example.net", firstName="Zebulon", badgeNo="X-902", dateOfBirth="1988-07-21"
         )
-    run = at(ground, FIELDS)
+    run = at(application, FIELDS)
     done = run("duplicates", "--entity", "member", "--json")
     facts = json.loads(done.stdout)["members"]
-    pairs = {(each["left"], each["right"]): each for each in facts["pairs"]}
-    assert {"badge no: same number", "date of birth: same day"} <= {*pairs[one[0], one[1]]["why"].split("; ")}
-    assert (min(two), max(two)) not in pairs
-    assert any('"lost"' in each for each in facts["said"])
-    assert any("nickname" in each and "left out" in each for each in facts["said"])
+    pairs = {(pair["left"], pair["right"]): pair for pair in facts["pairs"]}
+    assert {"badge no: same number", "date of birth: same day"} <= {
+        *pairs[same[0], same[1]]["why"].split("; ")
+    }
+    assert (min(others), max(others)) not in pairs
+    assert any('"lost"' in line for line in facts["said"])
+    assert any("nickname" in line and "left out" in line for line in facts["said"])
     assert not [value for value in ("SECRET", "1961") if value in done.stdout]
-    with ground.connect(autocommit=True) as connection:
-        connection.execute('DELETE FROM "Member" WHERE id::text = ANY (%s)', [[*one, *two]])
+    application.execute('DELETE FROM "Member" WHERE id::text = ANY (%s)', [*same, *others])
     # What is only noted hides nobody: a club without duplicates stays clean.
     assert run("duplicates", "--entity", "member").returncode == 0
-    wrong = at(ground, FIELDS.replace('"date"', '"day"'))("duplicates")
+    wrong = at(application, FIELDS.replace('"date"', '"day"'))("duplicates")
     assert wrong.returncode == 2
     assert "duplicate_fields.lost" in wrong.stderr
     assert "'identifier'" in wrong.stderr
@@ -52,27 +54,19 @@ def test_further_columns_are_weighed_and_what_is_not_there_is_said(
 
 @pytest.mark.parametrize("enough", [True, False])
 def test_the_model_is_estimated_from_enough_members_and_finds_the_same_pairs(
-    at: Callable[..., Shell], clubs: Clubs, tmp_path: Path, enough: bool
+    at: Callable[..., Shell], application: Ground, tmp_path: Path, enough: bool
 ) -> None:
-    ground = clubs.clone("application")
-    with ground.connect(autocommit=True) as connection:
-        connection.execute('ALTER TABLE "Member" ADD COLUMN "birthDate" date')
-        _grow(ground, ENOUGH if enough else 300)
-    run, out = at(ground), tmp_path / "model.json"
-    told = json.loads(run("duplicates", "train", "--json").stdout)
-    assert (told["estimated"], out.exists()) == (enough, False)
-    assert told["members"] > told["prior"]["here"] >= told["prior"]["shipped"]
-    assert any(each["m"] != each["m_shipped"] for each in told["shares"]) == enough
-    done = run("duplicates", "train", "--out", str(out))
-    assert done.returncode == 0
-    assert ("it takes 5,000 members or more" in done.stdout) == (not enough)
+    application.execute('ALTER TABLE "Member" ADD COLUMN "birthDate" date')
+    _grow(application, ENOUGH if enough else 300)
+    run, out = at(application), tmp_path / "model.json"
+    facts = json.loads(run("duplicates", "train", "--out", str(out), "--json").stdout)
+    assert facts["estimated"] == enough
+    assert facts["members"] > facts["prior"]["here"] >= facts["prior"]["shipped"]
+    assert any(share["m"] != share["m_shipped"] for share in facts["shares"]) == enough
     assert ("further_birth_date" in out.read_text()) == enough
-    found = [
-        json.loads(run("duplicates", "--entity", "member", "--json", *more).stdout)["members"]
-        for more in ((), ("--model", str(out)))
-    ]
-    assert len(found[0]["pairs"]) > 20
-    assert found[0]["pairs"] == found[1]["pairs"]
+    shipped, trained = (application.wb.duplicates.find(model=model).pairs for model in (None, out))
+    assert len(shipped) > 20
+    assert shipped.equals(trained)
 
 
 def _grow(ground: Ground, members: int) -> None:

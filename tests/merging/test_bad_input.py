@@ -38,7 +38,7 @@ def test_what_contradicts_itself_or_is_something_else(ground: Ground, people: li
         ([(a, [a])], [a]),
         ([(a, [b, b])], [b, "twice"]),
         ([(a, [c]), (b, [c])], [c, "one record only"]),
-        ([(a, [b]), (b, [c])], [b, "same canonical record"]),
+        ([(a, [b]), (b, [c])], [b, "canonical record"]),
         ([(None, [a]), (None, [b, c])], [a]),
         ([(a, [NOBODY])], [NOBODY]),
         ([(a, ["Robert'; DROP TABLE"])], ["Robert'; DROP TABLE"]),

@@ -84,18 +84,17 @@ class LogState(NamedTuple):
     restored: str = ""
 
     def __str__(self) -> str:
-        noted = f"{self.entries:,} entries of the workbench, until {self.until[:19]} UTC, that {self.noted_in} notes"
-        changed = (
-            f"{self.missing:,} are missing" if self.missing
-            else f"{self.added:,} more are there" if self.added
-            else "some were altered"
-        )  # fmt: skip
-        said = {
-            "holds": f"The {noted} are as they were.",
-            "differs": f"The audit log is not as it was: of the {noted}, {changed}.",
-            "nothing noted": "No digest of the workbench's own entries was noted yet: the next snapshot or plan notes one.",
-        }[self.state]
-        return f"{said} {self.restored} was restored since." if self.restored else said
+        if self.state == "nothing noted":
+            words = (
+                "No digest of the workbench's own entries was noted yet: the next snapshot or plan notes one."
+            )
+        else:
+            noted = f"{self.entries:,} entries of the workbench, until {self.until[:19]} UTC, that {self.noted_in} notes"
+            changes = f"{self.missing:,} are missing" if self.missing else "some were altered"
+            changes = f"{self.added:,} more are there" if self.added else changes
+            words = f"The audit log is not as it was: of the {noted}, {changes}."
+            words = f"The {noted} are as they were." if self.state == "holds" else words
+        return f"{words} {self.restored} was restored since." if self.restored else words
 
 
 def own_digest(connection: Session, schema: Schema, until: str | None = None) -> Noted | None:
@@ -125,14 +124,11 @@ def compare_with_noted(connection: Session, schema: Schema, notes: Iterable[tupl
         By where each was noted.
     """
     schema.require(*NEEDS)
-    newest_first = sorted(notes, key=lambda each: (each[1].until, each[1].entries), reverse=True)
+    newest_first = sorted(notes, key=lambda note: (note[1].until, note[1].entries), reverse=True)
     until = {noted_in: noted.until for noted_in, noted in newest_first}
-    restores = [
-        (until.get(f"snapshot {Path(file).stem}", before), at, file)
-        for at, file, before in ask_log(
-            connection, schema, _RESTORES, restored=RESTORED, enum=schema.audit_action_is_enum
-        )
-    ]
+    enum = schema.audit_action_is_enum
+    rows = ask_log(connection, schema, _RESTORES, restored=RESTORED, enum=enum).fetchall()
+    restores = [(until.get(f"snapshot {Path(file).stem}", before), at, file) for at, file, before in rows]
     restored = ""
     for noted_in, noted in newest_first:
         now = own_digest(connection, schema, noted.until)

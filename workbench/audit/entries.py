@@ -73,7 +73,7 @@ def audit_entries(
 def counted(connection: Connection, schema: Schema, question: str, **given: Any) -> pd.DataFrame:
     """Ask the log one of the questions above."""
     cursor = ask_log(raw(connection), schema, question, **given)
-    return pd.DataFrame(cursor.fetchall(), columns=[each.name for each in cursor.description or ()])
+    return pd.DataFrame(cursor.fetchall(), columns=[column.name for column in cursor.description or ()])
 
 
 def ask_log(connection: Session, schema: Schema, question: str, **given: Any) -> psycopg.Cursor[Any]:
@@ -92,7 +92,7 @@ def migration_action(schema: Schema) -> ColumnElement[str]:
 
 def has_action(schema: Schema, *actions: str) -> ColumnElement[bool]:
     """Whether an entry's migration action is one of these; where it is an enum, without reading a million metadata."""
-    told = migration_action(schema).in_(actions)
+    named = migration_action(schema).in_(actions)
     if schema.audit_action_is_enum:
-        return and_(cast(schema.audit.c.action, String) == ROLLBACK_ACTION, told)
-    return told
+        return and_(cast(schema.audit.c.action, String) == ROLLBACK_ACTION, named)
+    return named

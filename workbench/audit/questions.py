@@ -54,7 +54,7 @@ class Audit:
         more = f"The latest {limit}; more: --limit N, or --summary for all of them, counted."
         log = self.state()
         shown = mask(entries, self.wb.shows_people)
-        brief = shown.assign(metadata=[_brief(each) for each in shown["metadata"]])
+        brief = shown.assign(metadata=[_brief(facts) for facts in shown["metadata"]])
         brief.attrs["harmless"] = ("metadata",)  # it is masked already
         table = Table(
             brief[["at", "action", "operator", "metadata", "run", "id"]],
@@ -89,13 +89,13 @@ class Audit:
     def state(self) -> LogState:
         """Tell whether the workbench's own entries are as a snapshot or a plan noted them last."""
         wb = self.wb
-        manifests = list_snapshots(wb.settings.backups, wb.environment.name)
-        plans = Store(wb.plans_folder, Plan).scan()  # `plans` tells of a damaged one
-        noting: tuple[tuple[str, Manifest | Plan], ...] = (
-            *((f"snapshot {each.snapshot}", each) for each in manifests),
-            *((f"plan {each.id}", each) for _, each in plans if isinstance(each, Plan)),
-        )
-        notes = [(name, each.log) for name, each in noting if each.log and each.target == wb.target]
+        snapshots = list_snapshots(wb.settings.backups, wb.environment.name)
+        noting: list[tuple[str, Manifest | Plan]] = [
+            (f"snapshot {item.snapshot}", item) for item in snapshots
+        ]
+        for _, plan in Store(wb.plans_folder, Plan).scan():  # `plans` names a damaged one
+            noting += [(f"plan {plan.id}", plan)] if isinstance(plan, Plan) else []
+        notes = [(name, item.log) for name, item in noting if item.log and item.target == wb.target]
         with wb.reading() as connection:
             return compare_with_noted(raw(connection), wb.schema, notes)
 

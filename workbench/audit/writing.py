@@ -109,9 +109,8 @@ def write_entry(
                 f'The table "{audit.table}" requires a column {name!r} that the workbench does not know.',
                 "Nothing was changed. A default for it would let the entry be written.",
             )
-    statement = sql.SQL("INSERT INTO {} ({}) VALUES ({})").format(
-        log,
-        *(sql.SQL(", ").join(each) for each in (map(sql.Identifier, row), map(sql.Literal, row.values()))),
+    names, cells = (
+        sql.SQL(", ").join(part) for part in (map(sql.Identifier, row), map(sql.Literal, row.values()))
     )
-    connection.execute(statement)
+    connection.execute(sql.SQL("INSERT INTO {} ({}) VALUES ({})").format(log, names, cells))
     return number

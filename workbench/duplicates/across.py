@@ -13,7 +13,6 @@ from workbench.database.connection import raw
 from workbench.database.databases import connect
 from workbench.duplicates.matching.matching import BETWEEN, Club, match_clubs
 from workbench.duplicates.records import describe_records
-from workbench.duplicates.request import Request
 from workbench.errors import Refused, UsageError
 from workbench.murmurant.schema import read_schema
 from workbench.murmurant.spellings import MEMBER
@@ -120,7 +119,7 @@ def _records(clubs: dict[str, Club], pairs: pd.DataFrame) -> Iterable[pd.DataFra
             yield row.assign(pair=number, environment=name, record_id=pair[side])
 
 
-def refuse_across(wb: Session, request: Request) -> None:
+def refuse_across(wb: Session, request: pd.DataFrame) -> None:
     """Refuse to merge records that are named with their club.
 
     Raises
@@ -128,7 +127,7 @@ def refuse_across(wb: Session, request: Request) -> None:
     Refused
         For an id that begins with an environment and a slash.
     """
-    keys = {key for entry in request.entries for key in (entry.record, entry.into) if key and BETWEEN in key}
+    keys = {key for key in [*request["record"], *request["into"].dropna()] if BETWEEN in key}
     if clubs := sorted({key.partition(BETWEEN)[0] for key in keys} & {*wb.settings.environments}):
         raise Refused(
             f"Members of {', '.join(clubs)} are named with their club. {_NEVER}",

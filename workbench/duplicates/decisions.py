@@ -5,7 +5,7 @@ The latest one on a pair holds. A line of the file holds ids and no personal dat
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Sequence
 from typing import Literal, Self, get_args
 
 import pandas as pd
@@ -16,9 +16,10 @@ from workbench.murmurant.spellings import ENTITIES
 from workbench.statements import Statement, signed
 
 Word = Literal["same", "different", "unsure"]
-WORDS: tuple[str, ...] = get_args(Word)
 
 Pair = tuple[str, str]
+
+_COLUMNS = ["entity", "left", "right", "decision", "by", "at", "remark"]
 
 
 class Decision(Statement):
@@ -61,31 +62,16 @@ def decide(entity: str, left: str, right: str, decision: str, *, by: str, remark
         For a word that is none, a record beside itself, nobody's name, or a remark that is too long or
         names somebody's address.
     """
-    if decision not in WORDS:
-        raise unknown("decision", decision, WORDS)
+    if decision not in get_args(Word):
+        raise unknown("decision", decision, get_args(Word))
     if left == right:
         raise UsageError(f"{left} is one record.", "Name the two that are, or are not, the same.")
     by, at, remark = signed(by, remark)
-    one, other = sorted((left, right))
-    return Decision(entity=entity, left=one, right=other, decision=decision, by=by, at=at, remark=remark)
+    left, right = sorted((left, right))
+    return Decision(entity=entity, left=left, right=right, decision=decision, by=by, at=at, remark=remark)
 
 
-def standing(decisions: Iterable[Decision], entity: str) -> dict[Pair, Decision]:
-    """Return the decision that holds for each pair of an entity's records."""
-    return {(each.left, each.right): each for each in decisions if each.entity == entity}
-
-
-def pairs_called(decisions: Mapping[Pair, Decision], word: Word) -> list[Pair]:
-    """Return the pairs of which this was said last, sorted."""
-    return sorted(pair for pair, each in decisions.items() if each.decision == word)
-
-
-def decisions_frame(decisions: Iterable[Decision]) -> pd.DataFrame:
+def decisions_frame(decisions: Sequence[Decision]) -> pd.DataFrame:
     """List decisions, the latest last: a column for each attribute, and ``holds`` (nothing later was said)."""
-    made = list(decisions)
-    last = {(each.entity, each.left, each.right): place for place, each in enumerate(made)}
-    rows = [
-        {**each.model_dump(), "holds": last[each.entity, each.left, each.right] == place}
-        for place, each in enumerate(made)
-    ]
-    return pd.DataFrame(rows, columns=["entity", "left", "right", "decision", "by", "at", "remark", "holds"])
+    frame = pd.DataFrame([vars(decision) for decision in decisions], columns=_COLUMNS)
+    return frame.assign(holds=~frame.duplicated(["entity", "left", "right"], keep="last"))

@@ -8,21 +8,22 @@ as many hours apart, and are two events: there the people differ, or one import 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
+from itertools import count
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
-from workbench.duplicates.decisions import Decision, Pair
-from workbench.duplicates.pairs import Candidate, gather, large, those_there, within
-from workbench.mappings.queries import NEEDS, mapping_rows
+from workbench.duplicates.candidates import imported_twice
+from workbench.duplicates.pairs import gather, pairs_within
+from workbench.mappings.queries import NEEDS, fetch, mapping_rows
 from workbench.mappings.traces import traces_of
 from workbench.murmurant.canonical import Canonical, ask
 from workbench.murmurant.importers import Run
-from workbench.murmurant.schema import Schema, as_text, is_one_of
+from workbench.murmurant.schema import Schema
 from workbench.murmurant.spellings import EVENT
 from workbench.normalise import normalise
 
@@ -42,19 +43,17 @@ _TOGETHER = timedelta(minutes=1)
 """What was made within it, one import made."""
 
 _EVENTS = """
-    SELECT id AS key, title, start, lower(trim(title)) AS plain, created_at AS made, coalesce(run_id, '') AS run
-    FROM events WHERE title IS NOT NULL AND start IS NOT NULL ORDER BY id::text COLLATE "C"
+    SELECT id::text AS key, title, start, lower(trim(title)) AS plain, created_at AS made, coalesce(run_id, '') AS run
+    FROM events WHERE title IS NOT NULL AND start IS NOT NULL
+"""
+_PEOPLE = """
+    SELECT DISTINCT event_id::text AS event, member_id::text AS member FROM registrations
+    WHERE event_id = ANY (%(ids)s::ids) AND member_id IS NOT NULL
 """
 
 
-_COLUMNS = (
-    *("left", "right", "first", "second", "earlier", "apart", "title", "start", "made", "name"),
-    *("people", "shared", "on_second", "same", "wa_id"),
-)
-
-
 def duplicate_events(
-    connection: Connection, schema: Schema, decisions: Mapping[Pair, Decision], runs: Sequence[Run]
+    connection: Connection, schema: Schema, decisions: pd.DataFrame, runs: Sequence[Run]
 ) -> pd.DataFrame:
     """List the pairs of events that may be one (guide §1.4).
 
@@ -77,26 +76,24 @@ def duplicate_events(
     SchemaGap
         When events have no title or start.
     """
-    events, said = read_events(connection, schema), list[str]()
-    found: dict[Pair, Candidate] = {}
-    for group in _together(events, "plain", "start"):
-        said += large(len(group), "events have one title and start")
-        for pair in within(group["key"]):
-            found[pair] = Candidate("exact", None, True, "same title and start", "", True)
-    for group in _together(events, "name", "start"):
-        for pair in within(group["key"]):
-            words = "same title but for its spelling, same start"
-            found.setdefault(pair, Candidate("normalised", None, False, words, "", True))
-    shift: Any
-    for shift in shifted_events(connection, schema, runs, events).itertuples(index=False):
-        sure = Candidate(
-            "wa_id", None, shift.same, shift.why, "" if shift.same else "the titles differ", shift.same
-        )
-        likely = Candidate("shifted", None, False, shift.why, "no Wild Apricot id says so", True)
-        found.setdefault((shift.left, shift.right), sure if shift.wa_id else likely)
-    gathered = gather(found, decisions, those_there(connection, schema, "events", decisions))
-    gathered.attrs["said"] = [*said, *gathered.attrs["said"]]
-    return gathered
+    events = read_events(connection, schema)
+    same = pairs_within(events, ["plain", "start"], "events have one title and start")
+    spelt = pairs_within(events, ["name", "start"], "events have one title and start")
+    shifted = shifted_events(connection, schema, runs, events)
+    by_id = shifted["wa_id"] != ""
+    doubt = np.where(by_id, np.where(shifted["same"], "", "the titles differ"), "no Wild Apricot id says so")
+    kind, sure = np.where(by_id, "wa_id", "shifted"), by_id & shifted["same"]
+    spelling = "same title but for its spelling, same start"
+    candidates = [
+        same.assign(kind="exact", why="same title and start", against="", joins=True, offered=True),
+        spelt.assign(kind="normalised", why=spelling, against="", joins=True, offered=False),
+        shifted.assign(kind=kind, offered=sure, against=doubt, joins=shifted["same"]),
+    ]
+    columns = ["left", "right", "kind", "why", "against", "joins", "offered"]
+    pairs = pd.concat([part[columns].astype(object) for part in candidates])
+    listed = gather(connection, schema, EVENT, pairs, decisions)
+    listed.attrs["said"] = [*same.attrs["said"], *listed.attrs["said"]]
+    return listed
 
 
 def plain_title(title: str) -> str:
@@ -109,7 +106,9 @@ def read_events(connection: Connection, schema: Schema) -> pd.DataFrame:
     schema.require("events.title", "events.start")
     _, events, _ = ask(connection, Canonical(schema), _EVENTS)
     moments = {moment: pd.to_datetime(events[moment]) for moment in ("start", "made")}
-    return events.assign(name=[plain_title(title) for title in events["title"]], **moments)
+    events = pd.concat([events.drop(columns=[*moments]), pd.DataFrame(moments)], axis=1)
+    events["name"] = [plain_title(title) for title in events["title"]]
+    return events.sort_values("key").set_index("key", drop=False).rename_axis(None)
 
 
 def shifted_events(
@@ -125,115 +124,104 @@ def shifted_events(
     -------
     pandas.DataFrame
         By the earlier start: ``left`` and ``right`` (ids, in order), ``second`` and ``first`` (which was made later,
-        which before), ``title`` (of the later one), ``start`` (of the second), ``same`` (whether the titles agree),
-        ``by_the_clock`` (whether the offset of a time zone parts them), ``wa_id`` (which led to both, or empty), ``why``.
+        which before), ``title`` (of the one that starts later), ``start`` (of the second), ``same`` (whether the titles
+        agree), ``by_the_clock`` (whether the offset of a time zone parts them), ``wa_id`` (which led to both, or empty),
+        ``why``.
     """
     events = read_events(connection, schema) if events is None else events
-    of: dict[str, Any] = {str(each.key): each for each in events.itertuples(index=False)}
-    close, twice = [*_within_a_zone(events)], dict[Pair, str]()
+    pairs = _near(events).assign(wa_id="")
     if schema.has(*NEEDS):
-        for again in traces_of(connection, schema, runs).imported_twice:
-            if again.entity == EVENT and {again.first, again.record} <= of.keys():
-                twice[_pair(again.first, again.record)] = again.wa_id
-        apart = _surely_apart(connection, schema, runs, close, of)
-        close = [pair for pair in close if pair not in twice and pair not in apart]
-    people = _people(connection, schema, {key for pair in (*close, *twice) for key in pair})
-    rows = []
-    for pair in (*close, *sorted(twice)):
-        earlier, later = sorted((of[key] for key in pair), key=lambda each: (each.start, each.key))
-        first, second = sorted((earlier, later), key=lambda each: (pd.isna(each.made), each.made, each.key))
-        here, there = people[earlier.key], people[later.key]
-        rows.append(
-            {
-                "left": pair[0],
-                "right": pair[1],
-                "first": first.key,
-                "second": second.key,
-                "earlier": earlier.start,
-                "apart": later.start - earlier.start,
-                "title": later.title,
-                "start": second.start,
-                "made": second.made,
-                "name": second.name,
-                "people": min(len(here), len(there)),
-                "shared": len(here & there),
-                "on_second": len(people[second.key]),
-                "same": earlier.name == later.name,
-                "wa_id": twice.get(pair, ""),
-            }
-        )
-    found = pd.DataFrame(rows, columns=_COLUMNS).astype({"apart": "timedelta64[us]"})
-    found["by_the_clock"] = _is_offset(found["apart"])
-    shown = (found["people"] > 1) & (found["shared"] >= _ALIKE * found["people"]) | (found["wa_id"] != "")
-    hours = found[found["by_the_clock"] & shown].groupby("apart").size()
+        pairs = pairs[~_surely_apart(connection, schema, runs, pairs, events)]
+        twice = imported_twice(connection, schema, runs, EVENT)
+        twice = twice[twice["left"].isin(events.index) & twice["right"].isin(events.index)]
+        pairs = pd.concat([twice, pairs]).drop_duplicates(["left", "right"], ignore_index=True)
+    left, right = (events.loc[pairs[side]].reset_index(drop=True) for side in ("left", "right"))
+    later_is_right = right["start"] >= left["start"]
+    second_is_left = (left["made"] > right["made"]) | (left["made"].isna() & right["made"].notna())
+    second = events.loc[pairs["right"].mask(second_is_left, pairs["left"])].reset_index(drop=True)
+    people, shared, of_second = _people(connection, schema, pairs, second["key"])
+    pairs = pairs.assign(
+        first=pairs["left"].mask(second_is_left, pairs["right"]),
+        second=second["key"],
+        earlier=left["start"].where(later_is_right, right["start"]),
+        apart=(right["start"] - left["start"]).abs(),
+        title=right["title"].where(later_is_right, left["title"]),
+        start=second["start"],
+        same=left["name"] == right["name"],
+        people=people,
+        shared=shared,
+    )
+    clock = pairs["by_the_clock"] = _is_offset(pairs["apart"])
+    known = pairs["known"] = pairs["wa_id"] != ""
+    shown = (people > 1) & (shared >= _ALIKE * people) | known
+    hours = pairs[clock & shown].groupby("apart").size()
     # Somebody who adds an evening session does so for a title or two; an import by another clock does for all.
-    empty = found[found["by_the_clock"] & (found["on_second"] == 0) & found["made"].notna()]
-    titles = empty.groupby(["apart", pd.to_datetime(empty["made"]).dt.date])["name"].nunique()
+    empty = pairs.assign(name=second["name"], day=second["made"].dt.date)[clock & (of_second == 0)].dropna(
+        subset="day"
+    )
+    titles = empty.groupby(["apart", "day"])["name"].nunique()
     hours = hours.add(titles[titles >= _TITLES].groupby("apart").sum(), fill_value=0)
     # An hour more or less: summer time ends in between.
-    alike = sum(found["apart"].add(more * _HOUR).map(hours).fillna(0) for more in (-1, 0, 1))
-    found["alike"] = np.where(found["by_the_clock"], alike, 0).astype(int)
-    zone = found["alike"] >= _MANY
-    enough = found["shared"] >= np.where(zone, _SOME, _ALIKE) * found["people"]
-    likely = np.where(found["people"] == 0, zone, enough & (zone | (found["people"] > 1)))
-    found["why"] = [_why(each) for each in found.itertuples(index=False)]
-    found["known"] = found["wa_id"] != ""
+    alike = sum(pairs["apart"].add(more * _HOUR).map(hours).fillna(0) for more in (-1, 0, 1))
+    pairs["alike"] = np.where(clock, alike, 0).astype(int)
+    zone = pairs["alike"] >= _MANY
+    enough = (shared >= np.where(zone, _SOME, _ALIKE) * people) & (zone | (people > 1))
+    pairs["why"] = [_why(pair) for pair in pairs.itertuples(index=False)]
     # What is known by its id, or has more people in common, has its twin first: no event has two.
-    taken, kept = set[str](), []
-    order = found[likely | found["known"]].sort_values(
+    order = pairs[np.where(people == 0, zone, enough) | known].sort_values(
         ["known", "shared", "earlier", "left", "right"], ascending=[False, False, True, True, True]
     )
-    each: Any
-    for each in order.itertuples():
-        if each.known or not taken & {each.left, each.right}:
-            taken |= {each.left, each.right}
-            kept.append(each.Index)
-    return found.loc[kept].sort_values(["earlier", "left", "right"], ignore_index=True)
+    taken, kept = set[str](), []
+    pair: Any
+    for pair in order.itertuples():
+        if pair.known or not taken & {pair.left, pair.right}:
+            taken |= {pair.left, pair.right}
+            kept.append(pair.Index)
+    return pairs.loc[kept].sort_values(["earlier", "left", "right"], ignore_index=True)
 
 
-def _why(shift: Any) -> str:
+def _why(pair: Any) -> str:
     """Say what speaks for their being one, without personal data."""
-    hours = f"{shift.apart / _HOUR:g} h later"
-    told = [
-        f"one Wild Apricot event ({shift.wa_id}) led to both" if shift.wa_id else "",
-        f"same title, {hours}" if shift.same else hours,
-        f"{shift.shared} of {shift.people} people are on both" if shift.people else "",
-        f"{shift.alike} pairs are as far apart, or an hour more or less: another time zone"
-        if shift.alike >= _MANY and shift.by_the_clock
+    hours = f"{pair.apart / _HOUR:g} h later"
+    reasons = [
+        f"one Wild Apricot event ({pair.wa_id}) led to both" if pair.wa_id else "",
+        f"same title, {hours}" if pair.same else hours,
+        f"{pair.shared} of {pair.people} people are on both" if pair.people else "",
+        f"{pair.alike} pairs are as far apart, or an hour more or less: another time zone"
+        if pair.alike >= _MANY
         else "",
     ]
-    return "; ".join(filter(None, told))
+    return "; ".join(filter(None, reasons))
 
 
-def _together(events: pd.DataFrame, *same: str) -> Iterator[pd.DataFrame]:
-    """Yield the events that are the same in these columns, where there are several."""
-    several = events[events.duplicated([*same], keep=False)]
-    yield from (group for _, group in several.groupby([*same], sort=False))
+def _near(events: pd.DataFrame) -> pd.DataFrame:
+    """Pair the events of one name that are the offset of a time zone apart."""
+    ordered = events.sort_values(["name", "start", "key"])
+    columns = ["left", "right"]
+    pairs = [pd.DataFrame(columns=columns)]
+    for step in count(1):
+        later = ordered.groupby("name", sort=False)[["key", "start"]].shift(-step)
+        apart = later["start"] - ordered["start"]
+        if not (apart <= _FURTHEST).any():
+            return pd.concat(pairs, ignore_index=True)
+        both = np.sort(np.column_stack([ordered["key"], later["key"]])[_is_offset(apart)].astype(str), axis=1)
+        pairs.append(pd.DataFrame(both.astype(object), columns=columns))
+    raise AssertionError
 
 
-def _within_a_zone(events: pd.DataFrame) -> Iterator[Pair]:
-    """Yield the events of one name that are the offset of a time zone apart."""
-    for same in _together(events.sort_values(["start", "key"]), "name"):
-        keys, starts = same["key"].tolist(), same["start"].tolist()
-        for place, start in enumerate(starts):
-            for further in range(place + 1, len(starts)):
-                if starts[further] - start > _FURTHEST:
-                    break
-                if _is_offset(starts[further] - start):
-                    yield _pair(keys[place], keys[further])
-
-
-def _is_offset(apart: Any) -> Any:
-    return (apart > timedelta(0)) & (apart <= _FURTHEST) & (apart % _STEP == timedelta(0))
+def _is_offset(apart: pd.Series[Any]) -> pd.Series[bool]:
+    seconds: pd.Series[float] = apart.dt.total_seconds()
+    whole: pd.Series[bool] = seconds % _STEP.total_seconds() == 0
+    return whole & (seconds > 0) & (apart <= _FURTHEST)
 
 
 def _surely_apart(
-    connection: Connection, schema: Schema, runs: Sequence[Run], pairs: Sequence[Pair], of: Mapping[str, Any]
-) -> set[Pair]:
-    """Return the pairs that are two events: each has a Wild Apricot id of its own, or one import made both."""
-    keys = {key for pair in pairs for key in pair}
+    connection: Connection, schema: Schema, runs: Sequence[Run], pairs: pd.DataFrame, events: pd.DataFrame
+) -> pd.Series[bool]:
+    """Tell which pairs are two events: each has a Wild Apricot id of its own, or one import made both."""
+    keys = {*pairs["left"], *pairs["right"]}
     ids: dict[str, set[str]] = defaultdict(set)
-    makers = {key: of[key].run for key in keys if of[key].run}
+    makers, made = dict(events["run"]), dict(events["made"])
     for claim in traces_of(connection, schema, runs).claims(records=keys) if keys else ():
         if claim.entity == EVENT and (claim.independent or claim.maps):
             ids[claim.record].add(claim.wa_id)
@@ -241,29 +229,28 @@ def _surely_apart(
                 makers[claim.record] = claim.run
     for row in mapping_rows(connection, schema, records=keys, entity=EVENT):
         ids[row.target].add(row.wa_id)
-    return {
-        (one, other)
-        for one, other in pairs
-        if (ids[one] and ids[other] and not ids[one] & ids[other])
-        or (one in makers and makers[one] == makers.get(other))
-        or abs(of[one].made - of[other].made) < _TOGETHER
-    }
+    apart = [
+        bool(ids[left] and ids[right] and not ids[left] & ids[right])
+        or bool(makers[left] and makers[left] == makers[right])
+        or abs(made[left] - made[right]) < _TOGETHER
+        for left, right in zip(pairs["left"], pairs["right"], strict=True)
+    ]
+    return pd.Series(apart, index=pairs.index, dtype=bool)
 
 
-def _people(connection: Connection, schema: Schema, events: Collection[str]) -> dict[str, set[str]]:
-    """Return who is on each of some events."""
-    found: dict[str, set[str]] = defaultdict(set)
-    if events and schema.has("registrations.event_id", "registrations.member_id"):
-        on = schema.registrations
-        rows = connection.execute(
-            select(as_text(on.c.event_id), as_text(on.c.member_id)).where(
-                is_one_of(on.c.event_id, events), on.c.member_id.is_not(None)
-            )
-        )
-        for event, member in rows:
-            found[event].add(member)
-    return found
-
-
-def _pair(one: str, other: str) -> Pair:
-    return (one, other) if one < other else (other, one)
+def _people(
+    connection: Connection, schema: Schema, pairs: pd.DataFrame, second: Collection[str]
+) -> tuple[pd.Series[int], pd.Series[int], pd.Series[int]]:
+    """Return how many people are on the smaller of each pair, how many on both, and how many on the second."""
+    rows: Sequence[Any] = ()
+    if len(pairs) and schema.has("registrations.event_id", "registrations.member_id"):
+        rows = fetch(connection, schema, _PEOPLE, ids=sorted({*pairs["left"], *pairs["right"]}))
+    people: dict[str, set[str]] = defaultdict(set)
+    for event, member in rows:
+        people[event].add(member)
+    counts = [
+        (min(len(people[left]), len(people[right])), len(people[left] & people[right]), len(people[later]))
+        for left, right, later in zip(pairs["left"], pairs["right"], second, strict=True)
+    ]
+    frame = pd.DataFrame(counts, columns=["smaller", "both", "second"], index=pairs.index, dtype="int64")
+    return frame["smaller"], frame["both"], frame["second"]

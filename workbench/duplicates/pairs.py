@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 from sqlalchemy import Connection, select
 
 from workbench.duplicates.associations import choose_canonicals
-from workbench.duplicates.decisions import Decision, Pair, pairs_called
 from workbench.duplicates.matching import cluster_pairs
 from workbench.murmurant.schema import Schema, as_text, is_one_of
 from workbench.murmurant.spellings import CONCEPT_OF
 
-COLUMNS = [
-    *("kind", "left", "right", "probability", "offered", "why", "against", "cluster"),
-    *("decision", "decided_by", "remark"),
-]
+_PAIR = ["left", "right"]
+_DECIDED = ["decision", "decided_by", "remark"]
+COLUMNS = ["kind", "left", "right", "probability", "offered", "why", "against", "cluster", *_DECIDED]
 CLUSTER_COLUMNS = [
     *("cluster", "size", "members", "canonical", "associations", "by"),
     *("probability", "offered", "decision", "decided_by", "kind", "why", "against"),
@@ -28,64 +26,54 @@ CLUSTER_COLUMNS = [
 LARGEST_GROUP = 12
 """Up to so many records of one group are listed each beside each; of more, each beside the first."""
 
-_TOLD = 3
+_LISTED = 3  # reasons of a cluster
 
 
-class Candidate(NamedTuple):
-    """Two records that may be one.
+def pairs_within(rows: pd.DataFrame, by: Sequence[str], what: str = "") -> pd.DataFrame:
+    """Pair the keys of rows that agree in some columns, so that the size of a group never counts squared.
 
-    Attributes
+    Parameters
     ----------
-    kind : str
-        What brought them together.
-    probability : float or None
-        None where it is unknown or below what is told.
-    offered : bool
-        Sure enough to be merged without review.
-    why, against : str
-        In words, without personal data.
-    joins : bool
-        Whether this is reason enough to count the two as one.
+    rows : pandas.DataFrame
+        ``key``, and the columns; where one is missing a value the row is in no group.
+    what : str
+        What a large group is, to say that not all of it were listed beside all others.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``left``, ``right`` (left < right) and the columns. ``attrs["said"]`` names the large groups.
     """
-
-    kind: str
-    probability: float | None = None
-    offered: bool = False
-    why: str = ""
-    against: str = ""
-    joins: bool = False
-
-
-def within(group: Iterable[str]) -> Iterator[Pair]:
-    """Pair the records of a group, so that its size never counts squared."""
-    ordered = sorted(set(group))
-    if len(ordered) <= LARGEST_GROUP:
-        yield from combinations(ordered, 2)
-    else:
-        yield from ((ordered[0], each) for each in ordered[1:])
-
-
-def large(size: int, what: str) -> list[str]:
-    """Say that not all of a group were listed beside all others."""
-    if size <= LARGEST_GROUP:
-        return []
-    return [f"{size:,} {what}: each is listed beside the first of them only."]
+    rows = rows[[*by, "key"]].dropna().drop_duplicates().sort_values("key")
+    groups = rows.groupby([*by])["key"]
+    sizes, first = groups.transform("size"), groups.transform("first")
+    lefts = rows[(sizes <= LARGEST_GROUP) | (rows["key"] == first)]
+    pairs = lefts.merge(rows, on=[*by], suffixes=("_left", "_right"))
+    pairs = pairs.rename(columns={"key_left": "left", "key_right": "right"})[["left", "right", *by]]
+    pairs = pairs[pairs["left"] < pairs["right"]].reset_index(drop=True)
+    large = sizes[(sizes > LARGEST_GROUP) & (rows["key"] == first)]
+    pairs.attrs["said"] = [
+        f"{size:,} {what}: each is listed beside the first of them only." for size in large
+    ]
+    return pairs
 
 
 def gather(
-    candidates: Mapping[Pair, Candidate],
-    decisions: Mapping[Pair, Decision],
-    there: Iterable[str] = (),
+    connection: Connection, schema: Schema, entity: str, candidates: pd.DataFrame, decisions: pd.DataFrame
 ) -> pd.DataFrame:
-    """List pairs with their decisions and clusters.
+    """List pairs with their decisions and clusters; pairs that only a decision brought together where both exist.
 
     What was called different joins nothing and is offered to nobody; what was called the same is one, whatever
     else is known; what somebody was unsure about is not offered.
 
     Parameters
     ----------
-    there : iterable of str
-        Records that exist: pairs that only a decision brought together are listed where both do.
+    candidates : pandas.DataFrame
+        ``left``, ``right``, ``kind`` (what brought the two together), ``why``, ``against`` (in words, without personal
+        data), ``joins`` (whether this is reason enough to count them as one), ``offered`` (sure enough to be merged
+        without review), and perhaps ``probability``. Of a pair that is listed twice the first counts.
+    decisions : pandas.DataFrame
+        Those that hold for the entity: see `decisions_frame`.
 
     Returns
     -------
@@ -95,47 +83,43 @@ def gather(
         none), ``decision`` (``same``, ``different``, ``unsure`` or empty), ``decided_by``, ``remark``. The most
         probable first. ``attrs["said"]`` lists decisions that contradict each other.
     """
-    known = set(there)
-    same = {pair for pair in pairs_called(decisions, "same") if pair in candidates or known.issuperset(pair)}
-    listed = {**dict.fromkeys(same, Candidate("decided", why="called the same")), **candidates}
-    rows = [(*pair, *one, *_word(decisions.get(pair))) for pair, one in listed.items()]
-    pairs = pd.DataFrame(rows, columns=["left", "right", *Candidate._fields, *COLUMNS[-3:]])
-    pairs = pairs.astype({"probability": "float64", "offered": "bool"})
-    named = pd.Series([pair in same for pair in listed], index=pairs.index, dtype="bool")
-    links = pairs[["left", "right"]].assign(probability=pairs["probability"].fillna(1).mask(named, 2))
-    links = links[pairs["joins"].astype(bool) | named]
-    clusters = cluster_pairs(links, pairs_called(decisions, "different"))
-    home = dict(zip(clusters["member"], clusters["cluster"], strict=True))
-    ends = zip(pairs["left"].map(home), pairs["right"].map(home), strict=True)
-    pairs["cluster"] = [one if one == other else "" for one, other in ends]
-    pairs["offered"] &= pairs["decision"] == ""
+    decided = _words(decisions)
+    called = decided[decided["decision"] == "same"]
+    key = schema.entity(entity).c.id
+    wanted = is_one_of(key, {*called["left"], *called["right"]})
+    present = connection.scalars(select(as_text(key)).where(wanted)).all()
+    pairs = candidates.drop_duplicates(_PAIR).merge(decided, "outer", on=_PAIR)
+    both = pairs["left"].isin(present) & pairs["right"].isin(present)
+    pairs = pairs[pairs["kind"].notna() | (both & (pairs["decision"] == "same"))]
+    same = pairs["decision"] == "same"
+    fill = {"kind": "decided", "why": "called the same", **dict.fromkeys(["against", *_DECIDED], "")}
+    pairs = pairs.assign(**{name: pairs[name].fillna(value) for name, value in fill.items()})
+    pairs["probability"] = pairs["probability"].astype("float64") if "probability" in pairs else float("nan")
+    links = pairs[["left", "right"]].assign(probability=pairs["probability"].fillna(1).mask(same, 2))
+    apart = decided[decided["decision"] == "different"][_PAIR]
+    clusters = cluster_pairs(links[pairs["joins"].eq(True) | same], apart.itertuples(index=False, name=None))
+    homes = clusters.set_index("member")["cluster"]
+    left, right = pairs["left"].map(homes), pairs["right"].map(homes)
+    pairs["cluster"] = left.where(left == right, "")
+    pairs["offered"] = pairs["offered"].eq(True) & (pairs["decision"] == "")
+    torn = pairs[same & (pairs["cluster"] == "")].sort_values(["left", "right"])
     pairs = pairs[COLUMNS].sort_values(
         ["probability", "left", "right"], ascending=[False, True, True], kind="stable", ignore_index=True
     )
     pairs.attrs["said"] = [
         f"{left} and {right} were called the same, and others that belong to them different: look at these again."
-        for left, right in sorted(same)
-        if home.get(left) != home.get(right) or left not in home
+        for left, right in zip(torn["left"], torn["right"], strict=True)
     ]
     return pairs
 
 
-def _word(decision: Decision | None) -> tuple[str, str, str]:
-    return (decision.decision, decision.by, decision.remark) if decision else ("", "", "")
+def _words(decisions: pd.DataFrame) -> pd.DataFrame:
+    return decisions.rename(columns={"by": "decided_by"})[[*_PAIR, *_DECIDED]]
 
 
 def open_pairs(pairs: pd.DataFrame) -> pd.DataFrame:
     """Return the pairs that somebody has to do something about: all but those called different."""
     return pairs[pairs["decision"] != "different"]
-
-
-def those_there(
-    connection: Connection, schema: Schema, concept: str, decisions: Mapping[Pair, Decision]
-) -> list[str]:
-    """Return which of the records that were decided about still exist."""
-    wanted = {key for pair in decisions for key in pair}
-    key = schema.source(concept).c.id
-    return sorted(connection.scalars(select(as_text(key)).where(is_one_of(key, wanted)))) if wanted else []
 
 
 def duplicate_clusters(
@@ -156,68 +140,60 @@ def duplicate_clusters(
         `CLUSTER_COLUMNS`: ``cluster``, ``size``, ``members`` (ids), ``canonical`` and ``by`` (most associations,
         then the oldest), ``associations`` (id to count), ``probability`` (the least of its pairs), ``offered``
         (everybody in it beside everybody else is sure enough, or was called the same), ``decision`` (``same``
-        where all pairs were, ``unsure`` where one was), ``decided_by``, ``kind`` (of its pairs), ``why``, ``against``. Offered ones first, then the most
-        probable.
+        where all pairs were, ``unsure`` where one was), ``decided_by``, ``kind`` (of its pairs), ``why``, ``against``.
+        Offered ones first, then the most probable.
     """
-    inside = open_pairs(pairs[pairs["cluster"] != ""])
-    groups = [(str(name), group) for name, group in inside.groupby("cluster", sort=True)]
+    groups = [*open_pairs(pairs[pairs["cluster"] != ""]).groupby("cluster", sort=True)]
     ids = [sorted({*group["left"], *group["right"]}) for _, group in groups]
-    choices = choose_canonicals(connection, schema, ids, entity)
     rows = []
-    for (name, group), members, choice in zip(groups, ids, choices, strict=True):
+    for (name, group), members, choice in zip(
+        groups, ids, choose_canonicals(connection, schema, ids, entity), strict=True
+    ):
         sure = group[group["offered"] | (group["decision"] == "same")]
-        words = set(group["decision"])
         # To merge them is to say of any two that they are one; a chain of likenesses does not say that.
         all_sure = {*combinations(members, 2)} <= {*zip(sure["left"], sure["right"], strict=True)}
+        words = {*group["decision"]}
         decision = "unsure" if "unsure" in words else "same" if words == {"same"} else ""
-        by, kinds = ", ".join(sorted({*group["decided_by"]} - {""})), ", ".join(sorted({*group["kind"]}))
-        told = (_some_of(group[side].tolist()) for side in ("why", "against"))
+        by, kinds = (", ".join(sorted({*group[column]} - {""})) for column in ("decided_by", "kind"))
+        reasons = (_some_of(group[side]) for side in ("why", "against"))
         facts = group["probability"].min(), all_sure, decision, by, kinds
-        rows.append((name, len(members), members, *choice, *facts, *told))
+        rows.append((name, len(members), members, *choice, *facts, *reasons))
     clusters = pd.DataFrame(rows, columns=CLUSTER_COLUMNS)
     clusters = clusters.astype({"probability": "float64", "offered": "bool"})
     order = ["offered", "probability", "cluster"]
     return clusters.sort_values(order, ascending=[False, False, True], kind="stable", ignore_index=True)
 
 
-def _some_of(words: Sequence[str]) -> str:
-    several = list(filter(None, dict.fromkeys(words)))
-    more = f" | and {len(several) - _TOLD} more" if len(several) > _TOLD else ""
-    return " | ".join(several[:_TOLD]) + more
+def _some_of(reasons: Iterable[str]) -> str:
+    several = [*filter(None, dict.fromkeys(reasons))]
+    more = f" | and {len(several) - _LISTED} more" if len(several) > _LISTED else ""
+    return " | ".join(several[:_LISTED]) + more
 
 
-def called_same(
-    connection: Connection, schema: Schema, entity: str, decisions: Mapping[Pair, Decision]
-) -> pd.DataFrame:
+def called_same(connection: Connection, schema: Schema, entity: str, decisions: pd.DataFrame) -> pd.DataFrame:
     """Gather records that were called the same, by nothing but these words.
 
     However alike records are, one that nobody said anything of is in none of these clusters. Records that were
     called the same, some of them beside a third, are one; where somebody was unsure of two of them none are.
 
-    Parameters
-    ----------
-    decisions : mapping
-        The decision that holds for each pair of the entity.
-
     Returns
     -------
     pandas.DataFrame
-        As of `duplicate_clusters`. ``attrs["said"]`` lists what contradicts
-        itself, and is therefore left out.
+        As of `duplicate_clusters`. ``attrs["said"]`` lists what contradicts itself, and is therefore left out.
     """
     schema.require(CONCEPT_OF[entity])
-    pairs = gather({}, decisions, those_there(connection, schema, CONCEPT_OF[entity], decisions))
+    nothing = pd.DataFrame(columns=[*_PAIR, "kind", "why", "against", "joins", "offered"])
+    pairs = gather(connection, schema, entity, nothing, decisions)
     clusters = duplicate_clusters(connection, schema, pairs, entity).sort_values("cluster", ignore_index=True)
-    doubts = [
-        (place, f"{left} and {right} were both called the same as a third, but somebody was unsure of the two:"
-                " look at them again.")
-        for place, members in enumerate(clusters["members"])
-        for left, right in pairs_called(decisions, "unsure")
-        if {left, right} <= {*members}
-    ]  # fmt: skip
-    reviewed = clusters.drop(index=[place for place, _ in doubts]).reset_index(drop=True)
-    reviewed.attrs["said"] = [*pairs.attrs["said"], *(said for _, said in doubts)]
-    return reviewed
+    homes = clusters.explode("members").set_index("members")["cluster"]
+    unsure = decisions[decisions["decision"] == "unsure"]
+    unsure = unsure[unsure["left"].map(homes) == unsure["right"].map(homes)]
+    certain = clusters[~clusters["cluster"].isin(unsure["left"].map(homes))].reset_index(drop=True)
+    certain.attrs["said"] = pairs.attrs["said"] + [
+        f"{left} and {right} were both called the same as a third, but somebody was unsure of the two: look at them again."
+        for left, right in zip(unsure["left"], unsure["right"], strict=True)
+    ]
+    return certain
 
 
 @dataclass(frozen=True)
@@ -285,23 +261,14 @@ class Found:
 
     def about(self, words: str) -> pd.Series[bool]:
         """Tell of each pair whether one of the two is known by all of these words, or has such an id."""
-        rows, wanted = (
-            self.records.astype(object).fillna("").itertuples(index=False),
-            words.casefold().split(),
-        )
-        known = (" ".join(map(str, row)).casefold() for row in rows)
-        ids = self.records["id"][[all(word in text for word in wanted) for text in known]]
+        texts = self.records.astype(object).fillna("").astype(str).agg(" ".join, axis=1).str.casefold()
+        matches = [all(word in text for word in words.casefold().split()) for text in texts]
+        ids = self.records["id"][matches]
         return self.pairs["left"].isin(ids) | self.pairs["right"].isin(ids)
 
-    def decided(self, decisions: Mapping[Pair, Decision]) -> Found:
-        """Return the same pairs with what is said of them now; nothing is compared anew, nor gathered anew.
-
-        Parameters
-        ----------
-        decisions : mapping
-            The decision that holds for each pair of the entity.
-        """
-        ends = zip(self.pairs["left"], self.pairs["right"], strict=True)
-        words = pd.DataFrame([_word(decisions.get(pair)) for pair in ends], columns=COLUMNS[-3:])
-        offered = self.pairs["offered"].astype(bool) & (words["decision"] == "")
-        return replace(self, pairs=self.pairs.assign(**words, offered=offered))
+    def decided(self, decisions: pd.DataFrame) -> Found:
+        """Return the same pairs with what is said of them now; nothing is compared anew, nor gathered anew."""
+        pairs = self.pairs.drop(columns=_DECIDED).merge(_words(decisions), "left", on=_PAIR)
+        pairs = pairs.assign(**{name: pairs[name].fillna("") for name in _DECIDED})
+        offered = pairs["offered"].astype(bool) & (pairs["decision"] == "")
+        return replace(self, pairs=pairs.assign(offered=offered)[self.pairs.columns])

@@ -6,8 +6,10 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
+import pandas as pd
+
 from workbench.duplicates.moves import Blocked, Moves
-from workbench.duplicates.request import Merge, Request, fields_of, merge_rules, merges_of, spelled
+from workbench.duplicates.request import Merge, fields_of, merge_rules, merges_of, spelled
 from workbench.errors import Refused, UsageError, unknown
 from workbench.mappings.queries import NEEDS
 from workbench.murmurant.importers import MAPPING_CORRECTED, MERGED
@@ -32,7 +34,7 @@ _IN_WILD_APRICOT = {
 
 def plan_merges(
     context: PlanContext,
-    request: Request,
+    request: pd.DataFrame,
     entity: str,
     rules: str | Mapping[str, str],
     by_hand: Mapping[str, str],
@@ -53,6 +55,7 @@ def plan_merges(
     if entity not in ENTITIES:
         raise unknown("entity", entity, ENTITIES)
     table, kept = schema.table_of(entity), {spelled(schema, entity, key) for key in keep}
+    file: str = request.attrs["file"]
     rules, by_hand = merge_rules(schema, entity, rules, by_hand)
     merges = merges_of(context, request, entity, leave_out)
     ids = sorted({record for merge in merges for record in merge.records})
@@ -94,7 +97,7 @@ def plan_merges(
             )
         draft.parameters |= {
             "entity": entity,
-            "file": request.file or None,
+            "file": file or None,
             "rule": rules.pop("*"),
             "fields": dict(sorted(rules.items())),
             "by_hand": [f"{name}={record}" for name, record in by_hand.items()],
@@ -104,8 +107,8 @@ def plan_merges(
             "conservation": moves.proof(),
         }
         draft.reasons.append(_reason(entity, merges))
-        if request.file:
-            draft.evidence.append(f"the list {request.file}, SHA-256 {request.sha256}")
+        if file:
+            draft.evidence.append(f"the list {file}, SHA-256 {request.attrs['sha256']}")
         reasons = sorted({f"reason given: {merge.reason}" for merge in merges if merge.reason})
         draft.evidence += reasons[:LISTED] or ["the word of whoever asked for it"]
         draft.notes += [*_notes(schema, facts), *next_sync(draft.parameters)]

@@ -9,28 +9,24 @@ from shlex import quote
 from typing import Any
 
 import pandas as pd
-from sqlalchemy import select
 
 from workbench.answer import Answer, Part, Step, Table, many
+from workbench.checks.finding import Finding, Status
 from workbench.covering import answering, covering
-from workbench.duplicates import decisions
 from workbench.duplicates.across import across_clubs, refuse_across
-from workbench.duplicates.decisions import Decision, Pair, Word
+from workbench.duplicates.candidates import FLOOR, duplicate_members, duplicate_registrations
+from workbench.duplicates.decisions import Decision, Word, decide, decisions_frame
 from workbench.duplicates.events import duplicate_events
 from workbench.duplicates.matching import DEFAULT_THRESHOLD, Model, match_members
 from workbench.duplicates.matching.fields import SHARES, spoken
 from workbench.duplicates.matching.training import ENOUGH
-from workbench.duplicates.members import FLOOR, duplicate_members, match_chances
 from workbench.duplicates.pairs import Found, called_same, duplicate_clusters
 from workbench.duplicates.plan import plan_merges
-from workbench.duplicates.probable import pair_to_look_at, probable_finding
 from workbench.duplicates.records import Beside, describe_records, records_beside
-from workbench.duplicates.registrations import split_registrations
 from workbench.duplicates.request import Wanted, read_request, spelled
 from workbench.errors import SchemaGap, UsageError, unknown
 from workbench.hints import aim
 from workbench.murmurant.listings import write_csv
-from workbench.murmurant.schema import as_text, is_one_of
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, EVENT, MEMBER, REGISTRATION
 from workbench.plans.plan import Plan
 from workbench.reporting.charts import match_histogram_chart, match_waterfall_chart
@@ -39,7 +35,7 @@ from workbench.session import Session
 from workbench.statements import Statements
 
 _NOUNS = {MEMBER: "members", EVENT: "events", REGISTRATION: "registrations"}
-_PAIRS = ("kind", "left", "right", "probability", "why", "against", "decision", "decided_by", "remark")
+_PAIRS = ["kind", "left", "right", "probability", "why", "against", "decision", "decided_by", "remark"]
 _BEFORE = {"split_member": "member", "split_event": "event", "split_both": "member and event"}
 
 
@@ -74,30 +70,32 @@ class Duplicates:
         entity, threshold, model, engine, master
             As for `find`; without an entity, of all three.
         limit : int, optional
-            How many clusters and pairs of each entity are told; else ten, and all for machines.
+            How many clusters and pairs of each entity are listed; else ten, and all for machines.
         listing : path, optional
             Where to write the sure clusters of the first entity, as the table that `plan_merges` takes.
         found : sequence of Found
             What was found already, instead of looking anew.
         """
         wb, steps = self.wb, [Step("As a page to read", "report duplicates")]
-        found = found or [
-            self.find(one, threshold, model, engine, master) for one in ([entity] if entity else ENTITIES)
-        ]
+        parts, facts = dict[str, Part](), dict[str, Any]()
+        kinds = [entity] if entity else ENTITIES
+        found = found or [self.find(kind, threshold, model, engine, master) for kind in kinds]
         if listing is not None:
             sure = found[0].sure.explode("members").rename(columns={"members": "member", "why": "reason"})
             write_csv(listing, ["cluster", "member", "reason"], sure.to_dict("records"))
             merge = f"plan merge --from {quote(str(listing))}{_kind(found[0].entity)}"
             steps.insert(0, Step("All that are sure at once", merge))
-        elif sure_ones := [one for one in found if len(one.sure)]:
-            words = f"All {len(sure_ones[0].sure):,} sure ones at once"
-            steps.insert(0, Step(words, f"duplicates --entity {sure_ones[0].entity.lower()} --to FILE"))
-        clean, here = all(one.clean for one in found), wb.environment.name
-        facts = {_NOUNS[one.entity]: _facts(one, limit, wb.shows_people, here) for one in found}
+        elif mergeable := [duplicates for duplicates in found if len(duplicates.sure)]:
+            sentence = f"All {len(mergeable[0].sure):,} sure clusters at once"
+            steps.insert(0, Step(sentence, f"duplicates --entity {mergeable[0].entity.lower()} --to FILE"))
+        for duplicates in found:
+            parts |= _parts(duplicates, limit or 10, threshold)
+            facts[_NOUNS[duplicates.entity]] = _facts(duplicates, limit, wb.shows_people, wb.environment.name)
+        clean = all(duplicates.clean for duplicates in found)
         return Answer(
             "Nothing is there more than once." if clean else "",
-            {name: part for one in found for name, part in _parts(one, limit or 10, threshold).items()},
-            [probable_finding(one) for one in found if one.entity == MEMBER],
+            parts,
+            [probable_finding(duplicates) for duplicates in found if duplicates.entity == MEMBER],
             next_steps=steps,
             facts={"environment": vars(wb.environment), "dialect": wb.dialect, "engine": engine, **facts},
             sample=0,
@@ -142,21 +140,21 @@ class Duplicates:
         except SchemaGap as gap:
             return Found(entity, not_run=str(gap))
         said = pairs.attrs["said"]
-        uncompared = [each for each in said if each not in pairs.attrs.get("noted", ())]
+        uncompared = [line for line in said if line not in pairs.attrs.get("noted", ())]
         return Found(entity, pairs, clusters, records, tuple(said), tuple(uncompared), chances=chances)
 
     def _pairs(self, entity: str, threshold: float, chances: pd.DataFrame) -> pd.DataFrame:
         """List the pairs of an entity; of registrations, counting duplicates of members and events as one."""
-        schema, known = self.wb.schema, self._standing(entity)
+        schema, decisions = self.wb.schema, self._decided(entity)
         runs = [] if entity == MEMBER else self.wb.find_runs()
-        if entity == REGISTRATION:
-            members, events = (self._pairs(each, threshold, chances) for each in (MEMBER, EVENT))
-            with self.wb.reading() as connection:
-                return split_registrations(connection, schema, known, runs, members=members, events=events)
+        kinds = (MEMBER, EVENT) if entity == REGISTRATION else ()
+        owners = {_NOUNS[kind]: self._pairs(kind, threshold, chances) for kind in kinds}
         with self.wb.reading() as connection:
+            if entity == REGISTRATION:
+                return duplicate_registrations(connection, schema, decisions, runs, **owners)
             if entity == EVENT:
-                return duplicate_events(connection, schema, known, runs)
-            return duplicate_members(connection, schema, known, threshold=threshold, chances=chances)
+                return duplicate_events(connection, schema, decisions, runs)
+            return duplicate_members(connection, schema, decisions, threshold=threshold, chances=chances)
 
     def chances(
         self,
@@ -167,15 +165,26 @@ class Duplicates:
     ) -> pd.DataFrame:
         """Compare members: every pair that is at least 5% probable, with its evidence in bits.
 
-        See `workbench.duplicates.matching.match_members`; `UsageError` for a threshold that is no probability.
+        See `workbench.duplicates.matching.match_members`; where members have no names nothing can be compared, and
+        ``attrs["said"]`` says so. `UsageError` for a threshold that is no probability.
         """
-        chosen = _options(threshold, model, engine, master)
-        key = min(threshold, FLOOR), chosen["model"].model_dump_json() if chosen["model"] else ""
+        options = _options(threshold, model, engine, master)
+        options["threshold"] = min(threshold, FLOOR)
+        key = options["threshold"], options["model"].model_dump_json() if options["model"] else ""
         if key not in self._compared or not self.wb.one_state:
-            further = self.wb.options.duplicate_fields
-            with self.wb.reading() as connection:
-                self._compared[key] = match_chances(connection, self.wb.schema, further=further, **chosen)
+            try:
+                self._compared[key] = self._match(**options)
+            except SchemaGap as gap:
+                columns = ["left", "right", "probability", "offered", "why", "against"]
+                nothing = pd.DataFrame(columns=columns).astype({"probability": "float64"})
+                nothing.attrs["said"] = [f"Nobody was compared by probability. {gap}"]
+                self._compared[key] = nothing
         return self._compared[key].copy()
+
+    def _match(self, **options: Any) -> pd.DataFrame:
+        with self.wb.reading() as connection:
+            further = self.wb.options.duplicate_fields
+            return match_members(connection, self.wb.schema, further=further, **options)
 
     @answering
     def across(
@@ -215,48 +224,41 @@ class Duplicates:
         out : path, optional
             Where to write it, as `find` takes it.
         """
-        with self.wb.reading() as connection:
-            found = match_members(connection, self.wb.schema, further=self.wb.options.duplicate_fields)
-        told, prior = found.attrs, Model.shipped().duplicates_each
-        members, model, enough = told["members"], told["model"], told["members"] >= ENOUGH
+        results = self._match().attrs
+        model, members, pairs, said = (results[name] for name in ("model", "members", "pairs", "said"))
+        prior = {"shipped": Model.shipped().duplicates_each, "here": model.duplicates_each}
         if out is not None:
             model.write(out)
-        shares = pd.DataFrame(told["shares"], columns=SHARES)
+        shares = pd.DataFrame(results["shares"], columns=SHARES)
         shares["comparison"] = shares["comparison"].map(spoken)
         shares.attrs["harmless"] = SHARES
         shown = shares.assign(**{name: shares[name].map("{:.3g}".format) for name in SHARES[2:]})
-        used = "How one person's records differ (m) is estimated from them"
-        if not enough:
-            used = f"How one person's records differ (m) is as shipped: it takes {ENOUGH:,} members or more to estimate it"
-        lines = (
-            f"{members:,} members and {told['pairs']:,} pairs were compared. {used}; how often strangers agree (u) is counted.",
-            f"Further records of a member, on average: {prior} as shipped, {model.duplicates_each} here.",
-            *(f"! {line}" for line in told["said"]),
-            f"Written to {out}." if out is not None else "",
-        )
-        facts = {
-            "members": members,
-            "pairs": told["pairs"],
-            "estimated": enough,
-            "said": told["said"],
-            "shares": shares,
-        }
-        facts["prior"] = {"shipped": prior, "here": model.duplicates_each}
-        parts = {"shares": Table(shown, "Shares that are not as shipped", "All shares are as shipped.")}
-        use = [] if out is None else [Step("Find duplicates by it", f"duplicates --model {quote(str(out))}")]
-        return Answer("\n".join(filter(None, lines)), parts, facts=facts, next_steps=use)
+        source = "is estimated from them"
+        if members < ENOUGH:
+            source = f"is as shipped: it takes {ENOUGH:,} members or more to estimate it"
+        lines = [
+            f"{members:,} members and {pairs:,} pairs were compared. How one person's records differ (m) {source}; how"
+            " often strangers agree (u) is counted.",
+            f"Further records of a member, on average: {prior['shipped']} as shipped, {prior['here']} here.",
+            *(f"! {line}" for line in said),
+        ]
+        use = [] if out is None else [Step(f"Written to {out}", f"duplicates --model {quote(str(out))}")]
+        facts = {"members": members, "pairs": pairs, "estimated": members >= ENOUGH, "said": said}
+        table = Table(shown, "Shares that are not as shipped", "All shares are as shipped.")
+        facts |= {"shares": shares, "prior": prior}
+        return Answer("\n".join(lines), {"shares": table}, facts=facts, next_steps=use)
 
     @covering
     def decided(self, found: Found) -> Found:
         """Return what was found before with what is said of the pairs now; nothing is compared anew."""
-        return found.decided(self._standing(found.entity))
+        return found.decided(self._decided(found.entity))
 
     @covering
     def called_same(self, entity: str = MEMBER) -> pd.DataFrame:
         """Gather the records that people called the same: see `workbench.duplicates.pairs.called_same`."""
         _refuse_unknown(entity)
         with self.wb.reading() as connection:
-            return called_same(connection, self.wb.schema, entity, self._standing(entity))
+            return called_same(connection, self.wb.schema, entity, self._decided(entity))
 
     @covering
     def beside(self, ids: Sequence[str], entity: str = MEMBER) -> Beside:
@@ -295,19 +297,17 @@ class Duplicates:
         UsageError
             When a record is not there, or they are of different entities.
         """
-        (kind, one), (other_kind, other) = self._known(left, entity), self._known(right, entity)
+        (kind, left), (other_kind, right) = self._known(left, entity), self._known(right, entity)
         if kind != other_kind:
-            raise UsageError(
-                f"{left} is of {kind}, {right} of {other_kind}: two kinds of record are never one.",
-                "Name two records of one kind.",
-            )
+            problem = f"{left} is of {kind}, {right} of {other_kind}: two kinds of record are never one."
+            raise UsageError(problem, "Name two records of one kind.")
         by = by or self.wb.settings.operator
-        return self._decisions.add(decisions.decide(kind, one, other, decision, by=by, remark=remark))
+        return self._statements.add(decide(kind, left, right, decision, by=by, remark=remark))
 
     @covering
     def decisions(self) -> pd.DataFrame:
         """List what was decided about this environment's records, the latest last."""
-        return decisions.decisions_frame(self._decisions.read())
+        return decisions_frame(self._statements.read())
 
     def plan_merges(
         self,
@@ -347,23 +347,24 @@ class Duplicates:
             return plan_merges(context, request, entity, rules, hands, keep, leave_out, skip_blocked)
 
     @property
-    def _decisions(self) -> Statements[Decision]:
+    def _statements(self) -> Statements[Decision]:
         return Statements(Decision, self.wb.settings.reports, self.wb.environment.name)
 
-    def _standing(self, entity: str) -> dict[Pair, Decision]:
-        return decisions.standing(self._decisions.read(), entity)
+    def _decided(self, entity: str) -> pd.DataFrame:
+        """Return the decisions that hold for an entity's records."""
+        decisions = decisions_frame(self._statements.read())
+        return decisions[decisions["holds"] & (decisions["entity"] == entity)]
 
     def _known(self, key: str, entity: str | None) -> tuple[str, str]:
         """Return the entity that has a record of this id, and the id as the database spells it."""
         schema = self.wb.schema
         with self.wb.reading() as connection:
-            for each in [entity] if entity else ENTITIES:
-                _refuse_unknown(each)
-                if schema.has(CONCEPT_OF[each]):
-                    column = schema.entity(each).c.id
-                    here = select(as_text(column)).where(is_one_of(column, [spelled(schema, each, key)]))
-                    if found := connection.scalar(here):
-                        return each, str(found)
+            for kind in [entity] if entity else ENTITIES:
+                _refuse_unknown(kind)
+                if schema.has(CONCEPT_OF[kind]):
+                    records = describe_records(connection, schema, kind, [spelled(schema, kind, key)])
+                    if len(records):
+                        return kind, str(records["id"].iloc[0])
         raise UsageError(
             f"There is no {entity or 'Member, Event or Registration'} {key!r} here.",
             "`workbench duplicates` shows the ids; a record that was merged is gone.",
@@ -375,9 +376,8 @@ def _options(
 ) -> dict[str, Any]:
     """Return how members are compared, as `match_members` takes it."""
     if not 0 < threshold <= 1:
-        raise UsageError(
-            f"The threshold {threshold} is not a probability.", "Give a number above 0, up to 1."
-        )
+        problem = f"The threshold {threshold} is not a probability."
+        raise UsageError(problem, "Give a number above 0, up to 1.")
     if master and engine != "spark":
         raise UsageError("Only Spark has a master.", "Add --engine spark.")
     chosen = Model.read(model) if isinstance(model, str | Path) else model
@@ -389,39 +389,66 @@ def _refuse_unknown(entity: str) -> None:
         raise unknown("entity", entity, ENTITIES)
 
 
-def _parts(found: Found, limit: int, threshold: float) -> dict[str, Part]:
-    nouns, clusters, loose = _NOUNS[found.entity], found.clusters, found.loose
+def probable_finding(duplicates: Found) -> Finding:
+    """Return the answer to whether members are probably one person, as one finding among the others.
+
+    What was left uncompared may hide another pair: then nothing found is no pass.
+    """
+    rows = duplicates.open[duplicates.open["kind"] == "probable"]
+    reason = duplicates.not_run or "; ".join(duplicates.uncompared)
+    status: Status = "warn" if len(rows) else "not run" if reason else "pass"
+    keys = rows["left"].astype(str) + " " + rows["right"].astype(str)
+    return Finding(
+        "members-probably-one",
+        "Members who are probably one person, though no address says so",
+        status,
+        None if status == "not run" else len(rows),
+        rows.assign(key=keys)[["key", "probability", "why", "against"]].reset_index(drop=True),
+        reason,
+        guide="§1.4",
+        question="Is there nobody who appears twice, under another name, address or number?",
+        remedy="Look at each pair, say whether it is one person (`workbench duplicates --decide LEFT RIGHT WORD`), and merge what is (§4.4).",
+        severity="warn",
+        risk="high",
+    )
+
+
+def pair_to_look_at(chances: pd.DataFrame, threshold: float) -> pd.Series[Any] | None:
+    """Return the pair that most needs a person's eye: the least probable of those that are listed."""
+    listed = chances[chances["probability"] >= threshold]
+    return listed.iloc[-1] if len(listed) else None
+
+
+def _parts(duplicates: Found, limit: int, threshold: float) -> dict[str, Part]:
+    nouns, clusters, loose = _NOUNS[duplicates.entity], duplicates.clusters, duplicates.loose
     shown, more = clusters.head(limit), f"; more: --limit {max(len(clusters), len(loose))}"
-    pairs = loose.head(limit)[list(_PAIRS)].astype({"probability": "object"})
+    pairs = loose.head(limit)[_PAIRS].astype({"probability": "object"})
     pairs["probability"] = [_percent(chance) for chance in pairs["probability"]]
     say = "Say which: `workbench duplicates --decide LEFT RIGHT WORD`; WORD is same, different or unsure."
     cut = f"{limit} of {len(loose):,} pairs of {nouns}{more}. " if len(loose) > limit else ""
-    drawn: dict[str, Part] = {}
-    if found.entity == MEMBER and not found.not_run:
-        doubtful = pair_to_look_at(found.chances, threshold)
-        drawn = {
-            "chances": partial(match_histogram_chart, found.chances, threshold),
-            "why": partial(match_waterfall_chart, doubtful),
-        }
-    return {
-        f"{nouns}_summary": "\n".join(("", f"{nouns.capitalize()}: {_counted(found)}", *(f"! {line}" for line in found.said))),
+    lines = ["", f"{nouns.capitalize()}: {_counted(duplicates)}", *(f"! {line}" for line in duplicates.said)]
+    reasons = [_judged(duplicates.entity, cluster) for cluster in shown.to_dict("records")]
+    parts: dict[str, Part] = {
+        f"{nouns}_summary": "\n".join(lines),
         nouns: Table(
-            duplicates_table(found, shown), f"{nouns.capitalize()} of the clusters", "", ("cluster", "stays", "record_id"),
+            duplicates_table(duplicates, shown), f"{nouns.capitalize()} of the clusters", "",
+            ("cluster", "stays", "record_id"),
             note=f"{limit} of {len(clusters):,} clusters of {nouns}{more}" if len(clusters) > limit else "",
         ),
-        f"{nouns}_why": {
-            f"{place} of {len(clusters):,}": _told(found, cluster)
-            for place, cluster in enumerate(shown.to_dict("records"), 1)
-        },
+        f"{nouns}_why": {f"{number} of {len(clusters):,}": reason for number, reason in enumerate(reasons, 1)},
         f"{nouns}_pairs": Table(
             pairs, f"Pairs of {nouns} that something brings together, and not enough joins: one, or two?", "",
             ("left", "right", "why"), note=f"{cut}{say}" if len(loose) else "",
         ),
-        **drawn,
     }  # fmt: skip
+    if duplicates.entity == MEMBER and not duplicates.not_run:
+        doubtful = pair_to_look_at(duplicates.chances, threshold)
+        parts["chances"] = partial(match_histogram_chart, duplicates.chances, threshold)
+        parts["why"] = partial(match_waterfall_chart, doubtful)
+    return parts
 
 
-def duplicates_table(found: Found, clusters: pd.DataFrame | None = None) -> pd.DataFrame:
+def duplicates_table(duplicates: Found, clusters: pd.DataFrame | None = None) -> pd.DataFrame:
     """Lay the records of each cluster side by side, the one that stays first.
 
     Returns
@@ -429,42 +456,45 @@ def duplicates_table(found: Found, clusters: pd.DataFrame | None = None) -> pd.D
     pandas.DataFrame
         ``cluster`` (its number), ``stays``, the entity's own columns, ``associations`` and ``record_id``.
     """
-    rows, listed = [], found.clusters if clusters is None else clusters
-    for number, cluster in enumerate(listed.to_dict("records"), 1):
-        others = sorted({*cluster["members"]} - {cluster["canonical"]})
-        for key in (cluster["canonical"], *others):
-            rows.append((number, "" if key in others else "stays", cluster["associations"][key], key))
+    listed = duplicates.clusters if clusters is None else clusters
+    rows = [
+        (number, "" if place else "stays", cluster["associations"][key], key)
+        for number, cluster in enumerate(listed.to_dict("records"), 1)
+        for place, key in enumerate(
+            sorted(cluster["members"], key=lambda key: (key != cluster["canonical"], key))
+        )
+    ]
     table = pd.DataFrame(rows, columns=["cluster", "stays", "associations", "record_id"])
     # A column called status would be shown as a finding's.
-    known = found.records.rename(columns={"id": "record_id", "status": "registration_status"})
+    known = duplicates.records.rename(columns={"id": "record_id", "status": "registration_status"})
     columns = ["cluster", "stays", *known.columns.drop("record_id"), "associations", "record_id"]
     return table.merge(known, on="record_id", how="left")[columns]
 
 
-def _counted(found: Found) -> str:
-    if found.not_run:
-        return f"not run. {found.not_run}"
-    rest = len(found.clusters) - len(found.sure)
-    told = [
-        f"{many(len(found.sure), 'cluster')} sure enough to merge" if len(found.sure) else "",
+def _counted(duplicates: Found) -> str:
+    if duplicates.not_run:
+        return f"not run. {duplicates.not_run}"
+    sure, loose, different = len(duplicates.sure), len(duplicates.loose), duplicates.different
+    rest = len(duplicates.clusters) - sure
+    counts = [
+        f"{many(sure, 'cluster')} sure enough to merge" if sure else "",
         f"{many(rest, 'cluster')} to look at first" if rest else "",
-        f"{many(len(found.loose), 'pair')} in no cluster" if len(found.loose) else "",
-        f"{many(found.different, 'pair')} left out, called different" if found.different else "",
+        f"{many(loose, 'pair')} in no cluster" if loose else "",
+        f"{many(different, 'pair')} left out, called different" if different else "",
     ]
-    if found.open.empty:
-        told = ["none found" if found.clean else "none found, and not everything was compared", *told]
-    return ", ".join(filter(None, told)) + "."
+    if duplicates.open.empty:
+        counts.insert(0, "none found" if duplicates.clean else "none found, and not everything was compared")
+    return ", ".join(filter(None, counts)) + "."
 
 
-def _told(found: Found, cluster: Mapping[Any, Any]) -> str:
+def _judged(entity: str, cluster: Mapping[Any, Any]) -> str:
     """Say how sure a cluster is, what speaks for and against it, and what to do about it."""
-    share = _percent(cluster["probability"])
-    by, judged = cluster["decided_by"], "sure enough to merge" if cluster["offered"] else "look at it first"
-    ways = {"same": f"called the same by {by}", "unsure": f"{by} was not sure"}
-    said = ways.get(cluster["decision"], judged)
-    words = ", ".join(filter(None, (share and f"{share} probable", said)))
+    share, by = _percent(cluster["probability"]), cluster["decided_by"]
+    judged = "sure enough to merge" if cluster["offered"] else "look at it first"
+    decided = {"same": f"called the same by {by}", "unsure": f"{by} was not sure"}
+    words = ", ".join(filter(None, (share and f"{share} probable", decided.get(cluster["decision"], judged))))
     against = f" Against it: {cluster['against']}." if cluster["against"] else ""
-    return f"{words}. For it: {cluster['why']}.{against} {' '.join(_next(found.entity, cluster))}"
+    return f"{words}. For it: {cluster['why']}.{against} {' '.join(_next(entity, cluster))}"
 
 
 def _next(entity: str, cluster: Mapping[Any, Any]) -> list[str]:
@@ -489,17 +519,20 @@ def _percent(chance: float) -> str:
     return "" if chance != chance else "more than 99.9%" if 0.999 < chance < 1 else f"{chance:.1%}"
 
 
-def _facts(found: Found, limit: int | None, unmask: bool, environment: str) -> dict[str, Any]:
-    counts = {"pairs": found.open, "clusters": found.clusters, "offered": found.sure}
+def _facts(duplicates: Found, limit: int | None, unmask: bool, environment: str) -> dict[str, Any]:
+    counts = {"pairs": duplicates.open, "clusters": duplicates.clusters, "offered": duplicates.sure}
     return {
-        "status": "not run" if found.not_run else "pass" if found.clean else "fail",
-        "reason": found.not_run,
-        "said": list(found.said),
-        "counts": {**{name: len(rows) for name, rows in counts.items()}, "different": found.different},
+        "status": "not run" if duplicates.not_run else "pass" if duplicates.clean else "fail",
+        "reason": duplicates.not_run,
+        "said": list(duplicates.said),
+        "counts": {**{name: len(rows) for name, rows in counts.items()}, "different": duplicates.different},
         "clusters": [
-            {**row, "next": [aim(line, environment).replace("`", "") for line in _next(found.entity, row)]}
-            for row in found.clusters.head(limit or len(found.clusters)).to_dict("records")
+            {
+                **row,
+                "next": [aim(line, environment).replace("`", "") for line in _next(duplicates.entity, row)],
+            }
+            for row in duplicates.clusters.head(limit or len(duplicates.clusters)).to_dict("records")
         ],
-        "pairs": mask(found.pairs.head(limit or len(found.pairs)), unmask),
-        "records": mask(found.records, unmask),
+        "pairs": mask(duplicates.pairs.head(limit or len(duplicates.pairs)), unmask),
+        "records": mask(duplicates.records, unmask),
     }

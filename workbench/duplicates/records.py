@@ -6,13 +6,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
-from sqlalchemy import Connection, Executable, Text, cast, column, select, table
+from sqlalchemy import Connection, select
 
+from workbench.database.connection import raw
 from workbench.duplicates.associations import choose_canonicals, count_associations
 from workbench.errors import UsageError
+from workbench.mappings.queries import possible_ids
 from workbench.murmurant.references import References
 from workbench.murmurant.schema import Schema, as_text, is_one_of, named
 from workbench.murmurant.spellings import CONCEPT_OF, EVENT, MEMBER, REGISTRATION
+from workbench.plans.rows import rows_by_key
 
 _KNOWN_BY = {
     MEMBER: ("first_name", "last_name", "email", "phone", "joined_at"),
@@ -26,7 +29,9 @@ def describe_records(connection: Connection, schema: Schema, entity: str, ids: I
     source = schema.entity(entity)
     key = as_text(source.c.id).label("id")
     query = select(key, *named(source, *_KNOWN_BY[entity])).where(is_one_of(source.c.id, ids)).order_by(key)
-    rows = _frame(connection, query)
+    result = connection.execute(query)
+    # From tuples: numbers stay exact, and integers with gaps whole.
+    rows = pd.DataFrame.from_records([tuple(row) for row in result], columns=[*result.keys()])
     return rows.astype({name: "str" for name in ("event_id", "member_id") if name in rows})
 
 
@@ -80,53 +85,30 @@ def records_beside(connection: Connection, schema: Schema, entity: str, ids: Seq
     UsageError
         For a record that is not there, or fewer than two.
     """
-    asked = list(dict.fromkeys(ids))
-    if len(asked) < 2:
+    ids = list(dict.fromkeys(ids))
+    if len(ids) < 2:
         raise UsageError("It takes two records to lay one beside another.", "Name the other one, too.")
-    records = _whole(connection, schema, entity, asked)
-    if gone := [key for key in asked if key not in set(records["id"])]:
-        raise UsageError(
-            f"There is no {entity} {', '.join(map(repr, gone))} here.", "A record that was merged is gone."
-        )
-    graph = References(schema)
-    counted = count_associations(connection, graph, asked, graph.binding(schema.table_of(entity)))
-    (choice,) = choose_canonicals(connection, schema, [asked], entity, counted=counted)
-    told = pd.DataFrame({"id": asked})
-    if entity == REGISTRATION:
-        told = _whose(connection, schema, asked)
-    ordered = records.set_index("id").loc[asked].reset_index()
-    return Beside(entity, ordered, counted, choice.canonical, choice.by, choice.associations, told)
-
-
-def _whose(connection: Connection, schema: Schema, ids: Sequence[str]) -> pd.DataFrame:
-    """Return whose registrations these are, and for what, in people's words."""
-    told = pd.DataFrame({"id": list(ids)})
-    registrations = describe_records(connection, schema, REGISTRATION, ids)
-    for name, kind in (("member", MEMBER), ("event", EVENT)):
-        if f"{name}_id" in registrations and schema.has(CONCEPT_OF[kind]):
-            known = describe_records(connection, schema, kind, registrations[f"{name}_id"].dropna())
-            link = registrations[["id", f"{name}_id"]]
-            known = link.merge(known.add_prefix(f"{name}_"), on=f"{name}_id", how="left")
-            told = told.merge(known.drop(columns=f"{name}_id"), on="id", how="left")
-    return told
-
-
-def _whole(connection: Connection, schema: Schema, entity: str, ids: Sequence[str]) -> pd.DataFrame:
-    """Return the records' columns under their real names, but for the key and what the database computes."""
-    name, key = schema.table_of(entity), schema.entity(entity).c.id
-    described = schema.catalogue.tables[name]
-    own = [
-        each
-        for each, about in described.columns.items()
-        if about.readable and not about.generated and each not in described.primary_key
+    described = schema.catalogue.tables[schema.table_of(entity)]
+    readable = [
+        name for name, column in described.columns.items() if column.readable and not column.generated
     ]
-    source = table(name, column(key.name, key.type), *map(column, own), schema=schema.catalogue.schema)
-    cells = (cast(source.c[each], Text).label(each) for each in own)
-    query = select(as_text(source.c[key.name]).label("id"), *cells).where(is_one_of(source.c[key.name], ids))
-    return _frame(connection, query).astype(object)
-
-
-def _frame(connection: Connection, query: Executable) -> pd.DataFrame:
-    """Ask, and leave numbers exact and integers with gaps whole."""
-    result = connection.execute(query)
-    return pd.DataFrame.from_records(list(map(tuple, result.all())), columns=list(result.keys()))
+    fields = [name for name in readable if name not in described.primary_key]
+    rows = rows_by_key(raw(connection), schema.catalogue.schema, described, possible_ids(schema, ids), fields)
+    if absent := [key for key in ids if key not in rows]:
+        names = ", ".join(map(repr, absent))
+        raise UsageError(f"There is no {entity} {names} here.", "A record that was merged is gone.")
+    records = pd.DataFrame([{"id": key, **rows[key].values} for key in ids], dtype=object)
+    graph = References(schema)
+    counted = count_associations(connection, graph, ids, graph.binding(described.name))
+    (choice,) = choose_canonicals(connection, schema, [ids], entity, counted=counted)
+    guests = pd.DataFrame({"id": ids})
+    if entity == REGISTRATION:
+        links = describe_records(connection, schema, REGISTRATION, ids)
+        for name, kind in (("member", MEMBER), ("event", EVENT)):
+            if f"{name}_id" in links and schema.has(CONCEPT_OF[kind]):
+                known = describe_records(connection, schema, kind, links[f"{name}_id"].dropna())
+                known = links[["id", f"{name}_id"]].merge(
+                    known.add_prefix(f"{name}_"), "left", on=f"{name}_id"
+                )
+                guests = guests.merge(known.drop(columns=f"{name}_id"), "left", on="id")
+    return Beside(entity, records, counted, choice.canonical, choice.by, choice.associations, guests)

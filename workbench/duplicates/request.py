@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
+import pandas as pd
 from sqlalchemy import UUID, select
 
 from workbench.duplicates.associations import choose_canonicals
@@ -31,30 +33,6 @@ Wanted = tuple[str | None, Sequence[str]] | tuple[str | None, Sequence[str], str
 _PAIRS, _CLUSTERS = ("canonical", "duplicate"), ("cluster", "member")
 
 
-class Entry(NamedTuple):
-    """A record that is to become one with others: into which, or with which cluster; why; and its line in a file."""
-
-    record: str
-    into: str | None
-    cluster: str = ""
-    reason: str = ""
-    line: int = 0
-
-    @property
-    def group(self) -> str:
-        """What the records that become one share."""
-        return f"cluster {self.cluster}" if self.into is None else self.into
-
-
-class Request(NamedTuple):
-    """What is to be merged; of a file its name, its digest, and by line what cannot be read."""
-
-    entries: list[Entry]
-    problems: list[tuple[int, str]]
-    file: str = ""
-    sha256: str = ""
-
-
 class Merge(NamedTuple):
     """Duplicates, sorted, that go into a canonical record; what made it canonical, and why they are merged."""
 
@@ -69,39 +47,41 @@ class Merge(NamedTuple):
         return (self.canonical, *self.duplicates)
 
 
-def read_request(merges: str | Path | Iterable[Wanted]) -> Request:
+def read_request(merges: str | Path | Iterable[Wanted]) -> pd.DataFrame:
     """Read what is to be merged: a sequence, or a CSV file.
 
     A file has one line for each duplicate (``canonical,duplicate``), or one for each member of a cluster
     (``cluster,member``), whose canonical record is then chosen by the rule. A ``reason`` may stand beside.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``record``, ``into`` (None where the rule chooses), ``cluster``, ``reason`` and ``line`` (in the file).
+        ``attrs`` has the ``file`` and its ``sha256``, and by line the ``problems``: what cannot be read.
     """
-    if not isinstance(merges, str | Path):
-        return Request(
-            [
-                Entry(record, into, str(number), "".join(reason))
-                for number, (into, records, *reason) in enumerate(merges)
-                for record in records
-            ],
-            [],
-        )
-    listing = read_csv(Path(merges))
-    headings = {name.casefold() for name in listing.header}
-    form = _CLUSTERS if headings & {*_CLUSTERS} and not headings & {*_PAIRS} else _PAIRS
-    request = Request([], [], Path(merges).name, listing.sha256)
-    for line in listing.lines(listing.columns(form, ("reason", "size"))):
-        empty = [name for name in form if not line.cells.get(name)]
-        if line.problem or empty:
-            problem = line.problem or f"it names no {' and no '.join(empty)}"
-            request.problems.append((line.number, f"{problem}."))
-            continue
-        group, record = (line.cells[name] for name in form)
-        into = group if form == _PAIRS else None
-        request.entries.append(Entry(record, into, group, line.cells.get("reason", ""), line.number))
+    rows, problems, attrs = list[tuple[Any, ...]](), list[tuple[int, str]](), {"file": "", "sha256": ""}
+    if isinstance(merges, str | Path):
+        listing = read_csv(Path(merges))
+        attrs = {"file": Path(merges).name, "sha256": listing.sha256}
+        headings = {name.casefold() for name in listing.header}
+        form = _CLUSTERS if headings & {*_CLUSTERS} and not headings & {*_PAIRS} else _PAIRS
+        for line in listing.lines(listing.columns(form, ("reason", "size"))):
+            group, record = (line.cells.get(name) for name in form)
+            if group and record:
+                into = group if form == _PAIRS else None
+                rows.append((record, into, group, line.cells.get("reason", ""), line.number))
+            else:
+                problems.append((line.number, f"{line.problem or f'it names no {form[bool(group)]}'}."))
+    else:
+        for number, (into, records, *reason) in enumerate(merges):
+            rows += [(record, into, str(number), "".join(reason), 0) for record in records]
+    request = pd.DataFrame(rows, columns=["record", "into", "cluster", "reason", "line"], dtype=object)
+    request.attrs |= {**attrs, "problems": problems}
     return request
 
 
 def merges_of(
-    context: PlanContext, request: Request, entity: str, leave_out: Collection[str] = ()
+    context: PlanContext, request: pd.DataFrame, entity: str, leave_out: Collection[str] = ()
 ) -> list[Merge]:
     """Check the request as a whole, and choose the canonical records where nobody named them.
 
@@ -113,62 +93,53 @@ def merges_of(
     UsageError
         For records that are not there, are something else, or contradict one another; every one named.
     """
-    schema, problems = context.schema, [*request.problems]
-    entries = [
-        entry._replace(
-            record=spelled(schema, entity, entry.record),
-            into=None if entry.into is None else spelled(schema, entity, entry.into),
-        )
-        for entry in request.entries
-    ]
-    left_out = {spelled(schema, entity, key) for key in leave_out}
-    heads, sizes = {entry.into for entry in entries}, Counter(entry.group for entry in entries)
-    for key in sorted((left_out & heads) | (left_out - {entry.record for entry in entries})):
+    schema, problems = context.schema, [*request.attrs["problems"]]
+    request = request.copy()
+    for column in ("record", "into"):
+        request[column] = request[column].map(partial(spelled, schema, entity), na_action="ignore")
+    open_ones = request["into"].isna()
+    request["group"] = request["into"].mask(open_ones, "cluster " + request["cluster"])
+    heads = request["into"].dropna()
+    record, left_out = request["record"], {spelled(schema, entity, key) for key in leave_out}
+    for key in sorted((left_out & {*heads}) | (left_out - {*record})):
         problems.append((0, f"{key!r} is to be left out, and is no duplicate in this list."))
-    groups: dict[str, list[Entry]] = {}
-    listed: set[str] = set()
-    for entry in entries:
-        problem = ""
-        if entry.record in left_out:
-            continue
-        if entry.record == entry.into:
-            problem = "is listed as a duplicate of itself."
-        elif entry.record in heads:
-            problem = (
-                "is to go into another record, and others into it: name the same canonical record for all."
-            )
-        elif entry.record in listed:
-            problem = "is listed twice: it can go into one record only."
-        elif entry.into is None and sizes[entry.group] == 1:
-            problem = "has no other member in its cluster, so there is nothing to merge."
-        else:
-            groups.setdefault(entry.group, []).append(entry)
-        listed.add(entry.record)
-        if problem:
-            problems.append((entry.line, f"{entry.record} {problem}"))
-    lines = {key: entry.line for entry in reversed(entries) for key in (entry.record, entry.into) if key}
+    wrong = {
+        "is listed as a duplicate of itself.": record == request["into"],
+        "is to go into another record, and others into it: name one canonical record for all.": record.isin(
+            heads
+        ),
+        "is listed twice: it can go into one record only.": record.duplicated(),
+        "has no other member in its cluster.": open_ones & ~request["group"].duplicated(keep=False),
+    }
+    reasons = np.select([*wrong.values()], [*wrong], "")
+    request = request.assign(problem=reasons)[~record.isin(left_out)]
+    for row in request[request["problem"] != ""].itertuples():
+        problems.append((row.line, f"{row.record} {row.problem}"))
+    lines: dict[Any, Any] = {}
+    for row in request.itertuples():
+        lines.setdefault(row.record, row.line)
+        lines.setdefault(row.into, row.line)
+    lines = {key: line for key, line in lines.items() if isinstance(key, str)}
     problems += [(lines[key], problem) for key, problem in _absent(context, entity, lines).items()]
     if problems:
-        texts = [f"line {line}: {text}" if line else text for line, text in sorted(dict.fromkeys(problems))]
-        heading = [f"{request.file} has {len(texts)} problems:"] if request.file else []
+        texts = [f"line {line}: {text}" if line else text for line, text in sorted({*problems})]
+        file = request.attrs["file"]
+        heading = [f"{file} has {len(texts)} problems:"] if file else []
         raise UsageError("\n  ".join(heading + texts), "Nothing was planned; correct all of them first.")
-    open_groups = [group for group in groups.values() if group[0].into is None and len(group) > 1]
-    members = [[entry.record for entry in group] for group in open_groups]
-    merges: list[Merge] = []
-    for choice in choose_canonicals(context.connection, schema, members, entity):
-        counts = ", ".join(f"{count:,}" for count in choice.associations.values())
-        by = f"{choice.by} (rows that refer to each: {counts})"
-        merges.append(_merge(choice.canonical, by, open_groups[len(merges)]))
-    merges += [_merge(group[0].into, "named", group) for group in groups.values() if group[0].into]
+    groups = [group for _, group in request.groupby("group") if group["into"].notna().all() or len(group) > 1]
+    clusters = [[*group["record"]] for group in groups if group["into"].isna().all()]
+    choices = iter(choose_canonicals(context.connection, schema, clusters, entity))
+    merges = []
+    for group in groups:
+        canonical, by = group["into"].iloc[0], "named"
+        if group["into"].isna().all():
+            canonical, associations, by = next(choices)
+            by += f" (rows that refer to each: {', '.join(f'{count:,}' for count in associations.values())})"
+        duplicates = tuple(sorted({*group["record"]} - {canonical}))
+        merges.append(Merge(canonical, duplicates, by, "; ".join(filter(None, group["reason"].unique()))))
     if not merges:
         raise UsageError("There is nothing to merge.", "Name a canonical record and at least one duplicate.")
     return sorted(merges)
-
-
-def _merge(canonical: str, by: str, group: Sequence[Entry]) -> Merge:
-    duplicates = sorted({entry.record for entry in group} - {canonical})
-    reasons = filter(None, dict.fromkeys(entry.reason for entry in group))
-    return Merge(canonical, tuple(duplicates), by, "; ".join(reasons))
 
 
 def _absent(context: PlanContext, entity: str, keys: Iterable[str]) -> dict[str, str]:

@@ -1,0 +1,178 @@
+"""What brings two members, or two registrations, together: one address, one Wild Apricot id, a likeness (guide §1.4, §4.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from sqlalchemy import Connection
+
+from workbench.duplicates.pairs import gather, pairs_within
+from workbench.mappings.queries import NEEDS, fetch
+from workbench.mappings.traces import traces_of
+from workbench.murmurant.canonical import Canonical, ask
+from workbench.murmurant.importers import Run
+from workbench.murmurant.schema import Schema, explain_gap
+from workbench.murmurant.spellings import MEMBER, REGISTRATION
+
+FLOOR = 0.05
+"""The least probability that is listed; a pair below it has none."""
+
+_SEVERAL = """
+    SELECT ground, name, key, email FROM (
+        SELECT *, count(*) OVER (PARTITION BY ground, name) AS several FROM ({}) AS grounds WHERE name <> ''
+    ) AS counted WHERE several > 1
+"""
+_GROUNDS = {
+    "same e-mail address": (("members.email",),
+        "SELECT id::text AS key, email, mailbox AS name FROM members WHERE trim(email) <> ''"),
+    "made from one Wild Apricot contact": (("members.wa_raw",),
+        "SELECT id::text, NULL, wa_raw ->> 'waContactId' FROM members"),
+    "one Wild Apricot id is mapped to both": (NEEDS, """
+        SELECT DISTINCT members.id::text, NULL, wa_id FROM mappings JOIN members ON members.id = target
+        WHERE entity_type = 'Member'"""),
+}  # fmt: skip
+_NOBODY = "SELECT '' AS ground, '' AS key, '' AS email, '' AS name WHERE false"
+_ADDRESS = next(iter(_GROUNDS))
+_PAIR = ["left", "right"]
+
+_REGISTRATIONS = """
+    SELECT id::text AS key, event_id::text AS event, member_id::text AS member FROM registrations
+    WHERE event_id IS NOT NULL AND member_id IS NOT NULL AND (
+        member_id = ANY (%(members)s::ids) OR event_id = ANY (%(events)s::ids) OR (%(twins)s AND (event_id, member_id)
+        IN (SELECT event_id, member_id FROM registrations GROUP BY 1, 2 HAVING count(*) > 1)))
+"""
+_SPLIT = {
+    "exact": "one member registered twice for one event",
+    "split_member": "one event, two records of one person",
+    "split_event": "one member, two records of one event",
+    "split_both": "two records of one person, two records of one event",
+}
+
+
+def duplicate_members(
+    connection: Connection,
+    schema: Schema,
+    decisions: pd.DataFrame,
+    *,
+    threshold: float,
+    chances: pd.DataFrame,
+) -> pd.DataFrame:
+    """List the pairs of members who may be one person (guide §1.4, §4.4).
+
+    A shared address or a Wild Apricot id that is mapped twice is listed, but joins two members into one cluster
+    only where everything else makes it probable: two people with one family address are not one person.
+
+    Parameters
+    ----------
+    threshold : float
+        The least probability of pairs that nothing but their likeness brought together.
+    chances : pandas.DataFrame
+        See `workbench.duplicates.matching.match_members`.
+    decisions : pandas.DataFrame
+        Those that hold.
+
+    Returns
+    -------
+    pandas.DataFrame
+        See `workbench.duplicates.pairs.gather`; ``kind`` is ``exact`` (the guide's query),
+        ``normalised``, ``wa_id``, ``probable``, or ``decided``. ``attrs["said"]`` lists what was left out.
+    """
+    grounds = _grounds(connection, schema)
+    by_id = grounds[grounds["kind"] == "wa_id"].groupby(_PAIR)["words"].agg("; ".join).rename("by_id")
+    grounded = grounds.groupby(_PAIR).agg(kind=("kind", "first"), words=("words", "; ".join)).join(by_id)
+    likely = chances[[*_PAIR, "probability", "offered", "why", "against"]]
+    pairs = grounded.reset_index().merge(likely, "outer", on=_PAIR)
+    enough, unknown = pairs["probability"] >= threshold, pairs["probability"].isna()
+    pairs = pairs[pairs["kind"].notna() | enough]
+    why = (pairs["by_id"].fillna("") + "; " + pairs["why"].fillna("")).str.strip("; ")
+    pairs = pairs.assign(
+        kind=pairs["kind"].fillna("probable"),
+        why=pairs["words"].where(unknown, why),
+        against=pairs["against"].where(~unknown, f"less than {FLOOR:.0%} probable by everything else"),
+        offered=pairs["offered"].eq(True) & enough,
+        joins=enough,
+    )
+    listed = gather(connection, schema, MEMBER, pairs, decisions)
+    lacking = [" ".join(explain_gap(need)) for need in schema.missing("members.email")]
+    said = [*grounds.attrs["said"], *chances.attrs.get("said", []), *listed.attrs["said"]]
+    listed.attrs |= {"said": [*lacking, *said], "noted": [*lacking, *chances.attrs.get("noted", [])]}
+    return listed
+
+
+def _grounds(connection: Connection, schema: Schema) -> pd.DataFrame:
+    """Return who has one address or one Wild Apricot id: ``left``, ``right``, ``kind``, ``words``; the surest first."""
+    queries = [
+        f"SELECT '{ground}' AS ground, * FROM ({query}) AS of_it(key, email, name)"
+        for ground, (needs, query) in _GROUNDS.items()
+        if schema.has(*needs)
+    ] or [_NOBODY]
+    _, rows, _ = ask(connection, Canonical(schema), _SEVERAL.format(" UNION ALL ".join(queries)))
+    pairs = pairs_within(rows, ["ground", "name"], "members have one e-mail address or Wild Apricot id")
+    emails = rows[rows["ground"] == _ADDRESS].set_index("key")["email"]
+    by_address, same = pairs["ground"] == _ADDRESS, pairs["left"].map(emails) == pairs["right"].map(emails)
+    spelling = by_address & ~same
+    pairs["kind"] = np.where(by_address, np.where(spelling, "normalised", "exact"), "wa_id")
+    pairs["words"] = pairs["ground"].mask(spelling, f"{_ADDRESS} but for its spelling")
+    return pairs.sort_values(["kind", "ground"], ascending=[True, False]).drop_duplicates([*_PAIR, "words"])
+
+
+def imported_twice(connection: Connection, schema: Schema, runs: Sequence[Run], entity: str) -> pd.DataFrame:
+    """Return the records that one Wild Apricot id led to: ``left``, ``right``, ``wa_id``."""
+    again = traces_of(connection, schema, runs).imported_twice if schema.has(*NEEDS) else ()
+    rows = [(*sorted((pair.first, pair.record)), pair.wa_id) for pair in again if pair.entity == entity]
+    return pd.DataFrame(sorted(rows), columns=[*_PAIR, "wa_id"]).drop_duplicates(_PAIR)
+
+
+def duplicate_registrations(
+    connection: Connection,
+    schema: Schema,
+    decisions: pd.DataFrame,
+    runs: Sequence[Run],
+    *,
+    members: pd.DataFrame,
+    events: pd.DataFrame,
+) -> pd.DataFrame:
+    """List the pairs of registrations that are one, counting the records of a cluster as one (guide §1.4).
+
+    Parameters
+    ----------
+    members, events : pandas.DataFrame
+        Pairs with their clusters: see `duplicate_members` and `duplicate_events`.
+    runs : sequence of Run
+        Every run that is known, with its report files: which Wild Apricot id became which registration.
+
+    Returns
+    -------
+    pandas.DataFrame
+        See `workbench.duplicates.pairs.gather`. ``kind`` is ``exact`` (one event, one member), ``split_member``,
+        ``split_event`` or ``split_both``; or ``wa_id``, in no cluster: one registration of Wild Apricot led to two, for
+        people or events that are not one.
+
+    Raises
+    ------
+    SchemaGap
+        When registrations do not say whose, or for what, they are.
+    """
+    schema.require("registrations.member_id", "registrations.event_id")
+    homes = {}
+    for column, pairs in (("member", members), ("event", events)):
+        inside = pairs[pairs["cluster"] != ""]
+        homes[column] = dict(zip([*inside["left"], *inside["right"]], [*inside["cluster"]] * 2, strict=True))
+    twins = not schema.forbids_twins("registrations", "member_id", "event_id")
+    of = {"members": [*homes["member"]], "events": [*homes["event"]], "twins": twins}
+    rows = pd.DataFrame(fetch(connection, schema, _REGISTRATIONS, **of), columns=["key", "event", "member"])
+    clusters = {column: [home.get(key, key) for key in rows[column]] for column, home in homes.items()}
+    split = pairs_within(rows.assign(**clusters), ["member", "event"])
+    by_key = rows.set_index("key")
+    left, right = (by_key.loc[split[side]].reset_index(drop=True) for side in _PAIR)
+    event, member = left["event"] == right["event"], left["member"] == right["member"]
+    kind = split["kind"] = np.select([event & member, event, member], [*_SPLIT][:3], "split_both")
+    split = split.assign(why=split["kind"].map(_SPLIT), against="", joins=True, offered=kind == "exact")
+    twice = imported_twice(connection, schema, runs, REGISTRATION)
+    why = "one Wild Apricot registration (" + twice["wa_id"] + ") led to both"
+    twice = twice.assign(
+        kind="wa_id", why=why, against="they are for two people, or two events", joins=False, offered=False
+    )
+    return gather(connection, schema, REGISTRATION, pd.concat([split, twice]), decisions)
