@@ -44,15 +44,15 @@ def test_the_migration_action_is_one_however_it_is_asked(ground: Ground) -> None
     wb = ground.open()
     with wb.session.reading() as connection:
         audit = wb.session.schema.audit
-        said = dict(connection.execute(select(audit.c.id, migration_action(wb.session.schema))).fetchall())
-        found = connection.execute(select(audit.c.id).where(has_action(wb.session.schema, action))).scalars()
-        assert list(found) == [number]
-    assert said[number] == action
+        actions = dict(connection.execute(select(audit.c.id, migration_action(wb.session.schema))).fetchall())
+        ids = connection.execute(select(audit.c.id).where(has_action(wb.session.schema, action))).scalars()
+        assert list(ids) == [number]
+    assert actions[number] == action
     expected = {"CREATE"} if wb.session.dialect == "application" else {"migration:started", "member:updated"}
-    assert expected < set(said.values())
-    told = wb.sql("SELECT id, migration_action FROM audit")
-    assert dict(zip(told["id"], told["migration_action"], strict=True)) == {
-        str(k): v for k, v in said.items()
+    assert expected < set(actions.values())
+    rows = wb.sql("SELECT id, migration_action FROM audit")
+    assert dict(zip(rows["id"], rows["migration_action"], strict=True)) == {
+        str(k): v for k, v in actions.items()
     }
 
 
@@ -100,7 +100,7 @@ def test_a_wrong_question_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("said", "meant"),
+    ("words", "meant"),
     [
         ("1 month", "2026-02-28T12:30:00"),
         ("13 Months", "2025-02-28T12:30:00"),
@@ -110,5 +110,5 @@ def test_a_wrong_question_is_refused(
         ("2026-01-31T10:00:00+02:00", "2026-01-31T08:00:00"),
     ],
 )
-def test_moments_as_people_say_them(said: str, meant: str) -> None:
-    assert moment_of(said, NOW).isoformat() == meant
+def test_moments_as_people_say_them(words: str, meant: str) -> None:
+    assert moment_of(words, NOW).isoformat() == meant

@@ -29,7 +29,6 @@ def test_records_show_their_fields_and_who_refers_to_them(ground: Ground, plante
     assert not {"firstName", "id"} & {*beside.differing}
     shown = records_side_by_side(beside, unmask=True)
     assert "Email | ≠ differs" in shown.text
-    assert '<mark class="wb-differs">' in shown.html
     assert "would stay" in shown.html
     masked = records_side_by_side(beside)
     assert "Email | ≠ differs" in masked.text, "what is masked is compared as it is"
@@ -49,7 +48,6 @@ def test_records_show_their_fields_and_who_refers_to_them(ground: Ground, plante
         for tag in "ab"
     ]
     shown = records_side_by_side(wb.duplicates.beside(both), unmask=True)
-    assert {"xa", "xb"} == {name for name in ("xa", "xb") if name in shown.text}
     assert "<script" not in shown.html
     assert len(shown.html) < 100_000, "long texts are cut where they differ"
 
@@ -59,7 +57,7 @@ def test_only_what_was_called_the_same_is_gathered(ground: Ground, planter: Plan
     wb = ground.wb.duplicates
     duplicates = wb.find()
     assert wb.called_same().empty
-    assert "said of them" not in pair_evidence(duplicates, first, second).text
+    assert "decided" not in pair_evidence(duplicates, first, second).text
     wb.decide(first, second, "same", remark="asked her")
     (cluster,) = wb.called_same().to_dict("records")
     assert (cluster["members"], cluster["decided_by"]) == ([first, second], "dana")

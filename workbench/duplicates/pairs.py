@@ -79,7 +79,7 @@ def gather(
     -------
     pandas.DataFrame
         `COLUMNS`: ``kind``, ``left``, ``right``, ``probability`` (nothing where it is unknown, or too low to be
-        told), ``offered``, ``why``, ``against``, ``cluster`` (smallest id in it; empty for a pair that is in
+        listed), ``offered``, ``why``, ``against``, ``cluster`` (smallest id in it; empty for a pair that is in
         none), ``decision`` (``same``, ``different``, ``unsure`` or empty), ``decided_by``, ``remark``. The most
         probable first. ``attrs["said"]`` lists decisions that contradict each other.
     """

@@ -52,7 +52,7 @@ class Beside:
         The record that the guide's rule would keep, and what decided.
     associations : dict of str to int
         Each record to the number of rows that refer to it.
-    told : pandas.DataFrame
+    guests : pandas.DataFrame
         Of registrations: ``id``, and what people know the member and the event by, as ``member_first_name``,
         ``event_title``, ...; else ``id`` alone.
     """
@@ -63,7 +63,7 @@ class Beside:
     canonical: str
     by: str
     associations: dict[str, int]
-    told: pd.DataFrame
+    guests: pd.DataFrame
 
     @property
     def ids(self) -> list[str]:

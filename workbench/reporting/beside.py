@@ -49,7 +49,7 @@ def records_side_by_side(beside: Beside, unmask: bool = False) -> Shown:
     Fields that are empty in all of them are left out.
     """
     rows: list[tuple[Any, ...]] = [("Record", "", *beside.ids)]
-    for frame in (beside.told.drop(columns="id"), beside.records.drop(columns="id")):
+    for frame in (beside.guests.drop(columns="id"), beside.records.drop(columns="id")):
         shown = mask(frame, unmask)
         for name in frame:
             texts = [text_of(value, name) for value in shown[name]]
