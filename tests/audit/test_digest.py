@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from workbench.snapshots.restore.request import Request
 
 from tests.audit.conftest import Login, log
 from tests.commands import Shell
@@ -17,6 +16,7 @@ from tests.conftest import Clubs, Ground
 from workbench.audit.digest import LogState, Noted, compare_with_noted, own_digest
 from workbench.database.connection import raw
 from workbench.plans.plan import Plan
+from workbench.snapshots.restore.request import Request
 
 CHANGES = {
     """UPDATE "AuditLog" SET metadata = metadata || '{"n": 99}' WHERE id = %s""": (0, 0),
