@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 
@@ -22,12 +22,16 @@ from workbench.settings import EnvironmentSettings
 
 _JOURNAL = text(
     """
-    SELECT pg_get_userbyid(n.nspowner)::text AS owner, has_schema_privilege(n.oid, 'USAGE') AND NOT EXISTS (
+    SELECT current_user::text AS user, has_database_privilege(current_database(), 'CREATE') AS may_create,
+           pg_get_userbyid(n.nspowner)::text AS owner,
+           has_schema_privilege(n.oid, 'USAGE') AND NOT EXISTS (
                SELECT FROM pg_class c WHERE c.relnamespace = n.oid AND c.relkind = 'r' AND NOT has_table_privilege(c.oid, 'SELECT')
-           ) AS reads, has_schema_privilege(n.oid, 'CREATE') AND NOT EXISTS (
+           ) AS reads,
+           has_schema_privilege(n.oid, 'CREATE') AND NOT EXISTS (
                SELECT FROM pg_class c WHERE c.relnamespace = n.oid AND c.relname IN ('applied', 'restored')
                AND NOT (has_table_privilege(c.oid, 'INSERT') AND has_table_privilege(c.oid, 'UPDATE'))
-           ) AS writes FROM pg_namespace n WHERE n.nspname = 'workbench'
+           ) AS writes
+    FROM (SELECT) AS always LEFT JOIN pg_namespace n ON n.nspname = 'workbench'
     """
 )
 
@@ -43,8 +47,6 @@ _RIGHTS = text(
     """
 )
 
-_USER = text("SELECT current_user::text, has_database_privilege(current_database(), 'CREATE')")
-
 Line = tuple[str, str, str]
 
 
@@ -58,16 +60,12 @@ def readiness(wb: Session) -> pd.DataFrame:
         hinders nothing; what is missing keeps some check or command from working.
     """
     here, identity = wb.database, wb.identity
+    connected = f"PostgreSQL {identity.version}, database {identity.database}, as {identity.user}"
     with wb.reading() as connection:
         lines: list[Line] = [
             ("environment", "ok", str(here.environment)),
-            (
-                "connection",
-                "ok",
-                f"PostgreSQL {identity.version}, database {identity.database}, as {identity.user}",
-            ),
-            *_pooler(here),
-            *_told_otherwise(here),
+            ("connection", "ok", connected),
+            *_ways(here),
             ("server", "ok", f"system identifier {identity.system_identifier}"),
             ("dialect", "ok", wb.dialect),
             *_tables(wb.schema),
@@ -100,18 +98,18 @@ def _tables(schema: Schema) -> Iterator[Line]:
 
 def _rights(connection: Connection, schema: Schema) -> Iterator[Line]:
     rows = connection.execute(_RIGHTS, {"schema": schema.catalogue.schema}).all()
-    unread, unwritten, hidden = (
-        _some(sorted(row.table_name for row in rows if getattr(row, right) is lacking))
-        for right, lacking in (("reads", False), ("writes", False), ("hides", True))
-    )
-    read = f"SELECT on {unread}: ask the owner to GRANT it" if unread else f"all {len(rows)} tables"
-    yield "right to read", "missing" if unread else "ok", read
-    only = f"none on {unwritten}: enough for looking, not for applying a plan"
-    yield (
-        "right to write",
-        "note" if unwritten else "ok",
-        only if unwritten else "all tables; looking never uses it",
-    )
+    unread = _some(row.table_name for row in rows if not row.reads)
+    unwritten = _some(row.table_name for row in rows if not row.writes)
+    hidden = _some(row.table_name for row in rows if row.hides)
+    if unread:
+        yield "right to read", "missing", f"SELECT on {unread}: ask the owner to GRANT it"
+    else:
+        yield "right to read", "ok", f"all {len(rows)} tables"
+    if unwritten:
+        only = f"none on {unwritten}: enough for looking, not for applying a plan"
+        yield "right to write", "note", only
+    else:
+        yield "right to write", "ok", "all tables; looking never uses it"
     yield _journal(connection, "note" if unwritten else "missing")
     if hidden:
         detail = f"row level security hides rows of {hidden}: questions about them are refused; BYPASSRLS shows them"
@@ -120,45 +118,33 @@ def _rights(connection: Connection, schema: Schema) -> Iterator[Line]:
 
 def _journal(connection: Connection, lacking: str) -> Line:
     """Tell whether the schema ``workbench``, where an apply keeps its journal, is there to be used."""
-    user, may_create = connection.execute(_USER).one()
-    row = connection.execute(_JOURNAL).one_or_none()
-    if row is None and may_create:
+    row = connection.execute(_JOURNAL).one()
+    user, owner = row.user, row.owner
+    if owner is None and row.may_create:
         return "journal", "ok", "made by the first apply, in the schema workbench"
-    if row is None:
+    if owner is None:
         detail = f"{user} may not create the schema workbench, which applying a plan needs"
         return "journal", lacking, f"{detail}: ask the owner to CREATE SCHEMA workbench AUTHORIZATION {user}"
-    theirs, them = f"the schema workbench is {row.owner}'s, and {user} may not", row.owner
     if not row.reads:
-        detail = f"{theirs} read it: nobody knows what was applied here"
-        return "journal", "missing", f"{detail}. Ask {them} for USAGE on it and SELECT on its tables"
+        detail = f"{user} may not read the schema workbench, so nobody knows what was applied here"
+        return "journal", "missing", f"{detail}. Ask {owner} for USAGE on it and SELECT on its tables"
     if not row.writes:
-        detail = f"{theirs} write to it: no plan can be applied or undone"
-        return (
-            "journal",
-            lacking,
-            f"{detail}. Connect as {them}, or let them ALTER SCHEMA and tables OWNER TO {user}",
-        )
-    return "journal", "ok", f"the schema workbench, {them}'s"
+        detail = f"{user} may not write to the schema workbench, so no plan can be applied or undone"
+        how = f"Connect as {owner}, or let them ALTER SCHEMA and tables OWNER TO {user}"
+        return "journal", lacking, f"{detail}. {how}"
+    return "journal", "ok", f"the schema workbench, {owner}'s"
 
 
-def _pooler(database: Database) -> list[Line]:
-    """Tell whether a pooler or proxy stands before the server, and what it keeps from working."""
+def _ways(database: Database) -> Iterator[Line]:
+    """Tell what stands between us and the server, and what the URL and the shell say that is not followed."""
     try:
         database.refuse_pooler()
     except Refused as refusal:
-        return [("connection pooler", "missing", f"{refusal} Looking, applying and undoing work")]
-    return []
-
-
-def _told_otherwise(database: Database) -> list[Line]:
-    """Name what the URL and the shell say that is not followed."""
-    unknown = ", ".join(database.address.left_out)
-    unheard = ", ".join(name for name in NOT_FOLLOWED if name in os.environ)
-    lines = [
-        ("URL parameters", "note", f"left out, for PostgreSQL's client does not know them: {unknown}"),
-        ("variables", "note", f"not followed, for the URL decides: {unheard}"),
-    ]
-    return [line for line, names in zip(lines, (unknown, unheard), strict=True) if names]
+        yield "connection pooler", "missing", f"{refusal} Looking, applying and undoing work"
+    if left_out := ", ".join(database.address.left_out):
+        yield "URL parameters", "note", f"left out, for PostgreSQL's client does not know them: {left_out}"
+    if ignored := ", ".join(name for name in NOT_FOLLOWED if name in os.environ):
+        yield "variables", "note", f"not followed, for the URL decides: {ignored}"
 
 
 def _tools(identity: Identity, database: Database, configured: Path | None) -> Iterator[Line]:
@@ -188,21 +174,21 @@ def _reports(wb: Session) -> Line:
     )
 
 
-def _configured(options: EnvironmentSettings) -> list[Line]:
+def _configured(options: EnvironmentSettings) -> Iterator[Line]:
     gone = [f"{path} is not there" for path in options.mappings if not path.is_file()]
     limit = options.event_capacity_limit
-    tiers = ", ".join(gone or map(str, options.mappings))
     configured = {
-        "tier mapping": (tiers, "tiers and statuses are not compared"),
+        "tier mapping": (", ".join(map(str, options.mappings)), "tiers and statuses are not compared"),
         "application": (redact(options.app_url or ""), "app_url: §7.2 does not run"),
         "capacity limit": ("" if limit is None else f"{limit} seats", "event_capacity_limit"),
     }
-    lines = [
-        (subject, "ok" if detail else "note", detail or f"not configured: {without}")
-        for subject, (detail, without) in configured.items()
-    ]
-    return [("tier mapping", "missing", tiers), *lines[1:]] if gone else lines
+    for subject, (detail, without) in configured.items():
+        if gone and subject == "tier mapping":
+            yield subject, "missing", ", ".join(gone)
+        else:
+            yield subject, "ok" if detail else "note", detail or f"not configured: {without}"
 
 
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+def _some(names: Iterable[str]) -> str:
+    known = sorted(names)
+    return ", ".join(known[:5]) + (f" and {len(known) - 5} more" if len(known) > 5 else "")
