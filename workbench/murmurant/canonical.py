@@ -21,8 +21,9 @@ from workbench.errors import SchemaGap, UsageError
 from workbench.murmurant.schema import FROM_METADATA, Relation, Schema
 from workbench.murmurant.spellings import CONCEPTS
 
-# A million ids in memory, not spilled to disk batch by batch; and an index read in order rather than all of its table.
-_SETTINGS = "set_config('work_mem', '64MB', true), set_config('random_page_cost', '1.1', true)"
+_SETTINGS = "set_config('work_mem', '64MB', true)"
+"""A million ids in memory, not spilled to disk batch by batch."""
+
 _RESERVED = {"end"}
 _TEXTS = {psycopg.adapters.types[name].oid for name in ("text", "varchar", "bpchar", "json", "jsonb", "xml")}
 
