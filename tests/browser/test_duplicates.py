@@ -136,9 +136,9 @@ def _merge_and_bring_back(page: Any, club: Ground, before: dict[str, list[str]])
 def _planted(club: Ground) -> tuple[set[str], set[str]]:
     """Plant one person twice, the second time with a registration, and two people who are alike."""
     with Planter(club) as planter:
-        twins = [planter.member(email=each, **SAME_PERSON) for each in TWINS]
+        twins = [planter.member(email=email, **SAME_PERSON) for email in TWINS]
         alike = {"firstName": "Bort", "lastName": "Zyxwv", "phone": "+1 555 010 2299"}
-        sisters = [planter.member(email=each, **alike) for each in SISTERS]
+        sisters = [planter.member(email=email, **alike) for email in SISTERS]
         planter.registration(twins[1], planter.event())
     return set(twins), set(sisters)
 
@@ -151,7 +151,10 @@ def _seen(page: Any, number: int) -> None:
 
 def _pair(page: Any) -> set[str]:
     """Return the ids of the two that are side by side."""
-    return set(page.locator(".wb-card").first.locator(".wb-beside thead .wb-id").all_inner_texts()[:2])
+    cells = page.locator(".wb-card").first.locator(".wb-beside tbody tr").first.locator("td")
+    _, _, *ids = cells.all_inner_texts()
+    assert len(ids) == 2
+    return set(ids)
 
 
 def _said(folder: Path) -> str:

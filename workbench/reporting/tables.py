@@ -101,7 +101,10 @@ def show(
         look = "right" if number else "id" if is_identifier(column) else ""
         texts = [text_of(value, column) for value in shown.iloc[:, place]]
         titles.append(_cell(heading(column), "right") if number else escape(heading(column)))
-        columns.append([status_mark(text) if column == "status" else _cell(text, look) for text in texts])
+        marked = column == "status"
+        columns.append(
+            [status_mark(text) if marked and text != DASH else _cell(text, look) for text in texts]
+        )
     rows = [Markup("<td>{}</td>" * len(row)).format(*row) for row in zip(*columns, strict=True)]
     cut = Markup('<p class="wb-cut">showing {:,} of {:,}</p>').format(len(shown), total)
     return Shown(
