@@ -164,6 +164,8 @@ def _print_table(
     if not len(frame):
         console.print(Text(": ".join(filter(None, (title, empty)))))
         return
+    if title:
+        console.print()
     names = [_named(name) for name in frame]
     cells.columns = names
     longest = {name: max(len(name), int(cells[name].str.len().max())) for name in names}

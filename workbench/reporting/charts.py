@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
 from workbench.murmurant.importers import ACTIONS
@@ -42,7 +41,8 @@ _WAYS = {
     "people's work lost": (RED, "//"),
     "references at risk": (ORANGE, ".."),
 }
-_RIGHT_OR_WRONG = {"right": (BLUE, ""), "wrong": (RED, "//")}
+_TIERS = {"in it": (BLUE, ""), "none": (RED, "//")}
+_COUNTS = {"here": (BLUE, ""), "missing": (GREY, "//"), "too many": (RED, "..")}
 
 NOT_KNOWN, NONE, OTHERS = "not known", "none", "others"
 """Where no tier is expected, where a member has none, and what the smallest tiers are summed under."""
@@ -54,8 +54,9 @@ def tier_chart(frame: pd.DataFrame) -> Figure:
     """Draw the members in each tier (``kind``, ``code``, ``members``: see `tier_distribution`)."""
     kind, members, none = next(iter(frame["kind"]), "tier"), frame["members"], frame["code"].isna()
     words = [f"{count:,} ({count / max(members.sum(), 1):.0%})" for count in members]
-    counts = _split(members, none).set_axis(frame["code"].fillna(NONE))
-    return bars(counts, _RIGHT_OR_WRONG, f"Members by membership {kind}", "members", words=words)
+    counts = pd.DataFrame({"in it": members.where(~none, 0), "none": members.where(none, 0)})
+    counts = counts.set_axis(frame["code"].fillna(NONE))
+    return bars(counts, _TIERS, f"Members by membership {kind}", "members", words=words)
 
 
 def tier_matrix_chart(frame: pd.DataFrame, kind: str = "tier") -> Figure:
@@ -99,22 +100,16 @@ def tier_matrix_chart(frame: pd.DataFrame, kind: str = "tier") -> Figure:
 
 
 def counts_chart(frame: pd.DataFrame) -> Figure:
-    """Draw how many rows there are, and mark how many there should be (``table``, ``found``, ``expected``)."""
-    expected, off = frame["expected"].astype(float), (frame["found"] - frame["expected"]).fillna(0)
+    """Draw how many rows there are, and how many are missing or too many (``table``, ``found``, ``expected``)."""
+    off = (frame["found"] - frame["expected"]).fillna(0).astype(int)
     words = [
-        f"{count:,}{'' if np.isnan(should) else f', {should:,.0f} expected'}{f' ({by:+,})' if by else ''}"
-        for count, should, by in zip(frame["found"], expected, off, strict=True)
+        f"{count:,}{'' if pd.isna(should) else f', {should:,.0f} expected'}{f' ({by:+,})' if by else ''}"
+        for count, should, by in zip(frame["found"], frame["expected"], off, strict=True)
     ]
-    known = (
-        "the black mark is what was expected"
-        if expected.notna().any()
-        else "nobody said how many were expected"
-    )
-    counts = _split(frame["found"], off != 0).set_axis(frame["table"])
-    figure = bars(counts, _RIGHT_OR_WRONG, "Rows per table", f"rows; {known}", words=words)
-    places = np.arange(len(frame))
-    figure.axes[0].vlines(expected, places - 0.42, places + 0.42, color="black", linewidth=2)
-    return figure
+    missing, surplus = -off.clip(upper=0), off.clip(lower=0)
+    counts = pd.DataFrame({"here": frame["found"] - surplus, "missing": missing, "too many": surplus})
+    unit = "rows (hatched: missing, dotted: too many)"
+    return bars(counts.set_axis(frame["table"]), _COUNTS, "Rows per table", unit, words=words)
 
 
 def runs_chart(frame: pd.DataFrame, highlight: str = "") -> Figure:
@@ -174,10 +169,6 @@ def _changed(counts: pd.DataFrame, title: str) -> Figure:
     counts = counts.reindex(columns=[*_CHANGES], fill_value=0).sort_index()
     total = counts.sum(axis=1).sort_values(ascending=False, kind="stable")
     return bars(counts.loc[total[total > 0].index], _CHANGES, title, "rows")
-
-
-def _split(counts: pd.Series[int], wrong: pd.Series[bool]) -> pd.DataFrame:
-    return pd.DataFrame({"right": counts.where(~wrong, 0), "wrong": counts.where(wrong, 0)})
 
 
 def ways_chart(frame: pd.DataFrame) -> Figure:
