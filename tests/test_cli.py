@@ -21,7 +21,7 @@ COMMANDS = ("demo", "lab", "serve", "doctor", "runs", "run", "check", "audit", "
 @pytest.fixture(scope="module")
 def asked(clubs):
     """A club that is only looked at."""
-    return clubs.clone("guide")
+    return clubs.clone("guide", 60)
 
 
 def test_help_lists_every_command(shell, tmp_path):  # noqa: F811
@@ -75,7 +75,7 @@ def test_questions_answer_in_json_and_in_words(asked, at):  # noqa: F811
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_check_says_clean_or_findings(clubs, at, dialect):  # noqa: F811
-    club = clubs.clone(dialect)
+    club = clubs.clone(dialect, 60)
     run = at(club)
     clean = run("check", "--json")
     assert clean.returncode == 0, clean.stdout[-2000:]
@@ -93,7 +93,7 @@ def test_check_says_clean_or_findings(clubs, at, dialect):  # noqa: F811
 
 
 def test_what_is_shown_has_no_people_no_secrets_and_no_control_characters(clubs, at):  # noqa: F811
-    club = clubs.clone("guide")
+    club = clubs.clone("guide", 60)
     club.execute("""UPDATE "Member" SET email = 'zebulon.quux@example.org', "lastName" = 'Quux' WHERE id IN
                     (SELECT id FROM "Member" ORDER BY id LIMIT 2)""")
     hostile = "evil\x1b[2J\x1b]0;owned\x07\n[bold]<script>alert(1)</script>"
@@ -121,7 +121,7 @@ def test_what_is_shown_has_no_people_no_secrets_and_no_control_characters(clubs,
 
 
 def test_a_report_file_that_is_cut_short_and_a_folder_that_cannot_be_made(clubs, at, shell, tmp_path):  # noqa: F811
-    club = clubs.clone("application", members=50)
+    club = clubs.clone("application", 60)
     run = at(club)
     report = next(club.club.imports.glob("migration-live-*-full.json"))
     (tmp_path / "cut.json").write_text(report.read_text()[:500])
@@ -148,7 +148,7 @@ def test_a_wrong_address_is_said_plainly(shell, tmp_path, empty_url):  # noqa: F
 
 
 def test_doctor_names_what_is_missing(clubs, at):  # noqa: F811
-    club = clubs.clone("application")
+    club = clubs.clone("application", 60)
     well = at(club)("doctor")
     assert well.returncode == 0, well.stdout
     for subject in ("environment", "dialect", "right to read", "pg_dump", "import reports"):
@@ -161,7 +161,7 @@ def test_doctor_names_what_is_missing(clubs, at):  # noqa: F811
 
 
 def test_a_closed_pipe_is_no_failure_and_never_another_answer(clubs, at, tmp_path):  # noqa: F811
-    club = clubs.clone("guide")
+    club = clubs.clone("guide", 60)
     club.breaks("swapped-mappings")
     at(club)
     words = f"{sys.executable} -m workbench check --json -e club | head -c 5; exit ${{PIPESTATUS[0]}}"

@@ -104,7 +104,7 @@ TOLD = [
 
 
 def test_suggestions_ask_the_same_environment(clubs, at):  # noqa: F811
-    club = clubs.clone("application")
+    club = clubs.clone("application", 60)
     club.execute("""UPDATE "WaIdMapping" SET "clubosId" = gen_random_uuid() WHERE "waId" %% 40 = 3""")
     club.execute("""UPDATE "Member" SET "membershipTierId" = NULL""")
     run = at(club)

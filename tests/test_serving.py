@@ -81,7 +81,7 @@ def test_the_kernel_is_this_python_whatever_others_there_are(
         )
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "theirs"))
-    with clubs.clone("guide").workbench() as wb:
+    with clubs.clone("guide", 60).workbench() as wb:
         monkeypatch.setenv("JUPYTER_PATH", _surroundings(wb)["JUPYTER_PATH"])
     found = KernelSpecManager(kernel_dirs=[str(Path(each) / "kernels") for each in jupyter_path()])
     assert found.get_kernel_spec("python3").display_name == "Python 3 (workbench)"
@@ -112,7 +112,7 @@ def test_the_kernel_is_this_python_whatever_others_there_are(
 def test_who_acts_goes_along_and_who_is_only_logged_in_does_not(
     clubs: Clubs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with clubs.clone("guide").workbench() as wb:
+    with clubs.clone("guide", 60).workbench() as wb:
         assert _surroundings(wb)["WORKBENCH_OPERATOR"] == "dana"
         wb.session.settings = Settings()
         assert "WORKBENCH_OPERATOR" not in _surroundings(wb)
@@ -140,7 +140,7 @@ def test_a_browser_is_led_there_without_the_token_among_its_arguments(
         monkeypatch.setenv(f"WORKBENCH_{name}", "there")
     monkeypatch.delenv("WORKBENCH_CONFIG")
     monkeypatch.delenv("WORKBENCH_OPERATOR")
-    done = at(clubs.clone("guide"))("serve", "runs")
+    done = at(clubs.clone("guide", 60))("serve", "runs")
     assert done.returncode == 0
     [(address, led, others)] = opened
     [token] = re.findall(r"token=(\w+)", done.stderr)
@@ -190,7 +190,7 @@ def test_a_page_is_had_with_its_token_only_and_nothing_else_is(
 ) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     (tmp_path / "voila.json").write_text(json.dumps({"Voila": {"token": "", "ip": "0.0.0.0"}}))
-    running = Running(tmp_path, clubs.clone("guide"), "serve", "runs", "--port", str(free_port()))
+    running = Running(tmp_path, clubs.clone("guide", 60), "serve", "runs", "--port", str(free_port()))
     try:
         assert len(running.token) >= 32
         arguments = Path(f"/proc/{running.process.pid}/cmdline")
@@ -229,7 +229,7 @@ def test_a_page_is_had_with_its_token_only_and_nothing_else_is(
 
 
 def test_jupyterlab_asks_for_its_token_and_ends_with_an_interrupt(clubs: Clubs, tmp_path: Path) -> None:
-    running = Running(tmp_path, clubs.clone("guide"), "lab", "--port", str(free_port()), JUPYTER_TOKEN="")
+    running = Running(tmp_path, clubs.clone("guide", 60), "lab", "--port", str(free_port()), JUPYTER_TOKEN="")
     try:
         assert httpx.get(f"{running.address}/api/contents").status_code == 403
         asked = httpx.get(f"{running.address}/api/kernelspecs", params={"token": running.token})

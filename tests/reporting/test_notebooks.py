@@ -6,8 +6,6 @@ import json
 import re
 from pathlib import Path
 
-import pytest
-
 from tests.dialects import one_dialect as one_dialect
 from tests.reporting.pages import page_of
 from workbench import open_workbench
@@ -19,7 +17,6 @@ WHOLE_CLUB = sorted({*report_names()} - {"run", "plan", "reconcile"})
 """Those that need no parameter; the other dialect's are run where every value is hostile."""
 
 
-@pytest.mark.parametrize("dialect", ["application"])
 def test_they_run_and_conclude_with_what_to_do_first(club: Settings) -> None:
     for name in WHOLE_CLUB:
         page = page_of(name, environment="club", one_state=True)
@@ -34,7 +31,6 @@ def test_they_run_and_conclude_with_what_to_do_first(club: Settings) -> None:
         assert "one state for the whole report" in page
 
 
-@pytest.mark.parametrize("dialect", ["application"])
 def test_the_report_of_a_run(club: Settings) -> None:
     with open_workbench("club", settings=club) as wb:
         assert "as it is at each question" in repr(wb.report.conclude("Is all well?", []))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.dialects import one_dialect as one_dialect
 from tests.reporting.conftest import HOSTILE, settings_for
 from tests.test_serving import beside
 from workbench.errors import DatabaseUnreachable, DocumentError, NotebookFailed, UsageError
@@ -34,7 +35,6 @@ def written(settings: Settings) -> str:
     return "".join(path.read_text(encoding="utf-8") for path in settings.reports.iterdir())
 
 
-@pytest.mark.parametrize("dialect", ["application"])
 def test_the_post_recovery_report(club: Settings) -> None:
     steps: list[tuple[str, int, int]] = []
     given = {"expected_members": "1", "waive": ["tiers-missing=known"]}
