@@ -48,18 +48,18 @@ def test_plan_apply_silent_undo(club, write):
     assert plan.changes == {"Event": {"update": harmed}, photos: {"update": len(truth["private-visible"])}}
     assert changed(before, club) == set()
     club.carry_out(plan)
-    assert {each.check: each.status for each in wb.policies.findings(path)} == dict.fromkeys(
+    assert {finding.check: finding.status for finding in wb.policies.findings(path)} == dict.fromkeys(
         ("large", "backwards", "seen"), "pass"
     )
     assert changed(before, club) == {"Event", photos}
     # The day that the breakage put before the start is a start now, and the start the end.
     entries = wb.audit.entries(action="migration:policy:corrected")
     assert list(entries["action"]) == ["migration:policy:corrected"] * 3
-    facts = {each["rule"]: each for each in entries["metadata"]}
+    facts = {entry["rule"]: entry for entry in entries["metadata"]}
     assert set(facts["large"]["records"]) == truth["over-capacity-limit"]
     assert facts["large"]["records_affected"] == len(truth["over-capacity-limit"])
     assert facts["large"]["rules_sha256"] == wb.policies.rules(path).sha256
-    assert {each.check: each.status for each in wb.check(["audit-metadata"]).findings} == {
+    assert {finding.check: finding.status for finding in wb.check(["audit-metadata"]).findings} == {
         "audit-metadata": "pass"
     }
     with pytest.raises(Refused, match="nothing to correct"):
@@ -82,7 +82,7 @@ def test_what_people_changed_since_is_kept_and_listed(clubs, write):
     )
     plan = club.open().policies.plan(["large"], rules=write(large=CLAMP, backwards=SWAP))
     assert plan.changes == {"Event": {"update": len(truth["over-capacity-limit"]) - 1}}
-    assert [each["key"] for each in plan.kept] == [mine]
+    assert [row["key"] for row in plan.kept] == [mine]
     assert "changed it after run" in str(plan.kept[0]["reason"])
 
 
@@ -102,7 +102,7 @@ def test_what_no_import_wrote_is_left_unresolved(clubs, write):
     facts = {"id": "00000000-0000-4000-8000-000000000001", "title": "People's own", "importRunId": None}
     club.execute(copied, json.dumps(facts), mine)
     plan = club.open().policies.plan(rules=write(large=CLAMP))
-    assert [(each["key"], each["reason"]) for each in plan.unresolved] == [
+    assert [(row["key"], row["reason"]) for row in plan.unresolved] == [
         (facts["id"], "nothing tells that an import wrote it; it may be people's own")
     ]
     assert plan.total == len(truth["over-capacity-limit"])
@@ -120,11 +120,11 @@ def test_a_capacity_is_not_lowered_below_the_guests(clubs, write):
         )
     most = sorted(guests.get(key, 0) for key in truth["over-capacity-limit"])[-1]
     plan = club.open().policies.plan(rules=write(low=clamp(most - 1, "NOT start > now")))
-    left = {str(each["key"]): str(each["reason"]) for each in plan.unresolved}
+    left = {str(row["key"]): str(row["reason"]) for row in plan.unresolved}
     assert {key for key in left if "do not fit" in left[key]} == {
         key for key, count in guests.items() if count > most - 1 and key in left
     }
-    assert any(f"{most} do not fit {most - 1}" in each for each in left.values())
+    assert any(f"{most} do not fit {most - 1}" in reason for reason in left.values())
 
 
 def test_events_that_a_swap_would_not_mend_are_unresolved(clubs, write):
@@ -152,7 +152,7 @@ def test_events_that_a_swap_would_not_mend_are_unresolved(clubs, write):
     )
     plan = club.open().policies.plan(["backwards"], rules=path)
     assert plan.changes == {"Event": {"update": 1}}
-    left = {str(each["key"]): str(each["reason"]) for each in plan.unresolved}
+    left = {str(row["key"]): str(row["reason"]) for row in plan.unresolved}
     assert set(left) == {one, two}
     assert "(long)" in left[one]
     assert "(late)" in left[two]
@@ -174,7 +174,7 @@ def test_two_rules_about_one_event_make_one_change(clubs, write):
     ((_, _, *values),) = plan.rows(plan.operations[0])
     assert values[0::3] == ["500", "100"]
     club.carry_out(plan)
-    assert {each.status for each in wb.policies.findings(path)} == {"pass"}
+    assert {finding.status for finding in wb.policies.findings(path)} == {"pass"}
     club.undo(plan)
     assert changed(before, club) == set()
 
@@ -185,7 +185,7 @@ def test_what_two_rules_want_differently_is_left_alone(clubs, write):
     with pytest.raises(Refused, match="nothing to correct"):
         club.open().policies.plan(rules=write(large=CLAMP, larger=clamp(300)))
     plan = club.open().policies.plan(rules=write(backwards=SWAP))
-    assert {str(each["key"]) for each in plan.unresolved} == truth["over-capacity-limit"]
+    assert {str(row["key"]) for row in plan.unresolved} == truth["over-capacity-limit"]
 
 
 def test_a_hostile_title_is_text_and_stays(clubs, write):

@@ -101,6 +101,12 @@ def test_a_configuration_of_another_kind_of_environment(guide):
     assert ask(guide, "config-differs", "staging").status == "pass"
 
 
+def test_a_dry_run_that_is_stale_is_listed_so(guide):
+    (broken,) = guide.breaks("stale-dry-run")
+    rehearsed = guide.wb.runs.rehearsals().tables.rehearsals
+    assert set(rehearsed.loc[rehearsed["rehearsed"] == "stale", "run"]) == set(broken.keys)
+
+
 def test_dry_runs_that_are_none(guide):
     assert ask(guide, "live-run-without-dry-run").status == "pass"
     found = ask(guide, "live-run-without-dry-run", dry_run_hours=2.0)

@@ -8,7 +8,7 @@ from tests.conftest import DIALECTS
 from tests.policies.conftest import keys, rule
 from workbench.checks.rules import STARTER, read_rules
 
-NAMED_BY_THE_GUIDE = sorted(each.stem for each in STARTER[0].glob("*.sql"))
+NAMED_BY_THE_GUIDE = sorted(path.stem for path in STARTER[0].glob("*.sql"))
 
 UNASKED = {"guide": {"registrations-past-the-deadline"}, "application": set()}
 
@@ -32,16 +32,16 @@ BREAK = {
 
 def asked(club, **options):
     with club.workbench(**options) as wb:
-        return {each.check: each for each in wb.policies.findings(sample=10_000)}
+        return {finding.check: finding for finding in wb.policies.findings(sample=10_000)}
 
 
 def test_the_healthy_club_keeps_every_rule(club):
     found = asked(club)
     assert list(found) == [*read_rules(None).checks]
-    unanswered = {name for name, each in found.items() if each.status == "not run"}
+    unanswered = {name for name, finding in found.items() if finding.status == "not run"}
     assert unanswered == UNASKED[club.club.dialect]
-    assert {each.status for name, each in found.items() if name not in unanswered} == {"pass"}
-    assert not any(each.open for each in found.values())
+    assert {finding.status for name, finding in found.items() if name not in unanswered} == {"pass"}
+    assert not any(finding.open for finding in found.values())
     for name in unanswered:
         assert "would supply" in found[name].reason
 
@@ -72,7 +72,7 @@ def test_each_rule_names_what_breaks_it(clubs, dialect):
             assert set(fired.rows["event_id"].astype(str)) == {key}
         else:
             assert (keys(fired), fired.count) == ({key}, 1)
-        assert {other for other, each in found.items() if each.status in {"fail", "warn"}} == {name}
+        assert {other for other, finding in found.items() if finding.status in {"fail", "warn"}} == {name}
 
 
 def test_a_check_and_its_rule_are_one_question(club):
@@ -81,7 +81,7 @@ def test_a_check_and_its_rule_are_one_question(club):
     assert (found.status, keys(found), found.risk) == ("fail", set(truth.keys), "critical")
     with club.workbench() as wb:
         checks, rules = wb.check(NAMED_BY_THE_GUIDE).findings, wb.policies.findings(ids=NAMED_BY_THE_GUIDE)
-    assert [each.check for each in checks] == [each.check for each in rules]
+    assert [check.check for check in checks] == [rule.check for rule in rules]
     for check, same in zip(checks, rules, strict=True):
         assert (check.status, check.count, check.query, check.title) == (
             same.status, same.count, same.query, same.title,
@@ -98,7 +98,7 @@ def test_the_check_follows_the_environments_own_rules(guide, write):
         )
     )
     with club.workbench(policies=mine) as wb:
-        found = {each.check: each for each in wb.check(NAMED_BY_THE_GUIDE).findings}
+        found = {finding.check: finding for finding in wb.check(NAMED_BY_THE_GUIDE).findings}
     over = found["events-over-capacity-limit"]
     assert (over.status, over.title) == ("warn", "Too large")
     assert over.count

@@ -33,12 +33,10 @@ FROM registrations
 JOIN unnest(%(records)s::text[], %(placed)s::text[], %(events)s::text[], %(members)s::text[]) AS told(key, wa_id, event, member)
   ON told.key = id::text
 WHERE event_id::text <> told.event OR member_id::text <> told.member
-ORDER BY 1
 """
 _ON_WRONG = """
 SELECT id::text AS key, member_id::text AS member, event_id::text AS event, coalesce(run_id, '') AS run
 FROM registrations WHERE member_id::text = ANY (%(records)s::text[]) OR event_id::text = ANY (%(records)s::text[])
-ORDER BY 1
 """
 _BY_HAND = """
 SELECT resource_id::text AS key, before FROM audit
@@ -160,7 +158,8 @@ def brought_elsewhere(traces: Traces) -> list[dict[str, Any]] | None:
     if not places:
         return None
     records = [place.record for place in places.values()]
-    rows = traces.ask(_ELSEWHERE, records=records, **listed(places))
+    # Sorted here: the server, told not to sort, would walk an index in order and compare each row with all that is told.
+    rows = sorted(traces.ask(_ELSEWHERE, records=records, **listed(places)), key=lambda row: row.key)
     # The places that ids lead to on purpose: from the record that an id was imported as, or led to before.
     meant: set[tuple[str, str, str]] = set()
     if rows and traces.schema.has(*NEEDS):
@@ -207,7 +206,7 @@ def came_through(traces: Traces, wrongs: Sequence[Wrong]) -> list[dict[str, str]
     if not wrongs or not traces.schema.has(*needs):
         return []
     records = {was for _, was in wrong_by}
-    rows = traces.ask(_ON_WRONG, records=list(records))
+    rows = sorted(traces.ask(_ON_WRONG, records=list(records)), key=lambda row: row.key)
     keys = {row.key for row in rows}
     told = told_places(traces, rights={(wrong.entity, wrong.wa_id): wrong.right for wrong in wrongs})
     ids = {place.record: wa_id for wa_id, place in told.items()}
