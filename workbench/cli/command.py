@@ -56,7 +56,7 @@ class Grouped(TyperGroup):
             width = formatter.width - 6 - max(map(len, commands))
             with formatter.section(section):
                 formatter.write_dl(
-                    [(name, each.get_short_help_str(width)) for name, each in commands.items()]
+                    [(name, command.get_short_help_str(width)) for name, command in commands.items()]
                 )
 
 
@@ -156,7 +156,7 @@ def answers(
             parameters.append(_keyword(name, default=default))
         parameters += [_keyword("context")] * (path in _ALONE)
         run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-            [each.replace(annotation=run.__annotations__[each.name]) for each in parameters]
+            [option.replace(annotation=run.__annotations__[option.name]) for option in parameters]
         )
         group, _, name = path.rpartition(" ")
         if path in _ALONE:

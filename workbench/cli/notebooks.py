@@ -199,7 +199,7 @@ def demo(
     planted = () if healthy else tuple(BREAKAGES)
     with progress() as advance:
         advance("making the club", 0, 3)
-        made = make_demo(settings, dialect=dialect, members=members, seed=seed, breakages=planted)
+        demo_club = make_demo(settings, dialect=dialect, members=members, seed=seed, breakages=planted)
         advance("investigating it", 1, 3)
         with workbench.open_workbench(DEMO, one_state=True) as wb:  # by the settings that it has now
             runs, findings = wb.session.find_runs(), wb.check().findings
@@ -209,9 +209,13 @@ def demo(
     club = {"members": members, "dialect": dialect, "runs": len(runs), "findings": bad}
     telling = next((run for run in runs if run.status != "completed"), runs[-1])
     return Answer(
-        f"A club of {members:,} members ({dialect} dialect), {len(runs)} import runs, {len(made.truths)} faults planted.\n"
+        f"A club of {members:,} members ({dialect} dialect), {len(runs)} import runs, {len(demo_club.truths)} faults planted.\n"
         f"{len(findings)} checks: {bad} found something.\n{result.verdict['headline']}\n"
         f"Verification report: {paths_below([result.html])[0]}",
         next_steps=[Step("", "runs"), Step("", "check"), Step("", f"report run -p run_id {telling.run}")],
-        facts={"planted": sorted(truth.breakage for truth in made.truths), **club, **_report_facts(result)},
+        facts={
+            "planted": sorted(truth.breakage for truth in demo_club.truths),
+            **club,
+            **_report_facts(result),
+        },
     )

@@ -36,12 +36,12 @@ def create(
     from rich.filesize import decimal
 
     begun = perf_counter()
-    made = wb.snapshots.create(precedes=precedes, reason=reason, advance=advance)
-    held = f"{made.rows:,} rows of {len(made.tables):,} tables, {decimal(made.size)} ({made.compression})"
+    manifest = wb.snapshots.create(precedes=precedes, reason=reason, advance=advance)
+    contents = f"{manifest.rows:,} rows of {len(manifest.tables):,} tables, {decimal(manifest.size)} ({manifest.compression})"
     return Answer(
-        f"{paths_below([made.archive])[0]}: {held}, in {perf_counter() - begun:,.1f} s.\nSHA-256 {made.sha256}",
-        next_steps=[Step("To prove it by restoring", f"snapshot verify {made.snapshot}")],
-        facts={**made.facts(), "said": _said(wb)},
+        f"{paths_below([manifest.archive])[0]}: {contents}, in {perf_counter() - begun:,.1f} s.\nSHA-256 {manifest.sha256}",
+        next_steps=[Step("To prove it by restoring", f"snapshot verify {manifest.snapshot}")],
+        facts={**manifest.facts(), "said": _said(wb)},
     )
 
 

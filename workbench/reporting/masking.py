@@ -189,18 +189,18 @@ def _mask_cell(column: object, value: Any, own: Iterable[str] = ()) -> Any:
     value = mask_text(value)
     if is_identifier(column) or "title" in words_of(column):
         return value
-    for each in own:
-        if len(each) > 2 and each in value:
-            value = re.sub(rf"(?<!\w){re.escape(each)}(?!\w)", DOTS, value)
+    for name in own:
+        if len(name) > 2 and name in value:
+            value = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", DOTS, value)
     return value
 
 
 def _mask_document(value: Any, key: str = "") -> Any:
     """Mask all words of a document whose shape is anybody's, but those known to name no person."""
     if isinstance(value, dict):
-        return {inner: _mask_document(each, inner) for inner, each in value.items()}
+        return {inner: _mask_document(item, inner) for inner, item in value.items()}
     if isinstance(value, list):
-        return [_mask_document(each, key) for each in value]
+        return [_mask_document(item, key) for item in value]
     harmless = not isinstance(value, str) or key in _DOCUMENTED or re.fullmatch(r"[0-9a-f]{64}|", value)
     return value if harmless else DOTS
 
@@ -231,7 +231,7 @@ def _mask_email(value: str) -> str:
 
 def _json(text: str) -> Any:
     try:
-        found = json.loads(text)
+        document = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    return found if isinstance(found, dict | list) else None
+    return document if isinstance(document, dict | list) else None

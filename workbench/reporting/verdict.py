@@ -95,7 +95,7 @@ def conclude(
             "status": status,
             "headline": headline,
             "tally": tally,
-            "counts": {each: counts[each] for each in WORST_FIRST},
+            "counts": {name: counts[name] for name in WORST_FIRST},
             "environment": {"name": where.name, "kind": where.kind, "where": where.where},
             "database": asdict(identity),
             "dialect": session.dialect,
