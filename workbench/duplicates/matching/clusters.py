@@ -38,10 +38,10 @@ def cluster_pairs(pairs: pd.DataFrame, apart: Iterable[tuple[str, str]] = ()) ->
         key=lambda link: (-link[2], link[0], link[1]),
     )
     for left, right, _ in links:
-        one, other = home.setdefault(left, left), home.setdefault(right, right)
-        if one == other:
+        first, second = home.setdefault(left, left), home.setdefault(right, right)
+        if first == second:
             continue
-        small, large = sorted((one, other), key=lambda each: (len(members.get(each, ())), each))
+        small, large = sorted((first, second), key=lambda name: (len(members.get(name, ())), name))
         joining = members.get(small, {small})
         staying = members.get(large, {large})
         if any(foes.get(member, set()) & staying for member in joining):

@@ -93,32 +93,34 @@ def further_columns(schema: Schema, named: Mapping[str, str]) -> tuple[dict[str,
         Columns that the settings name, with their kinds.
     """
     table = schema.resolved["members"]
-    there = [name for name, each in schema.catalogue.tables[table.table].columns.items() if each.readable]
-    spelled = {_plain(name): name for name in there}
+    readable = [
+        name for name, column in schema.catalogue.tables[table.table].columns.items() if column.readable
+    ]
+    spelled = {_plain(name): name for name in readable}
     every = {real for canonical, real in table.spelling.items() if canonical in ("id", *FIELDS)}
     known = {spelling: kind for kind, spellings in _KNOWN.items() for spelling in spellings.split()}
-    found = {name: known[_plain(name)] for name in there if _plain(name) in known and name not in every}
-    said = []
+    kinds = {name: known[_plain(name)] for name in readable if _plain(name) in known and name not in every}
+    notes = []
     for name, kind in named.items():
-        real = name if name in there else spelled.get(_plain(name))
+        real = name if name in readable else spelled.get(_plain(name))
         if real is None:
-            said.append(
+            notes.append(
                 f'"{table.table}" has no readable column "{name}", which the settings name. It is not compared.'
             )
         elif real in every:
-            said.append(
+            notes.append(
                 f'The settings name "{real}", which is compared everywhere; it is not compared twice.'
             )
         else:
-            found[real] = kind
+            kinds[real] = kind
     fields: dict[str, tuple[str, str]] = {}
-    for real, kind in found.items():
+    for real, kind in kinds.items():
         snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", real).lower()
         field = _FURTHER_FIELD + re.sub(r"\W", "_", snake, flags=re.ASCII)
         while field in fields:
             field += "_"
         fields[field] = real, kind
-    return fields, said
+    return fields, notes
 
 
 def _plain(name: str) -> str:
@@ -143,46 +145,48 @@ def comparison_name(field: str) -> str:
 
 def further_comparisons(fields: Mapping[str, str], members: int) -> list[Comparison]:
     """Return the comparisons of the fields that stand by themselves, in the fields' order."""
-    found = []
+    comparisons = []
     for field, kind in fields.items():
         if kind in _COMPARED:
-            one, other = f"l.{field}", f"r.{field}"
-            levels = _COMPARED[kind](field, one, other, members)
-            found.append(Comparison(comparison_name(field), f"{one} IS NULL OR {other} IS NULL", levels))
+            left, right = f"l.{field}", f"r.{field}"
+            levels = _COMPARED[kind](field, left, right, members)
+            comparisons.append(
+                Comparison(comparison_name(field), f"{left} IS NULL OR {right} IS NULL", levels)
+            )
         elif kind in _FURTHER and field not in FIELDS:
-            found.append(_another(field, *_FURTHER[kind]))
-    return found
+            comparisons.append(_another(field, *_FURTHER[kind]))
+    return comparisons
 
 
-def _joined(field: str, one: str, other: str, members: int) -> tuple[Level, ...]:
+def _joined(field: str, left: str, right: str, members: int) -> tuple[Level, ...]:
     """Compare the days of joining; how many strangers share one is counted, since imports give one day to all."""
-    near = f"(abs({one}_day - {other}_day) <= 31 OR {_turned(one, other)})"
+    near = f"(abs({left}_day - {right}_day) <= 31 OR {_turned(left, right)})"
     return (
-        Level("joined on the same day", f"{one} = {other}", 0.50, 1, 0.30, field, 3e-4),
+        Level("joined on the same day", f"{left} = {right}", 0.50, 1, 0.30, field, 3e-4),
         Level("joined about the same time", near, 0.07, 0.0186, counted=True),
         Level("joined on another day", "ELSE", 0.40, 0.98, 0.70, counted=True),
     )
 
 
-def _turned(one: str, other: str) -> str:
-    return f"substr({one}, 1, 4) || substr({one}, 7, 2) || substr({one}, 5, 2) = {other}"
+def _turned(left: str, right: str) -> str:
+    return f"substr({left}, 1, 4) || substr({left}, 7, 2) || substr({left}, 5, 2) = {right}"
 
 
-def _date(field: str, one: str, other: str, members: int) -> tuple[Level, ...]:
+def _date(field: str, left: str, right: str, members: int) -> tuple[Level, ...]:
     """Compare days that stay, as of birth; they differ by slips, seldom by more. How often strangers' do is counted."""
     parts = " + ".join(
-        f"CASE WHEN substr({one}, {at}) = substr({other}, {at}) THEN 1 ELSE 0 END"
+        f"CASE WHEN substr({left}, {at}) = substr({right}, {at}) THEN 1 ELSE 0 END"
         for at in ("1, 4", "5, 2", "7, 2")
     )
-    edits = f"damerau_levenshtein({one}, {other})"
+    edits = f"damerau_levenshtein({left}, {right})"
     return (
-        Level("same day", f"{one} = {other}", 0.80, 1, None, field, 1e-5),
-        Level("day but for a slip", f"({edits} = 1 OR {_turned(one, other)})", 0.06, 0.001, counted=True),
+        Level("same day", f"{left} = {right}", 0.80, 1, None, field, 1e-5),
+        Level("day but for a slip", f"({edits} = 1 OR {_turned(left, right)})", 0.06, 0.001, counted=True),
         Level("day but for the day, month or year", f"{parts} = 2", 0.03, 0.005, counted=True),
-        Level("days of one month", f"abs({one}_day - {other}_day) <= 31", 0.01, 0.0186, counted=True),
+        Level("days of one month", f"abs({left}_day - {right}_day) <= 31", 0.01, 0.0186, counted=True),
         Level(
             "day but for two slips, or days of one year",
-            f"({edits} = 2 OR abs({one}_day - {other}_day) <= 366)",
+            f"({edits} = 2 OR abs({left}_day - {right}_day) <= 366)",
             0.04,
             0.03,
             counted=True,
@@ -191,15 +195,15 @@ def _date(field: str, one: str, other: str, members: int) -> tuple[Level, ...]:
     )
 
 
-def _identifier(field: str, one: str, other: str, members: int) -> tuple[Level, ...]:
+def _identifier(field: str, left: str, right: str, members: int) -> tuple[Level, ...]:
     """Compare numbers that one person alone should have."""
-    edits = f"damerau_levenshtein({one}, {other})"
+    edits = f"damerau_levenshtein({left}, {right})"
     return (
-        Level("same number", f"{one} = {other}", 0.85, 1, None, field, 0.001 / members, sure=True),
+        Level("same number", f"{left} = {right}", 0.85, 1, None, field, 0.001 / members, sure=True),
         Level("number but for a slip", f"{edits} = 1", 0.08, 1e-4, counted=True),
         Level(
             "number but for two slips",
-            f"{edits} = 2 AND least(length({one}), length({other})) > 5",
+            f"{edits} = 2 AND least(length({left}), length({right})) > 5",
             0.02,
             1e-3,
             counted=True,
@@ -208,12 +212,12 @@ def _identifier(field: str, one: str, other: str, members: int) -> tuple[Level, 
     )
 
 
-def _address(field: str, one: str, other: str, members: int) -> tuple[Level, ...]:
+def _address(field: str, left: str, right: str, members: int) -> tuple[Level, ...]:
     """Compare postal addresses; one person moves, and a household shares one."""
-    alike = f"jaro_winkler_similarity({one}, {other})"
+    alike = f"jaro_winkler_similarity({left}, {right})"
     return (
-        Level("same address", f"{one} = {other}", 0.55, 1, 0.85, field, 0.1 / members),
-        Level("address but for slips", f"{one}_numbers IS NOT DISTINCT FROM {other}_numbers AND {alike} >= 0.8799999", 0.20, 1e-4, 0.05, counted=True),
+        Level("same address", f"{left} = {right}", 0.55, 1, 0.85, field, 0.1 / members),
+        Level("address but for slips", f"{left}_numbers IS NOT DISTINCT FROM {right}_numbers AND {alike} >= 0.8799999", 0.20, 1e-4, 0.05, counted=True),
         Level("similar address", f"{alike} >= 0.7999999", 0.10, 0.01, 0.02, counted=True),
         Level("another address", "ELSE", 0.15, 0.99, 0.08, counted=True),
     )  # fmt: skip
@@ -223,19 +227,19 @@ def _another(
     field: str, what: str, first: str, alone: tuple[float, float, float], home: tuple[float, float]
 ) -> Comparison:
     """Compare a further value of a kind, also with the first of the other record."""
-    one, other = f"l.{field}", f"r.{field}"
+    left, right = f"l.{field}", f"r.{field}"
     across = " OR ".join(
         f"coalesce({pair}, FALSE)"
         for column in first.split()
-        for pair in (f"{one} = r.{column}", f"l.{column} = {other}")
+        for pair in (f"{left} = r.{column}", f"l.{column} = {right}")
     )
     same, slip, different = alone
     return Comparison(
         comparison_name(field),
-        f"({one} IS NULL OR {other} IS NULL) AND NOT ({across})",
+        f"({left} IS NULL OR {right} IS NULL) AND NOT ({across})",
         (
-            Level(f"same further {what}", f"({one} = {other} OR {across})", same, 1e-4, home[0], counted=True),
-            Level(f"further {what} but for a slip", f"(least(length({one}), length({other})) > 3 AND damerau_levenshtein({one}, {other}) = 1)", slip, 1e-4, counted=True),
+            Level(f"same further {what}", f"({left} = {right} OR {across})", same, 1e-4, home[0], counted=True),
+            Level(f"further {what} but for a slip", f"(least(length({left}), length({right})) > 3 AND damerau_levenshtein({left}, {right}) = 1)", slip, 1e-4, counted=True),
             Level(f"different further {what}", "ELSE", different, 0.999, home[1], counted=True),
         ),
     )  # fmt: skip

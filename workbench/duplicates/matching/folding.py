@@ -163,7 +163,7 @@ def fold_rows(rows: Iterable[Sequence[Any]], fields: Mapping[str, str]) -> Itera
     while portion := list(islice(members, _PORTION)):
         folded = []
         for row in portion:
-            row = [row[0], *(each[:_LONGEST] if isinstance(each, str) else each for each in row[1:])]
+            row = [row[0], *(value[:_LONGEST] if isinstance(value, str) else value for value in row[1:])]
             names = fold_name(row[called]), fold_name(row[family])
             generation = names[1].generation or names[0].generation
             parts = [row[0], int(generation) if generation else None]

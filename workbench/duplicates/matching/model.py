@@ -75,9 +75,11 @@ class Model(BaseModel):
 
     @model_validator(mode="after")
     def _names_what_is_there(self) -> Self:
-        known = {each.name: {level.label for level in each.levels} for each in comparisons(self)}
+        known = {
+            comparison.name: {level.label for level in comparison.levels} for comparison in comparisons(self)
+        }
         kinds = {f"any {kind}": kind for kind in KINDS}
-        of_kinds = {level.label for each in further_comparisons(kinds, 2) for level in each.levels}
+        of_kinds = {level.label for further in further_comparisons(kinds, 2) for level in further.levels}
         known["joined"] |= of_kinds  # where days of joining are days of birth
         for name, labels in self.shares.items():
             for label in labels:
@@ -105,17 +107,18 @@ class Model(BaseModel):
             raise UsageError(f"The model {path} cannot be read: {error}.", _ADVICE) from error
         except ValidationError as error:
             problems = error.errors(include_url=False, include_input=False)[:5]
-            said = "; ".join(
-                f"{'.'.join(map(str, each['loc'])) or 'the file'}: {each['msg']}" for each in problems
+            text = "; ".join(
+                f"{'.'.join(map(str, problem['loc'])) or 'the file'}: {problem['msg']}"
+                for problem in problems
             )
-            raise UsageError(f"The model {path} is not one: {said}.", _ADVICE) from error
+            raise UsageError(f"The model {path} is not one: {text}.", _ADVICE) from error
 
     def write(self, path: str | Path) -> None:
         """Write every parameter as JSON, to be changed and read again; not what each club says for itself."""
         shares: dict[str, dict[str, Shares]] = {}
-        for each, elsewhere in zip(comparisons(self), comparisons(self, 1_000, 1.0), strict=True):
-            for level, other in zip(each.levels, elsewhere.levels, strict=True):
-                shares.setdefault(each.name, {})[level.label] = Shares(
+        for comparison, elsewhere in zip(comparisons(self), comparisons(self, 1_000, 1.0), strict=True):
+            for level, other in zip(comparison.levels, elsewhere.levels, strict=True):
+                shares.setdefault(comparison.name, {})[level.label] = Shares(
                     m=level.m if level.m == other.m else None,
                     u=level.u if level.u == other.u and not level.counted else None,
                     home=level.home,
@@ -123,8 +126,8 @@ class Model(BaseModel):
         for name, labels in self.shares.items():
             own = shares.setdefault(name, {})
             own |= {
-                label: own.get(label, each).model_copy(update=each.model_dump(exclude_none=True))
-                for label, each in labels.items()
+                label: own.get(label, given).model_copy(update=given.model_dump(exclude_none=True))
+                for label, given in labels.items()
             }
         whole = self.model_copy(update={"shares": shares})
         text = whole.model_dump_json(indent=2, exclude_none=True) + "\n"
@@ -141,14 +144,14 @@ _HALF_CROSSED = """((l.first_name = r.last_name AND l.first_name IS DISTINCT FRO
 _ALIAS = "coalesce(array_contains(l.kin, r.first_name), FALSE)"
 
 
-def _part(one: str, other: str) -> str:
+def _part(left: str, right: str) -> str:
     """Whether one of two names is some of the other's words."""
     padded = (
-        f"(' ' || {one} || ' '), (' ' || {other} || ' ')",
-        f"(' ' || {other} || ' '), (' ' || {one} || ' ')",
+        f"(' ' || {left} || ' '), (' ' || {right} || ' ')",
+        f"(' ' || {right} || ' '), (' ' || {left} || ' ')",
     )
     within = " OR ".join(f"strpos({pair}) > 0" for pair in padded)
-    return f"((strpos({one}, ' ') > 0) <> (strpos({other}, ' ') > 0) AND ({within}))"
+    return f"((strpos({left}, ' ') > 0) <> (strpos({right}, ' ') > 0) AND ({within}))"
 
 
 def _typo(column: str, edits: int = 1, least: int = 2) -> str:
@@ -172,9 +175,9 @@ def _squeezed(column: str) -> str:
     return f"(l.{column} = r.{column} OR replace(l.{column}, ' ', '') = replace(r.{column}, ' ', ''))"
 
 
-def _likeness(one: str, other: str) -> str:
-    close = f"jaro_winkler_similarity({one}, {other}) >= 0.9199999"
-    return f"(damerau_levenshtein({one}, {other}) <= 1 OR {_part(one, other)} OR {close})"
+def _likeness(left: str, right: str) -> str:
+    close = f"jaro_winkler_similarity({left}, {right}) >= 0.9199999"
+    return f"(damerau_levenshtein({left}, {right}) <= 1 OR {_part(left, right)} OR {close})"
 
 
 _NEARLY_CROSSED = f"""(l.first_name <> r.first_name AND l.last_name <> r.last_name AND (
@@ -269,10 +272,10 @@ def _email(members: int, named: float) -> Comparison:
     misspelt = f"""(l.email_digits = r.email_digits AND {edits} <= 2
         AND least(length(l.email_local), length(r.email_local)) >= 5 * {edits} AND damerau_levenshtein(l.email_domain, r.email_domain) <= 2)"""
 
-    def telling(one: str, other: str) -> str:
-        rest = f"replace({one}.email_local, {one}.first_name || {one}.last_name, ' ')"
-        return f"""(length({other}.first_name) > 2 AND strpos({one}.first_name, {other}.first_name) = 0
-            AND strpos({rest}, {other}.first_name) > 0)"""
+    def telling(left: str, right: str) -> str:
+        rest = f"replace({left}.email_local, {left}.first_name || {left}.last_name, ' ')"
+        return f"""(length({right}.first_name) > 2 AND strpos({left}.first_name, {right}.first_name) = 0
+            AND strpos({rest}, {right}.first_name) > 0)"""
 
     aliases = f"l.first_name <> r.first_name AND ({_ALIAS} OR {_typo('first_name')} OR {_SHORT})"
     own_names = "strpos(l.email_local, l.first_name) > 0 AND strpos(r.email_local, r.first_name) > 0"
@@ -302,9 +305,9 @@ def _email(members: int, named: float) -> Comparison:
 def _phone(members: int) -> Comparison:
     """Compare phone numbers; one in four changes or is given as another line."""
 
-    def ends(one: str, other: str) -> str:
-        rest = f"substr({one}.phone, length({one}.phone) - length({other}.phone) + 1)"
-        return f"(length({other}.phone) >= 7 AND length({one}.phone) > length({other}.phone) AND {rest} = {other}.phone)"
+    def ends(left: str, right: str) -> str:
+        rest = f"substr({left}.phone, length({left}.phone) - length({right}.phone) + 1)"
+        return f"(length({right}.phone) >= 7 AND length({left}.phone) > length({right}.phone) AND {rest} = {right}.phone)"
 
     return Comparison(
         "phone",
@@ -324,7 +327,7 @@ def comparisons(
     """Return the model's comparisons for a club of so many members, with the shares that were given instead."""
     shipped = [_first_name(model), _last_name(), _generation(), _email(members, named), _phone(members)]
     shipped += further_comparisons(fields, members)
-    return [changed(each, model) for each in shipped]
+    return [changed(comparison, model) for comparison in shipped]
 
 
 def changed(compared: Comparison, model: Model) -> Comparison:
@@ -359,19 +362,19 @@ def splink_settings(
 
     def levels(comparison: Comparison) -> Iterator[dict[str, Any]]:
         yield {"sql_condition": spelled(comparison.missing), "is_null_level": True}
-        for one in comparison.levels:
-            if one.home:
-                at_home = home if one.condition == "ELSE" else f"{home} AND {one.condition}"
-                yield level(at_home, one.m, one.home)
-            if one.term:
+        for agreement in comparison.levels:
+            if agreement.home:
+                at_home = home if agreement.condition == "ELSE" else f"{home} AND {agreement.condition}"
+                yield level(at_home, agreement.m, agreement.home)
+            if agreement.term:
                 # Splink divides by the larger share of the two values: its m and u here are multiples of that.
-                yield level(one.condition, min(one.m / one.u, 1.0), 1.0) | {
-                    "tf_adjustment_column": one.term,
-                    "tf_minimum_u_value": one.least,
+                yield level(agreement.condition, min(agreement.m / agreement.u, 1.0), 1.0) | {
+                    "tf_adjustment_column": agreement.term,
+                    "tf_minimum_u_value": agreement.least,
                     "disable_tf_exact_match_detection": True,
                 }
             else:
-                yield level(one.condition, one.m, one.u)
+                yield level(agreement.condition, agreement.m, agreement.u)
 
     shared = [level(home, min(household, 1.0), min(1 / household, 1.0)), level("ELSE", 1.0, 1.0)]
     return {

@@ -51,14 +51,14 @@ class Known(NamedTuple):
 def census() -> dict[str, Known]:
     """Return what the census says of each name that it lists, in lower case without accents."""
     text = files("workbench.duplicates.matching").joinpath("census.tsv").read_text(encoding="utf-8")
-    found: dict[str, Known] = {}
+    names: dict[str, Known] = {}
     for kind, name, share, men in (line.split("\t") for line in text.splitlines() if line[0] != "#"):
-        name, before = normalise(name), found.get(normalise(name), Known())
+        name, before = normalise(name), names.get(normalise(name), Known())
         if kind == "given":
-            found[name] = before._replace(given=int(share) / 1e6, men=int(men) / 1000)
+            names[name] = before._replace(given=int(share) / 1e6, men=int(men) / 1000)
         else:
-            found[name] = before._replace(family=int(share) / 1e6)
-    return found
+            names[name] = before._replace(family=int(share) / 1e6)
+    return names
 
 
 @cache
@@ -123,7 +123,7 @@ def kin(names: Iterable[str]) -> Iterator[tuple[str, str, float]]:
 
     for name in names:
         fulls = full.get(name, frozenset())
-        others = forms.get(name, frozenset()).union(fulls, *(forms[each] for each in fulls)) - {name}
+        others = forms.get(name, frozenset()).union(fulls, *(forms[form] for form in fulls)) - {name}
         for other in sorted(others):
             if likely := kinship(name, other):
                 yield name, other, _NICKNAMES * likely * (rarity(name) + rarity(other)) / 2
