@@ -36,17 +36,18 @@ def people(number: int, further) -> list[tuple]:
     ],
 )  # fmt: skip
 def test_a_field_of_each_kind_tells(kind, value, slip, other):
-    named = ("Zora", "Quigley")
-    rows = [*people(300, lambda at: (None,)), ("x1", *named, value), ("x2", *named, value)]
-    weights = {}
-    for said, second in (("same", value), ("slip", slip), ("other", other)):
-        found = match_people([*rows[:-1], ("x2", *named, second)], {**NAMES, "further": kind}, threshold=0)
-        ((bits,),) = found.loc[found["left"] == "x1", ["weight_further"]].to_numpy().tolist()
-        weights[said] = bits
-    assert weights["slip"] > weights["other"]
-    assert weights["other"] < 0
+    rows = people(300, lambda at: (None,))
+    for family, second in (("Quigley", value), ("Quimby", slip), ("Quill", other)):
+        rows += [(f"{family} 1", "Zora", family, value), (f"{family} 2", "Zora", family, second)]
+    pairs = match_people(rows, {**NAMES, "further": kind}, threshold=0).set_index(["left", "right"])
+    same, slipped, different = (
+        pairs.loc[(f"{family} 1", f"{family} 2"), "weight_further"]
+        for family in ("Quigley", "Quimby", "Quill")
+    )
+    assert slipped > different
+    assert different < 0
     # Two of one surname at one address may be housemates: there it proves nothing.
-    assert kind == "address" or weights["same"] > max(weights["slip"], 0)
+    assert kind == "address" or same > max(slipped, 0)
 
 
 def test_days_of_joining_that_can_only_be_of_birth_are_weighed_as_such():
