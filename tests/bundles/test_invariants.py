@@ -112,6 +112,10 @@ def test_what_cannot_be_judged_is_no_pass(tmp_path: Path) -> None:
     }  # fmt: skip
     states, _ = check([put(tmp_path / IDS, id_map_of(csv_report()))], [])
     assert states["mappings-processed"] == "not run"
+    full = csv_report()
+    full["events"]["truncated"] = True  # what is listed in part judges no more than that part
+    states, _ = check([put(tmp_path / FULL, full)], [])
+    assert states["mappings-processed"] == "not run"
 
 
 def test_a_dry_run_has_made_up_ids_and_may_list_fewer(tmp_path: Path) -> None:
