@@ -137,6 +137,8 @@ def read_document(path: Path) -> tuple[dict[str, Any], bytes]:
         raise _unreadable(path, str(error.strerror)) from None
     except RecursionError:
         raise _unreadable(path, "it is nested too deeply") from None
+    except UnicodeDecodeError as error:
+        raise _unreadable(path, f"it is not UTF-8 (byte {error.start + 1})") from None
     except (ValueError, yaml.YAMLError) as error:
         raise _unreadable(path, " ".join(str(error).split())) from None
     return document, content
