@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from tests.edits import EDITS, Edit
+from tests.edits import Edit
 from tests.fixes.conftest import IMPORTS, Scene, Staging
 from workbench.errors import Refused, UsageError
 from workbench.plans.plan import Plan
@@ -102,26 +102,6 @@ def test_without_a_snapshot_updates_are_unresolved_and_say_what_would_resolve_th
     assert all("snapshot" in str(each["resolved_by"]) for each in plan.unresolved)
     scene.carry_out(plan)
     assert all(not added for _, added in scene.changed(scene.after).values())
-
-
-@pytest.mark.parametrize(
-    ("dialect", "importer", "share"),
-    [("application", "api", 0), ("guide", "guide", 1), ("application", "csv", 1)],
-)
-def test_what_people_did_since_stays(staged: Staging, dialect: str, importer: str, share: int) -> None:
-    scene = staged(dialect, importer, sorted(EDITS)[share::2], seed=share)
-    assert len(scene.edits) > 3
-    with scene.connect() as connection:
-        before = [contents(connection, edit) for edit in scene.edits]
-        plan = planned(scene)
-        scene.carry_out(plan)
-        connection.rollback()
-        assert [contents(connection, edit) for edit in scene.edits] == before
-    told = {(each["table"], each["key"]) for each in (*plan.kept, *plan.conflicts)}
-    changed = {(edit.table, edit.key) for edit in scene.edits if edit.columns}
-    assert changed & set(scene.imported.updated) <= told
-    scene.undo(plan)
-    assert not scene.changed(scene.after)
 
 
 @pytest.mark.parametrize(("dialect", "importer"), IMPORTS[:2])

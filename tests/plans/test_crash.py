@@ -86,23 +86,6 @@ def test_killed_at_every_step_nothing_was_changed(application: Ground, applying:
     assert_applied(ground, plan, expected)
 
 
-def test_with_its_backend_ended_it_says_that_nothing_was_changed(
-    application: Ground, applying: Start
-) -> None:
-    ground = application
-    plan = ground.approved()
-    before = ground.everything()
-    for number in (1, len(plan.operations) + 3, steps_of(plan) - 1):
-        lost = applying(ground, plan)
-        lost.go_on(number)
-        assert ground.ask(f"SELECT pg_terminate_backend(pid) {BACKEND}") == [True]
-        said = lost.finish()
-        assert said.startswith("DatabaseUnreachable 4: No connection to")
-        assert NOT_APPLIED in said
-        assert_not_applied(ground, plan, before)
-    assert applying(ground, plan).finish() == "applied"
-
-
 def test_killed_at_any_moment_it_is_one_or_the_other(application: Ground, applying: Start) -> None:
     """Not between its steps but within them, as chance has it."""
     plan = application.approved()

@@ -58,10 +58,3 @@ def test_another_schema(small, tmp_path, settings):
         back.readable.look() as connection,
     ):
         assert connection.execute("SELECT seven FROM first").fetchall() == [(7,)]
-
-
-def test_another_encoding_and_a_dump_of_one_schema(small, tmp_path, settings):
-    execute(small, "INSERT INTO first VALUES (0, 'Zoë', NULL)")
-    path = dump(small, tmp_path, "-Fc", "--encoding=LATIN1", "--schema=public")
-    with restored(path, ["first"], settings=settings) as back, back.readable.look() as connection:
-        assert connection.execute("SELECT note FROM first WHERE id = 0").fetchone() == ("Zoë",)

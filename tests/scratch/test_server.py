@@ -31,14 +31,6 @@ def test_a_server_of_the_settings(snapshot, elsewhere, monkeypatch):
     assert "hunter2" not in repr(back)
 
 
-def test_a_user_who_may_not_make_databases(snapshot, elsewhere):
-    path = snapshot("-Fc")
-    settings = elsewhere("NOCREATEDB")
-    error = failure(path, ["first"], settings, r"permission denied to create database", WorkbenchError)
-    assert error.exit_code == 4
-    assert "hunter2" not in str(error)
-
-
 def test_a_server_that_is_not_there(snapshot, monkeypatch):
     path = snapshot("-Fc")
     settings = Settings(scratch_url_env="SCRATCH_URL")

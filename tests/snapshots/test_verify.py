@@ -222,21 +222,6 @@ def test_a_club_on_an_older_server_is_proved_there(older, backups, tmp_path, mon
             connection.execute("DROP DATABASE old_club WITH (FORCE)")
 
 
-def test_without_a_scratch_server_it_is_not_run(taken, monkeypatch):
-    wb, _ = taken
-    wb.session.settings = wb.settings.model_copy(update={"scratch_url_env": "SCRATCH_URL"})
-    monkeypatch.delenv("SCRATCH_URL", raising=False)
-    tried = wb.snapshots.verify().verifications[-1]
-    assert (tried.outcome, "SCRATCH_URL" in tried.detail) == ("not run", True)
-    monkeypatch.setenv("SCRATCH_URL", "postgresql://dana:hunter2@127.0.0.1:1/postgres")
-    tried = wb.snapshots.verify().verifications[-1]
-    assert (tried.outcome, "No connection" in tried.detail, "hunter2" in tried.detail) == (
-        "not run",
-        True,
-        False,
-    )
-
-
 def test_a_scratch_server_without_room(taken, server, small_disk, monkeypatch):
     """A real disk that is really full."""
     wb, _ = taken
