@@ -135,11 +135,11 @@ def begin_run(
     """
     connection.execute("CALL demo.clear()")
     begun = started.replace(tzinfo=None)
-    told = (pace, dry_run_lead, end, environment, json.dumps(config or {}))
+    options = (pace, dry_run_lead, end, environment, json.dumps(config or {}))
     ((run,),) = connection.execute(
         """INSERT INTO demo.run SELECT demo.run_id(i, s), i, s, %s, %s, %s, %s, %s, demo.config(i) || %s, %s, %s, %s
            FROM (SELECT %s::text AS i, %s::timestamp AS s) r RETURNING run""",
-        (begun + length, *told, *numbers, importer, begun),
+        (begun + length, *options, *numbers, importer, begun),
     ).fetchall()
     return str(run)
 

@@ -73,7 +73,7 @@ def possible_ids(schema: Schema, ids: Iterable[str]) -> list[str]:
     """Return those of some ids that can be one here, as a report may name anything."""
     if schema.id_type != "uuid":
         return list(ids)
-    return [each for each in ids if _UUID.fullmatch(each)]
+    return [key for key in ids if _UUID.fullmatch(key)]
 
 
 def fetch(connection: Connection, schema: Schema, query: str, **parameters: Any) -> Sequence[Any]:

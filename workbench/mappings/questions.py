@@ -64,8 +64,8 @@ class Mappings:
         for name in problem:
             if name not in PROBLEMS:
                 raise unknown("problem of mappings", name, PROBLEMS)
-        found = self.findings(exports)
-        problems = found.problems
+        findings = self.findings(exports)
+        problems = findings.problems
         if wa_id is not None:
             with self.wb.reading() as connection:
                 if not mapping_rows(connection, self.wb.schema, wa_ids=[wa_id]):
@@ -74,7 +74,7 @@ class Mappings:
         if problem:
             problems = problems[problems["problem"].isin(problem)]
         keys = problems["entity"] + "/" + problems["wa_id"]
-        through = found.registrations[found.registrations["through"].isin(keys)].reset_index(drop=True)
+        through = findings.registrations[findings.registrations["through"].isin(keys)].reset_index(drop=True)
         corrections = sure_corrections(problems)
         written = csv if csv is not None and len(corrections) else None
         if written is not None:
@@ -85,7 +85,7 @@ class Mappings:
         return Answer(
             f"{headline if len(problems) else ''}{unwritten}",
             {
-                "summary": summary(found, problems),
+                "summary": summary(findings, problems),
                 "drawn": lambda: _drawn("cycles", problems, self.wb.shows_people),
                 "problems": Table(
                     mapping_table(problems),
@@ -103,15 +103,15 @@ class Mappings:
                 "environment": self.wb.environment.name,
                 "dialect": self.wb.dialect,
                 "counts": dict(problems["problem"].value_counts(sort=False)),
-                "cycles": _cycles(found, problems),
+                "cycles": _cycles(findings, problems),
                 "problems": problems,
                 "registrations": through.to_dict("records"),
                 "sure": len(corrections),
                 "csv": str(written) if written else None,
-                "not_known": found.not_known,
-                "without_mapping": found.without_mapping,
+                "not_known": findings.not_known,
+                "without_mapping": findings.without_mapping,
             },
-            code=int(bool(len(problems) or found.not_known)),
+            code=int(bool(len(problems) or findings.not_known)),
         )
 
     @covering
@@ -174,30 +174,30 @@ class Mappings:
             return plan_rebuild(context, runs, snapshot=was, csv_records=csv_records, settings=wb.settings)
 
 
-def _cycles(found: MappingFindings, problems: pd.DataFrame) -> list[list[str]]:
+def _cycles(findings: MappingFindings, problems: pd.DataFrame) -> list[list[str]]:
     """Return each swap or cycle of which something is among the problems, whole and in its order."""
-    part = found.problems[found.problems["cycle"].isin({*problems["cycle"]} - {""})]
+    part = findings.problems[findings.problems["cycle"].isin({*problems["cycle"]} - {""})]
     part = part[part["position"].notna()].sort_values(["cycle", "position"])
     keys = part["entity"] + "/" + part["wa_id"]
     return [[*of_it] for _, of_it in keys.groupby(part["cycle"], sort=True)]
 
 
-def summary(found: MappingFindings, problems: pd.DataFrame | None = None) -> dict[str, str]:
+def summary(findings: MappingFindings, problems: pd.DataFrame | None = None) -> dict[str, str]:
     """Count the problems by kind, draw the cycles in words, and say what could not be found out."""
-    problems = found.problems if problems is None else problems
+    problems = findings.problems if problems is None else problems
     counts = problems["problem"].value_counts()
     facts = {name: f"{counts[name]:,}: {words}" for name, words in PROBLEMS.items() if name in counts}
-    if cycles := _cycles(found, problems):
+    if cycles := _cycles(findings, problems):
         drawn = "; ".join(" -> ".join((*cycle, cycle[0])) for cycle in cycles[:_MOST])
         more = f"; and {len(cycles) - _MOST:,} more" if len(cycles) > _MOST else ""
         facts["swaps and cycles, each id leading to the record of the next"] = f"{drawn}{more}"
-    if made := sorted(found.without_mapping.items()):
+    if made := sorted(findings.without_mapping.items()):
         facts["made by a CSV import, which leaves no mapping"] = (
             f"{', '.join(many(count, entity.lower()) for entity, count in made)}. That is no fault; but the next API sync"
             " finds members by their e-mail alone, and makes these events, with all of their registrations, once more."
             " Where the export has Wild Apricot's own ids, `workbench plan mapping --rebuild --csv-records` maps them first."
         )
-    facts |= {f"not known ({number})": reason for number, reason in enumerate(found.not_known, 1)}
+    facts |= {f"not known ({number})": reason for number, reason in enumerate(findings.not_known, 1)}
     return facts or {"mappings": "no problem found"}
 
 

@@ -82,15 +82,15 @@ def plan_tiers(
         )
         draft.reasons += [reason.strip()] if reason.strip() else []
         draft.notes += [f"{change}: {count:,}." for change, count in sorted(corrected.items())]
-        in_wa = review.held["in_wa"] & review.held["finding"].isin(CORRECTABLE)
-        if as_in_wa := int(review.held.loc[in_wa, "members"].sum()):
+        in_wa = review.counts["in_wa"] & review.counts["finding"].isin(CORRECTABLE)
+        if as_in_wa := int(review.counts.loc[in_wa, "members"].sum()):
             draft.note(
                 f"{as_in_wa:,} members have the status that Wild Apricot itself gave their contact, and the"
                 " configuration gives their level another: be sure that it is meant so."
             )
         if review.not_judged:
             draft.note(f"Left alone: {review.not_judged}.")
-        without_a_line = {*review.held["level"].dropna()} - {*mapping.levels, *mapping.ignored}
+        without_a_line = {*review.counts["level"].dropna()} - {*mapping.levels, *mapping.ignored}
         if mapping.default and without_a_line:
             draft.note(
                 f"No line names {', '.join(map(repr, sorted(without_a_line)))}: these become {mapping.default}."
@@ -124,7 +124,7 @@ def _refuse_to_guess(review: TierReview, mapping: TierMapping, levels: Sequence[
         raise Refused(
             f"There is more than one {kind} {twice[0]!r}: any of them could be meant.", "Merge them first."
         )
-    known = {level for level in review.held["level"] if level is not None}
+    known = {level for level in review.counts["level"] if level is not None}
     if strange := [level for level in levels if level not in known]:
         near = nearest_name(strange[0], known)
         hint = f"Nearest: {near!r}." if near else "See `workbench tiers`."

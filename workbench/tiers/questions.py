@@ -160,12 +160,12 @@ def _parts(review: TierReview) -> dict[str, Part]:
     from workbench.reporting.charts import tier_chart, tier_matrix_chart
 
     kind, levels, codes, matrix = review.kind, review.unknown_levels, review.unknown_codes, review.matrix
-    held = review.distribution.drop(columns="kind").fillna({"code": "(none)"})
-    held["share"] = [f"{members / max(review.members, 1):.0%}" for members in held["members"]]
+    by_code = review.distribution.drop(columns="kind").fillna({"code": "(none)"})
+    by_code["share"] = [f"{members / max(review.members, 1):.0%}" for members in by_code["members"]]
     # What is wrong stands first.
     matrix = matrix.sort_values("finding", key=lambda finding: finding == RIGHT, kind="stable")
     parts: dict[str, Part] = {
-        "distribution": Table(held, f"Members by {kind}", "no members"),
+        "distribution": Table(by_code, f"Members by {kind}", "no members"),
         "drawn": partial(tier_chart, review.distribution),
         "configuration": configuration(review),
         "matrix": Table(matrix, "Level, what it should be, and what members have", ""),

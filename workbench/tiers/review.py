@@ -85,7 +85,7 @@ class TierReview:
         What is reviewed.
     ids : mapping of str to list of str
         Each code there is, with the ids of its rows.
-    held : pandas.DataFrame
+    counts : pandas.DataFrame
         ``level``, ``held`` (the reference), ``actual`` (its code), ``in_wa`` (whether it is the status that Wild Apricot
         gave the contact), ``members``, ``expected`` and ``finding`` (None for all without a mapping).
     mapping : TierMapping or None
@@ -96,33 +96,33 @@ class TierReview:
 
     kind: str
     ids: Mapping[str, Sequence[str]]
-    held: pd.DataFrame
+    counts: pd.DataFrame
     mapping: TierMapping | None = None
     not_compared: str = ""
 
     @property
     def distribution(self) -> pd.DataFrame:
         """``kind``, ``code`` (None for none that exists), ``members``, most first."""
-        counts = self.held.groupby("actual", dropna=False)["members"].sum()
-        counts = counts.sort_values(ascending=False, kind="stable")
-        codes = [None if pd.isna(code) else code for code in counts.index]
+        members = self.counts.groupby("actual", dropna=False)["members"].sum()
+        members = members.sort_values(ascending=False, kind="stable")
+        codes = [None if pd.isna(code) else code for code in members.index]
         return pd.DataFrame(
-            {"kind": self.kind, "code": pd.Series(codes, dtype=object), "members": counts.array}
+            {"kind": self.kind, "code": pd.Series(codes, dtype=object), "members": members.array}
         )
 
     @property
     def members(self) -> int:
         """How many members there are."""
-        return int(self.held["members"].sum())
+        return int(self.counts["members"].sum())
 
     @property
     def none(self) -> int:
         """How many have none that exists."""
-        return int(self.held.loc[self.held["actual"].isna(), "members"].sum())
+        return int(self.counts.loc[self.counts["actual"].isna(), "members"].sum())
 
     def count(self, *findings: str) -> int:
         """Count the members of whom one of these is said."""
-        return int(self.held.loc[self.held["finding"].isin(findings), "members"].sum())
+        return int(self.counts.loc[self.counts["finding"].isin(findings), "members"].sum())
 
     @property
     def correctable(self) -> int:
@@ -141,7 +141,7 @@ class TierReview:
         if total < FEW or counts["members"].iloc[0] < EVERYBODY * total:
             return None
         code, most = str(counts["code"].iloc[0]), int(counts["members"].iloc[0])
-        mine = self.held[self.held["actual"] == code]
+        mine = self.counts[self.counts["actual"] == code]
         by_line = mine["level"].map(self.mapping.levels if self.mapping else {}) == code
         reasoned = int(mine.loc[by_line | mine["in_wa"], "members"].sum())
         return None if reasoned >= EVERYBODY * most else (code, most, total)
@@ -150,7 +150,7 @@ class TierReview:
     def matrix(self) -> pd.DataFrame:
         """``level``, ``expected``, ``actual`` (codes; gaps for none), ``members``, ``finding``; empty without a mapping."""
         columns = ["level", "expected", "actual", "finding"]
-        rows = self.held[self.held["finding"].notna()]
+        rows = self.counts[self.counts["finding"].notna()]
         counts = rows.groupby(columns, dropna=False)["members"].sum().reset_index()
         return counts[["level", "expected", "actual", "members", "finding"]]
 
@@ -178,7 +178,7 @@ class TierReview:
     @cached_property
     def unknown_levels(self) -> pd.DataFrame:
         """The levels that no line names and no default covers: ``level``, ``members``, ``nearest``."""
-        levels = self.held[self.held["finding"] == UNKNOWN_LEVEL].groupby("level")["members"].sum()
+        levels = self.counts[self.counts["finding"] == UNKNOWN_LEVEL].groupby("level")["members"].sum()
         named = [*self.mapping.levels, *self.mapping.ignored] if self.mapping else []
         rows = [(level, members, nearest_name(str(level), named)) for level, members in levels.items()]
         return pd.DataFrame(rows, columns=["level", "members", "nearest"], dtype=object)
@@ -215,11 +215,8 @@ class TierReview:
         """What is wrong, a sentence each; nothing when all is well."""
         kind, sentences = self.kind, []
         if self.everybody:
-            sentences.append(
-                "Nearly everybody has the same {}: {:,} of {:,} have {}.".format(
-                    kind, *self.everybody[1:], self.everybody[0]
-                )
-            )
+            code, members, total = self.everybody
+            sentences.append(f"Nearly everybody has the same {kind}: {members:,} of {total:,} have {code}.")
         if self.none:
             sentences.append(f"{self.none:,} members have no {kind}, or one that does not exist.")
         sentences += [*self.codes_not_here, *self.levels_without_a_line.values()]
@@ -277,10 +274,10 @@ def review_tiers(
             schema.require("members.level")
         in_wa = "m.wa_raw ->> 'status'" if kind == "status" else "NULL"
         query = _COUNTED.format(kind=kind, of=KINDS[kind], in_wa=in_wa)
-        held = _as_objects(ask(connection, canonical, query)[1]).astype({"members": int, "in_wa": bool})
-        held = held.assign(expected=None, finding=None)
+        counts = _as_objects(ask(connection, canonical, query)[1]).astype({"members": int, "in_wa": bool})
+        counts = counts.assign(expected=None, finding=None)
         why = "" if mapping else _why_not_compared(kind, mappings)
-        reviews[kind] = TierReview(kind, ids[kind], held, mapping, why)
+        reviews[kind] = TierReview(kind, ids[kind], counts, mapping, why)
         if mapping:
             _judge(reviews[kind], mapping)
     return reviews
@@ -288,23 +285,23 @@ def review_tiers(
 
 def _judge(review: TierReview, mapping: TierMapping) -> None:
     """Fill in what each row should be, and what is to be said of it."""
-    held = review.held
-    level, actual = held["level"], held["actual"]
+    counts = review.counts
+    level, actual = counts["level"], counts["actual"]
     named = level.fillna("").str.strip(" ") != ""
     codes = [mapping.levels.get(name, mapping.default) for name in level]
-    held["expected"] = pd.Series(codes, held.index, dtype=object).where(named, None)
+    counts["expected"] = pd.Series(codes, counts.index, dtype=object).where(named, None)
     # What nearly everybody has without a reason is no rule of its own.
     given = [*mapping.codes, *(review.everybody or ())[:1]]
     findings = {
         NO_LEVEL: ~named,
         IGNORED: level.isin(mapping.ignored),
-        UNKNOWN_LEVEL: held["expected"].isna(),
-        RIGHT: actual == held["expected"],
+        UNKNOWN_LEVEL: counts["expected"].isna(),
+        RIGHT: actual == counts["expected"],
         OF_ITS_OWN: (review.kind == "status") & actual.notna() & ~actual.isin(given),
         WRONG: actual.notna(),
-        NONE: held["held"].isna(),
+        NONE: counts["held"].isna(),
     }
-    held["finding"] = np.select([*findings.values()], [*findings], GONE)
+    counts["finding"] = np.select([*findings.values()], [*findings], GONE)
 
 
 def compared(reviews: Mapping[str, TierReview], of: Of | None = None) -> TierReview:
@@ -350,7 +347,7 @@ def members_of(
         ``key``, ``level``, ``expected``, ``actual``, ``finding``, ``held``, and of the audit log's last word on it ``by``,
         ``at``, ``was``, ``by_a_person``: whether it is as a person set it.
     """
-    rows = review.held[review.held["finding"].isin(findings)].drop_duplicates(["level", "held"])
+    rows = review.counts[review.counts["finding"].isin(findings)].drop_duplicates(["level", "held"])
     rows = rows[rows["level"].isin(levels)] if levels else rows
     cells = {
         name: ("text", rows[name].tolist()) for name in ("level", "held", "expected", "actual", "finding")
