@@ -163,7 +163,9 @@ class Panel(VBox):
 
         def tell(details: Any) -> None:
             if keys == self.wanted:
-                if keys != self.shown:  # a click on its way to the buttons of the row before is not heard
+                if (
+                    keys != self.shown
+                ):  # a click on its way to the buttons of the row before, off by now, is not heard
                     self._renew()
                 self.shown = keys
                 self.tell(details)
@@ -171,8 +173,6 @@ class Panel(VBox):
         self.work.start(what, lambda _: self.details(keys) if keys == self.wanted else None, tell)
 
     def _renew(self) -> None:
-        for control in self.buttons.values():
-            control.disabled = True
         self.buttons = {title: button(title, *action) for title, action in self.actions().items()}
         self.row.children = tuple(self.buttons.values())
         self.offer()
