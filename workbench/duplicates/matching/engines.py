@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
 from os import cpu_count, environ
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 from warnings import catch_warnings, simplefilter
@@ -39,9 +40,10 @@ class DuckDB:
         """Return DuckDB's SQL as this engine has it."""
         return text
 
-    def load(self, name: str, files: str) -> None:
-        """Make a table of Parquet files."""
-        self.table(name, f"SELECT * FROM read_parquet('{files}')")
+    def load(self, name: str, file: str) -> None:
+        """Make a table of a Parquet file, which is gone then: whoever is killed leaves no people behind."""
+        self.table(name, f"SELECT * FROM read_parquet('{file}')")
+        Path(file).unlink()
 
     def table(self, name: str, query: str) -> None:
         """Make a table of a query's rows."""
@@ -113,9 +115,9 @@ class Spark:
         (translated,) = sqlglot.transpile(text, read="duckdb", write="spark")
         return translated.replace("HASH(", "XXHASH64(")
 
-    def load(self, name: str, files: str) -> None:
-        """Make a table of Parquet files."""
-        self.session.read.parquet(files).createOrReplaceTempView(name)
+    def load(self, name: str, file: str) -> None:
+        """Make a table of a Parquet file, which is read as often as the table is."""
+        self.session.read.parquet(file).createOrReplaceTempView(name)
 
     def table(self, name: str, query: str) -> None:
         """Make a table of a query's rows."""
