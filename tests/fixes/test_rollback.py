@@ -9,8 +9,10 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from tests.conftest import Ground
 from tests.edits import Edit
 from tests.fixes.conftest import IMPORTS, Scene, Staging
+from tests.imports import import_run
 from workbench.errors import Refused, UsageError
 from workbench.plans.plan import Plan
 from workbench.runs.keeping import spare_what_is_needed
@@ -192,3 +194,14 @@ def test_what_a_column_of_today_cannot_hold_stays_and_is_said(staged: Staging) -
     for name in ("phone", "capacity"):
         assert any(f"'{name}'" in note for note in plan.notes)
     scene.carry_out(plan)
+
+
+def test_a_snapshot_from_before_the_club_moved_to_another_server_will_do(application: Ground) -> None:
+    manifest = application.open().snapshots.create()
+    with application.connect() as connection:
+        imported = import_run(connection, application.club, "api")
+    target = replace(manifest.target, system_identifier="1")
+    manifest.model_copy(update={"target": target}).write(manifest.path)
+    plan = application.open().runs.plan_rollback(imported.run, snapshot=manifest.snapshot)
+    assert isinstance(plan, Plan)
+    assert rows_of(plan, "update") == set(imported.updated)

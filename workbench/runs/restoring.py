@@ -205,7 +205,8 @@ class Restoration:
         if not known and snapshot.sha256:
             known = ask(rollback.connection, self.schema, taken, digest).fetchone() is not None
         server = self.draft.context.target.system_identifier
-        if (before and not known) or (manifest and manifest.target.system_identifier != server):
+        elsewhere = manifest is not None and manifest.target.system_identifier != server
+        if not known and (before or elsewhere):  # the club may have moved to another server since
             raise Refused(
                 f"{self.name} (of database {snapshot.taken_from!r}) is of another database: it has none of the records"
                 " that were here before the run.",
