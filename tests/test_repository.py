@@ -86,30 +86,31 @@ NEVER = {
 # WHOLE with it; what moves from one room to another takes its lines along, and WHOLE stays. Where each is to end is in
 # docs/architecture.md.
 SIZES = {
-    "duplicates": 3340,
-    "snapshots": 2191,
-    "runs": 2039,
-    "reporting": 1939,
-    "murmurant": 1881,
-    "mappings": 1858,
-    "plans": 1789,
-    "cli": 1681,
-    "migration": 1648,
-    "panels": 1491,
-    "facade": 1448,
-    "history": 1192,
-    "checks": 1139,
+    "duplicates": 3165,
+    "snapshots": 2189,
+    "runs": 1915,
+    "murmurant": 1878,
+    "mappings": 1748,
+    "reporting": 1720,
+    "cli": 1623,
+    "plans": 1601,
+    "facade": 1438,
+    "migration": 1391,
+    "panels": 1361,
     "database": 1125,
-    "tiers": 838,
-    "reconcile": 680,
-    "triage": 502,
-    "demo": 424,
-    "audit": 263,
+    "history": 1089,
+    "checks": 1014,
+    "tiers": 676,
+    "reconcile": 666,
+    "triage": 448,
+    "demo": 427,
+    "audit": 258,
     "policies": 235,
 }
-WHOLE = 27703
+WHOLE = 25967
 
 LONGEST = 600
+NO_ROLES = {"each", "found", "told", "made", "said"}
 EMPTY_WORDS = {"util", "utils", "helper", "helpers", "manager", "managers"}
 
 # Put together here, so that this file does not name them either.
@@ -362,6 +363,17 @@ def test_no_room_grows() -> None:
 def test_a_line_of_code_is_counted_as_one() -> None:
     source = '"""What it is.\n\nAt length.\n"""\n\n# why\nx = 1  # of it\n\n\ndef f():\n    """Do."""\n    return """a\nb"""\n'
     assert lines_of_code(source) == 4
+
+
+def test_variables_are_named_by_their_role() -> None:
+    wrong = [
+        f"{module_name(path)}:{node.lineno}"
+        for path in sources()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if (isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node.id in NO_ROLES)
+        or (isinstance(node, ast.arg) and node.arg in NO_ROLES)
+    ]
+    assert not wrong
 
 
 def test_no_module_is_too_long_to_hold_in_the_head() -> None:

@@ -58,7 +58,7 @@ def test_what_people_say_is_respected(ground: Ground, planter: Planter) -> None:
         assert (clusters[tuple(pair)]["decision"], clusters[tuple(pair)]["offered"]) == (word, offered)
     assert len(rest) == 1
     assert not any({torn[0], torn[2]} <= {*members} for members in rest)
-    assert any({torn[1]} & {*line.split()} for line in duplicates.said)
+    assert any({torn[1]} & {*line.split()} for line in duplicates.notes)
     assert duplicates.different == 4
     assert not duplicates.clean
     rows = {(row["left"], row["right"]): row for row in duplicates.pairs.to_dict("records")}

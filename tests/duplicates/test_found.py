@@ -14,7 +14,7 @@ from tests.conftest import Ground
 from tests.duplicates.conftest import kinds
 from tests.planting import Planter
 from workbench.duplicates.events import plain_title
-from workbench.duplicates.pairs import LARGEST_GROUP, Found, pairs_within
+from workbench.duplicates.pairs import LARGEST_GROUP, Matches, pairs_within
 from workbench.duplicates.questions import duplicates_table, pair_to_look_at, probable_finding
 from workbench.errors import UsageError
 from workbench.reporting.charts import match_histogram_chart, match_waterfall_chart
@@ -34,7 +34,7 @@ CROWD = ("Una", "Wim", "Xaver", "Yolanda", "Zacharias", "Ottilie", "Cosmo", "Dru
          "Hester", "Ignatius", "Jocasta")  # fmt: skip
 
 
-def clusters_of(duplicates: Found) -> set[frozenset[str]]:
+def clusters_of(duplicates: Matches) -> set[frozenset[str]]:
     return {*map(frozenset, duplicates.clusters["members"])}
 
 
@@ -100,7 +100,7 @@ def test_each_kind_of_double_of_a_member(ground: Ground, planter: Planter) -> No
     listed = kinds(duplicates.pairs)
     of_crowd = {pair for pair in listed if crowd & {*pair}}
     assert len(of_crowd) == len(crowd) - 1, "each is listed beside the first only"
-    assert any("14 members" in line for line in duplicates.said)
+    assert any("14 members" in line for line in duplicates.notes)
     assert duplicates.uncompared
     assert {pair: kind for pair, kind in listed.items() if pair not in of_crowd} == {
         **wanted, family: "normalised", contact: "wa_id",
@@ -156,7 +156,7 @@ def test_each_kind_of_double_of_an_event_and_its_registrations(ground: Ground, p
     assert duplicates.pairs["kind"][duplicates.pairs["offered"]].tolist() == ["exact"]
     registrations = ground.wb.duplicates.find("Registration")
     assert kinds(registrations.pairs) == split
-    shown = repr(ground.open(unmask=False).duplicates(found=[registrations]))
+    shown = repr(ground.open(unmask=False).duplicates(matches=[registrations]))
     assert "Merge the event records first" in shown
     assert "Merge the member and event records first" in shown
 
@@ -178,7 +178,7 @@ def test_what_cannot_be_asked_is_said_and_never_clean(ground: Ground, tmp_path: 
         duplicates = wb.duplicates.find("Event")
         assert not duplicates.clean
         assert "title" in duplicates.not_run
-        assert any('"email"' in line for line in wb.duplicates.find("Member").said)
+        assert any('"email"' in line for line in wb.duplicates.find("Member").notes)
         assert not wb.duplicates.find("Registration").clean
 
 
@@ -190,7 +190,7 @@ def test_the_charts_and_the_finding_show_what_there_is(application: Ground) -> N
     nothing = replace(duplicates, pairs=duplicates.pairs[:0], uncompared=())
     assert probable_finding(nothing).status == "pass"
     assert probable_finding(replace(nothing, uncompared=("a block was too large",))).status == "not run"
-    assert probable_finding(Found("Member", not_run="no names")).status == "not run"
+    assert probable_finding(Matches("Member", not_run="no names")).status == "not run"
     chances = duplicates.chances
     pair = pair_to_look_at(chances, 0.7)
     assert pair is not None

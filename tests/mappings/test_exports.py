@@ -81,11 +81,11 @@ def test_an_export_tells_who_the_contacts_are(club, tmp_path):
 def test_an_export_leaves_the_record_that_a_report_names(club):
     with club.open() as wb, wb.session.reading() as connection:
         runs = wb.session.find_runs()
-        reported = Traces(connection, wb.session.schema, runs).told["Registration"]
+        reported = Traces(connection, wb.session.schema, runs).reported["Registration"]
         named = {wa_id: one.record_id for wa_id, one in reported.items() if one.record_id}
         assert named
         exports = [ReportRecord("Registration", "exported", wa_id, None, {}) for wa_id in named]
-        told = Traces(connection, wb.session.schema, runs, exports).told["Registration"]
+        told = Traces(connection, wb.session.schema, runs, exports).reported["Registration"]
     assert {wa_id: told[wa_id].record_id for wa_id in named} == named
 
 

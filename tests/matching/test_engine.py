@@ -91,7 +91,7 @@ def candidates(rows):
     """Return how many pairs are compared, and what is said of groups that are not."""
     with engine("duckdb") as (running, folder):
         counts = prepare(running, folder, rows, FIELDS, Model.shipped())
-        return counts.pairs, counts.said
+        return counts.pairs, counts.notes
 
 
 def test_groups_that_are_too_large_are_split_or_left_out_and_said():

@@ -12,7 +12,7 @@ from tests.conftest import Clubs, Ground, carry_out
 from tests.duplicates.conftest import SAME_PERSON
 from tests.panels.conftest import field, parts, press, said, settle
 from tests.planting import Planter
-from workbench.duplicates.pairs import Found
+from workbench.duplicates.pairs import Matches
 from workbench.duplicates.questions import Duplicates
 from workbench.panels.duplicates import DuplicateReview
 from workbench.panels.panel import PEOPLE
@@ -75,7 +75,7 @@ def test_reviewed_merged_and_brought_back(opened: Opened, small: Ground, planter
     assert panel.card.pair == f"{left} {right}"
     panel.card.remark.value = "asked robin@example.org"
     press(panel, "Same")
-    assert "personal data are not kept" in panel.work.said
+    assert "personal data are not kept" in panel.work.message
     panel.card.remark.value = ""
     assert "0 of 1 reviewed" in said(panel)
     assert "similar e-mail" in said(panel) or "same e-mail but for" in said(panel)
@@ -184,8 +184,8 @@ def test_a_word_for_what_was_seen_before_another_kind_was_chosen(
     gate.set()
     settle(panel)
     assert panel.wb.duplicates.decisions()[["left", "right"]].to_numpy().tolist() == [[left, right]]
-    assert panel.found is not None
-    assert panel.found.entity == "Registration", "what is listed is what was chosen"
+    assert panel.matches is not None
+    assert panel.matches.entity == "Registration", "what is listed is what was chosen"
     panel.entity.value = "Member"
     settle(panel)
     assert "1 of 1 reviewed" in said(panel)
@@ -195,7 +195,7 @@ def test_another_threshold_lists_anew(opened: Opened, small: Ground, monkeypatch
     panel = _settled(opened(small))
     asked, find = list[float](), Duplicates.find
 
-    def listen(wb: Duplicates, entity: str, threshold: float, *more: object) -> Found:
+    def listen(wb: Duplicates, entity: str, threshold: float, *more: object) -> Matches:
         asked.append(threshold)
         return find(wb, entity, threshold, *more)  # type: ignore[arg-type]
 
@@ -266,13 +266,15 @@ def test_what_cannot_be_merged_is_said_in_words(opened: Opened, small: Ground, p
     wb.duplicates.decide(left, right, "same")
     panel = _settled(wb)
     press(panel, "Plan this merge")
-    assert "each record has a row of its own there" in panel.merging.work.said, "no rule decides which stays"
-    assert all(account in panel.merging.work.said for account in accounts)
+    assert "each record has a row of its own there" in panel.merging.work.message, (
+        "no rule decides which stays"
+    )
+    assert all(account in panel.merging.work.message for account in accounts)
     small.execute('DELETE FROM "UserAccount"')
     small.execute('DELETE FROM "Member" WHERE id::text = %s', left)
     press(panel, "Plan this merge")
-    assert left in panel.merging.work.said
-    assert "wb-fail" in panel.merging.work.said
+    assert left in panel.merging.work.message
+    assert "wb-fail" in panel.merging.work.message
     assert panel.review.plan == ""
     press(panel, "Look again")
     assert panel.card.layout.display == "none"
@@ -326,7 +328,7 @@ def test_events_and_registrations_too(opened: Opened, small: Ground, planter: Pl
     if entity == "Event":
         assert panel.review.plan.startswith("merge-")
     else:
-        assert "Merge the members, or the events" in panel.merging.work.said
+        assert "Merge the members, or the events" in panel.merging.work.message
         assert "Event title" in said(panel.card)
         assert "Member first name" in said(panel.card)
 

@@ -76,14 +76,14 @@ def test_every_panel_shows_values_as_text(page: str, seen: Workbench) -> None:
             table._table.selected_rows = [0]
             settle(panel)
     for work in [part for part in parts(panel) if isinstance(part, Work)]:
-        assert "wb-fail" not in work.said, work.said
+        assert "wb-fail" not in work.message, work.message
     _is_text(panel)
 
 
 def test_a_plan_of_hostile_rows_is_text_in_its_review(seen: Workbench) -> None:
     picker = settle(seen.panel("runs", wanted=_a_live_run(seen)))
     press(picker, "Plan the rollback")
-    assert picker.review.plan, picker.work.said
+    assert picker.review.plan, picker.work.message
     assert TRAP in "".join(_html(picker)), "the rows are there"
     _is_text(picker)
 

@@ -65,8 +65,8 @@ def test_half_a_swap_is_refused_in_words_and_all_that_is_sure_is_not(opened: Ope
     for right in (swap, cycle):
         choose(panel, WRONG, min(right))
         press(panel, "Plan the correction")
-        assert "wb-fail" in panel.work.said
-        assert all(key in panel.work.said for key in right), "the whole circle is named"
+        assert "wb-fail" in panel.work.message
+        assert all(key in panel.work.message for key in right), "the whole circle is named"
         assert panel.review.plan == ""
         assert all(record in panel.static().text for record in right.values())
     choose(panel, WRONG)
@@ -87,7 +87,7 @@ def test_an_id_is_led_to_a_person_who_was_searched_for(opened: Opened, small: Gr
     choose(panel, "Mappings found", key)
     assert first in panel._search.table._table._dt_args["data_json"]
     press(panel, "Plan the correction")
-    assert f"Nothing tells where {key} should lead" in panel.work.said
+    assert f"Nothing tells where {key} should lead" in panel.work.message
     _type(panel, panel._target, "zz " + HOSTILE)
     assert HOSTILE not in panel._target.table._table._dt_args["data_json"], "masked, and text"
     choose(panel, "Records found", second)
@@ -114,7 +114,7 @@ def test_events_are_corrected_too_and_kinds_are_not_mixed(opened: Opened, small:
     choose(panel, "Records found", right["key"])
     choose(panel, WRONG, key, next(name for name in panel.table.names if name.startswith("Member/")))
     press(panel, "Plan the correction")
-    assert "are of two kinds" in panel.work.said
+    assert "are of two kinds" in panel.work.message
 
 
 def test_searches_and_errors_are_said_in_words(
@@ -125,7 +125,7 @@ def test_searches_and_errors_are_said_in_words(
     assert f"{WRONG}: none" in said(panel)
     assert not offered(panel), "a healthy club has nothing to correct"
     press(panel._search, "Find")
-    assert "There is nothing to search for." in panel._search.work.said
+    assert "There is nothing to search for." in panel._search.work.message
     goes_on = Event()
     panel.work.start("Looking at every mapping", lambda _: goes_on.wait(60))
     panel._search._typed.value = "example"
@@ -134,15 +134,15 @@ def test_searches_and_errors_are_said_in_words(
     goes_on.set()
     settle(panel)
     assert "the first 50 of 6" in said(panel._search)
-    assert "There may be more" in panel._search.work.said
+    assert "There may be more" in panel._search.work.message
     choose(panel, "Mappings found", panel._search.table.names[0])
     assert "Chosen: Member/" in said(panel)
     _type(panel, panel._search, "nobody at all")
     assert "Chosen: " not in said(panel), "what is not there any more is not chosen"
-    assert "wb-fail" not in panel._search.work.said
+    assert "wb-fail" not in panel._search.work.message
     monkeypatch.setattr(panel, "exports", ["no-such-file.csv"])
     press(panel, "Look again")
-    assert "no-such-file.csv" in panel.work.said
+    assert "no-such-file.csv" in panel.work.message
 
 
 def test_people_are_seen_until_they_are_covered(opened: Opened, small: Ground) -> None:

@@ -66,7 +66,7 @@ def test_an_address_that_is_none_leaves_all_as_it_is(pages: Any) -> None:
     assert pages._page.children == (pages.panels["runs"],)
     pages.location.place = "runs/no-such-run"
     settle(pages)
-    assert pages.panels["runs"].work.said, "said in words"
+    assert pages.panels["runs"].work.message, "said in words"
 
 
 def test_one_switch_covers_people_on_every_page(pages: Any) -> None:

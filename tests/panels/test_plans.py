@@ -93,7 +93,7 @@ def test_nothing_to_plan_and_an_unknown_plan_are_said_in_words(
         assert any("wb-banner" in str(getattr(part, "value", "")) for part in parts(shown))
     review.go("rollback-0000")
     settle(review)
-    assert "rollback-0000" in review.work.said
+    assert "rollback-0000" in review.work.message
 
 
 def test_a_second_session_is_told_that_the_first_applied(
@@ -106,7 +106,7 @@ def test_a_second_session_is_told_that_the_first_applied(
     press(one.review, "Apply")
     after = small.state()
     press(two, "Apply")
-    assert "wb-fail" in two.work.said
+    assert "wb-fail" in two.work.message
     assert not small.changed(after)
     press(two, "Look again")
     assert "applied, by dana" in said(two)
@@ -146,7 +146,7 @@ def test_a_click_on_what_was_left_or_in_haste_is_not_heard(
     apply.click()  # twice, as people do
     settle(review)
     assert "Applied: " in said(review)
-    assert "was applied by dana" not in review.work.said, "the second click was not even tried"
+    assert "was applied by dana" not in review.work.message, "the second click was not even tried"
 
 
 def test_a_row_that_was_left_is_no_choice(opened: Callable[..., Workbench], small: Ground) -> None:
@@ -234,5 +234,5 @@ def test_a_page_below_a_plan_is_that_plan_s_and_consent_has_a_name(
     assert review._page.value == ""
     review._who.value = " "
     press(review, "Approve")
-    assert f"Nobody consents to {second}" in review.work.said
+    assert f"Nobody consents to {second}" in review.work.message
     assert set(panel.wb.plans.states()["state"]) == {"planned"}

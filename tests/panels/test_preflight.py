@@ -44,7 +44,7 @@ def test_from_everything_open_to_signed(opened: Callable[..., Workbench], club: 
     _chosen(panel, "window", "Sunday 20:00 to 22:00")
     assert "only a person knows" in panel._detail.value
     press(panel, "Vouch for it")
-    assert "robin vouches for maintenance window" in panel.work.said
+    assert "robin vouches for maintenance window" in panel.work.message
     assert _states(panel)["window"] == "ok", "it looks again by itself"
     assert "attested by robin: Sunday 20:00 to 22:00" in panel._detail.value
     press(panel, "Take back")
@@ -56,7 +56,7 @@ def test_from_everything_open_to_signed(opened: Callable[..., Workbench], club: 
     assert set(_states(panel).values()) == {"ok", "waived"}
     assert "migration:preflight:passed" not in _logged(club)
     press(panel, "Sign as dana")
-    assert "Signed by dana: audit entry" in panel.work.said
+    assert "Signed by dana: audit entry" in panel.work.message
     assert _logged(club).count("migration:preflight:passed") == 1
 
 
@@ -74,13 +74,13 @@ def test_refusals_are_words_in_place_and_nothing_is_kept(
     ):
         _chosen(panel, item, says)
         press(panel, title)
-        assert told in panel.work.said, (item, panel.work.said)
-        assert "wb-fail" in panel.work.said
+        assert told in panel.work.message, (item, panel.work.message)
+        assert "wb-fail" in panel.work.message
         assert panel._says.value == says, "what was written is still there to be mended"
     panel._who.value = " "
     _chosen(panel, "window", "Sunday")
     press(panel, "Vouch for it")
-    assert "nobody&#39;s word" in panel.work.said
+    assert "nobody&#39;s word" in panel.work.message
     assert not wb.migration._attestations.read()
     assert panel.buttons["Take back"].disabled, "there is nothing to take back"
 
@@ -108,7 +108,7 @@ def test_what_is_written_while_a_word_is_kept_stays_and_is_text(
     assert "&lt;img src=x" in shown
     assert "<img" not in shown
     assert "<script" not in shown
-    assert "\u202e" not in panel.work.said + panel._detail.value
+    assert "\u202e" not in panel.work.message + panel._detail.value
 
 
 def test_an_environment_that_cannot_be_opened_is_said_in_words(monkeypatch: pytest.MonkeyPatch) -> None:

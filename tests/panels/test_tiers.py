@@ -74,13 +74,13 @@ def test_hostile_levels_and_errors_are_said_in_words(opened: Opened, clubs: Club
     file.write_text("membership_status_mapping:\n  Gold: ACTIVE\n")
     assert "No line maps the level" in said(panel_with(file))
     unread = panel_with(tmp_path / "no-such-file.yaml")
-    assert "wb-fail" in unread.work.said
+    assert "wb-fail" in unread.work.message
     assert "no-such-file.yaml" in unread.static().html, "what could not be looked at is said on paper too"
     file.write_text(f"membership_status_mapping:\n  {HOSTILE!r}: NOSUCHTIER\n", encoding="utf-8")
     panel = panel_with(file)
     assert "does not exist here" in said(panel)
     press(panel, "Plan the correction")
-    assert "NOSUCHTIER" in panel.work.said
+    assert "NOSUCHTIER" in panel.work.message
     assert panel.review.plan == ""
     assert "<img" not in said(panel) + table(panel, LEVELS)._table._dt_args["data_json"]
     unmapped = panel_with(None)

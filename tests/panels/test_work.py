@@ -35,8 +35,8 @@ def test_what_is_suggested_asks_the_panel_s_environment() -> None:
 
     work.start("refusing", refuse)
     work.wait()
-    assert "workbench plans -e" in work.said
-    assert "the club" in work.said.split("workbench plans -e", 1)[1]
+    assert "workbench plans -e" in work.message
+    assert "the club" in work.message.split("workbench plans -e", 1)[1]
 
 
 def test_what_is_not_to_be_broken_off_can_be_told_from_the_page() -> None:
@@ -65,14 +65,14 @@ def test_an_error_is_told_in_its_own_words_and_nothing_follows_it() -> None:
 
     work.start("trying", refuse, lambda _: followed.append("then"))
     work.wait()
-    assert "wb-fail" in work.said
-    assert "&lt;b&gt;x&lt;/b&gt;" in work.said
-    assert "<code>workbench plans</code>" in work.said
+    assert "wb-fail" in work.message
+    assert "&lt;b&gt;x&lt;/b&gt;" in work.message
+    assert "<code>workbench plans</code>" in work.message
     assert not followed
     assert not work.busy
     work.start("again", lambda _: None)
     work.wait()
-    assert work.said == "", "a new wish begins with a clean page"
+    assert work.message == "", "a new wish begins with a clean page"
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
@@ -81,7 +81,7 @@ def test_what_nobody_foresaw_is_told_and_not_hidden() -> None:
     work.start("dividing", lambda _: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         work.wait()
-    assert "ZeroDivisionError" in work.said
+    assert "ZeroDivisionError" in work.message
     assert not work.busy
 
 
@@ -94,7 +94,7 @@ def test_sentences_of_one_wish_stand_below_each_other() -> None:
 
     work.start("some", lambda _: None, then)
     work.wait()
-    assert work.said.index("First.") < work.said.index("Second.")
+    assert work.message.index("First.") < work.message.index("Second.")
 
 
 def test_progress_is_shown_while_it_lasts() -> None:

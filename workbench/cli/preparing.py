@@ -148,15 +148,15 @@ def create_bundle(
     """Seal files into a bundle: copied, listed with their digests, and written whole or not at all."""
     import pandas as pd
 
-    made, not_logged = wb.migration.seal(files, run=run, output=output, redact=redact)
+    bundle, not_logged = wb.migration.seal(files, run=run, output=output, redact=redact)
     warn(not_logged and f"Not in the audit log: {not_logged}")
-    rows = [(file.path, file.role, file.sha256[:12]) for file in made.files]
-    notes = "\n".join((*(f"! {note}." for note in made.notes), f"SHA-256 of bundle.json: {made.digest}"))
+    rows = [(file.path, file.role, file.sha256[:12]) for file in bundle.files]
+    notes = "\n".join((*(f"! {note}." for note in bundle.notes), f"SHA-256 of bundle.json: {bundle.digest}"))
     return Answer(
-        f"Sealed {len(made.files):,} files of run {made.run} in {paths_below([made.folder])[0]}.",
+        f"Sealed {len(bundle.files):,} files of run {bundle.run} in {paths_below([bundle.folder])[0]}.",
         {"files": Table(pd.DataFrame(rows, columns=["file", "role", "sha256"])), "notes": notes},
-        next_steps=[Step("To verify it", f"bundle verify {made.folder.name}")],
-        facts={**_facts(made), "logged": not not_logged},
+        next_steps=[Step("To verify it", f"bundle verify {bundle.folder.name}")],
+        facts={**_facts(bundle), "logged": not not_logged},
     )
 
 
@@ -210,14 +210,14 @@ def _verified(folder: Path, verify: Any, digest: str | None) -> dict[str, Any]:
     return facts
 
 
-def _facts(made: Bundle) -> dict[str, Any]:
+def _facts(bundle: Bundle) -> dict[str, Any]:
     named = ("sealed_by", "sealed_at", "run", "runs", "environment", "notes")
     return {
-        "bundle": made.folder.name,
-        "digest": made.digest,
-        "path": str(made.folder),
-        **{name: getattr(made, name) for name in named},
-        "files": [file.model_dump() for file in made.files],
+        "bundle": bundle.folder.name,
+        "digest": bundle.digest,
+        "path": str(bundle.folder),
+        **{name: getattr(bundle, name) for name in named},
+        "files": [file.model_dump() for file in bundle.files],
     }
 
 

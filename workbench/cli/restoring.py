@@ -267,7 +267,7 @@ def _ended(record: Record) -> Answer:
         " `workbench check` lists the rows.",
         "Not in the audit log": settled.get("not_logged"),
         "Written late": late and f"somebody wrote to {', '.join(late)} after the safety backup: that is in {kept} alone.",
-        **{f"  {each['check']}": f"{each['status']} {each['reason']}".strip() for each in health},
+        **{f"  {check['check']}": f"{check['status']} {check['reason']}".strip() for check in health},
     }  # fmt: skip
     undo = [Step("To put the old database back", "snapshot restore --undo")] if kept else []
     return Answer(

@@ -96,8 +96,8 @@ def duplicate_members(
     )
     listed = gather(connection, schema, MEMBER, pairs, decisions)
     lacking = [" ".join(explain_gap(need)) for need in schema.missing("members.email")]
-    said = [*grounds.attrs["said"], *chances.attrs.get("said", []), *listed.attrs["said"]]
-    listed.attrs |= {"said": [*lacking, *said], "noted": [*lacking, *chances.attrs.get("noted", [])]}
+    notes = [*grounds.attrs["said"], *chances.attrs.get("said", []), *listed.attrs["said"]]
+    listed.attrs |= {"said": [*lacking, *notes], "noted": [*lacking, *chances.attrs.get("noted", [])]}
     return listed
 
 

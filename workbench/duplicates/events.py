@@ -221,7 +221,7 @@ def _surely_apart(
     """Tell which pairs are two events: each has a Wild Apricot id of its own, or one import made both."""
     keys = {*pairs["left"], *pairs["right"]}
     ids: dict[str, set[str]] = defaultdict(set)
-    makers, made = dict(events["run"]), dict(events["made"])
+    makers, moments = dict(events["run"]), dict(events["made"])
     for claim in traces_of(connection, schema, runs).claims(records=keys) if keys else ():
         if claim.entity == EVENT and (claim.independent or claim.maps):
             ids[claim.record].add(claim.wa_id)
@@ -232,7 +232,7 @@ def _surely_apart(
     apart = [
         bool(ids[left] and ids[right] and not ids[left] & ids[right])
         or bool(makers[left] and makers[left] == makers[right])
-        or abs(made[left] - made[right]) < _TOGETHER
+        or abs(moments[left] - moments[right]) < _TOGETHER
         for left, right in zip(pairs["left"], pairs["right"], strict=True)
     ]
     return pd.Series(apart, index=pairs.index, dtype=bool)

@@ -197,7 +197,7 @@ def called_same(connection: Connection, schema: Schema, entity: str, decisions: 
 
 
 @dataclass(frozen=True)
-class Found:
+class Matches:
     """The duplicates of one entity.
 
     Attributes
@@ -210,7 +210,7 @@ class Found:
         See `duplicate_clusters`.
     records : pandas.DataFrame
         The records concerned: ``id``, and what people know them by.
-    said : tuple of str
+    notes : tuple of str
         What was left out, and which decisions contradict each other.
     uncompared : tuple of str
         What of it means that there may be more.
@@ -224,7 +224,7 @@ class Found:
     pairs: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=COLUMNS))
     clusters: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=CLUSTER_COLUMNS))
     records: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["id"]))
-    said: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     uncompared: tuple[str, ...] = ()
     not_run: str = ""
     chances: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["left", "right"]))
@@ -266,7 +266,7 @@ class Found:
         ids = self.records["id"][matches]
         return self.pairs["left"].isin(ids) | self.pairs["right"].isin(ids)
 
-    def decided(self, decisions: pd.DataFrame) -> Found:
+    def decided(self, decisions: pd.DataFrame) -> Matches:
         """Return the same pairs with what is said of them now; nothing is compared anew, nor gathered anew."""
         pairs = self.pairs.drop(columns=_DECIDED).merge(_words(decisions), "left", on=_PAIR)
         pairs = pairs.assign(**{name: pairs[name].fillna("") for name in _DECIDED})

@@ -20,7 +20,7 @@ from workbench.duplicates.events import duplicate_events
 from workbench.duplicates.matching import DEFAULT_THRESHOLD, Model, match_members
 from workbench.duplicates.matching.fields import SHARES, spoken
 from workbench.duplicates.matching.training import ENOUGH
-from workbench.duplicates.pairs import Found, called_same, duplicate_clusters
+from workbench.duplicates.pairs import Matches, called_same, duplicate_clusters
 from workbench.duplicates.plan import plan_merges
 from workbench.duplicates.records import Beside, describe_records, records_beside
 from workbench.duplicates.request import Wanted, read_request, spelled
@@ -59,7 +59,7 @@ class Duplicates:
         *,
         limit: int | None = None,
         listing: Path | None = None,
-        found: Sequence[Found] = (),
+        matches: Sequence[Matches] = (),
         engine: str = "duckdb",
         master: str | None = None,
     ) -> Answer:
@@ -73,29 +73,29 @@ class Duplicates:
             How many clusters and pairs of each entity are listed; else ten, and all for machines.
         listing : path, optional
             Where to write the sure clusters of the first entity, as the table that `plan_merges` takes.
-        found : sequence of Found
+        matches : sequence of Matches
             What was found already, instead of looking anew.
         """
         wb, steps = self.wb, [Step("As a page to read", "report duplicates")]
         parts, facts = dict[str, Part](), dict[str, Any]()
         kinds = [entity] if entity else ENTITIES
-        found = found or [self.find(kind, threshold, model, engine, master) for kind in kinds]
+        matches = matches or [self.find(kind, threshold, model, engine, master) for kind in kinds]
         if listing is not None:
-            sure = found[0].sure.explode("members").rename(columns={"members": "member", "why": "reason"})
+            sure = matches[0].sure.explode("members").rename(columns={"members": "member", "why": "reason"})
             write_csv(listing, ["cluster", "member", "reason"], sure.to_dict("records"))
-            merge = f"plan merge --from {quote(str(listing))}{_kind(found[0].entity)}"
+            merge = f"plan merge --from {quote(str(listing))}{_kind(matches[0].entity)}"
             steps.insert(0, Step("All that are sure at once", merge))
-        elif mergeable := [duplicates for duplicates in found if len(duplicates.sure)]:
+        elif mergeable := [duplicates for duplicates in matches if len(duplicates.sure)]:
             sentence = f"All {len(mergeable[0].sure):,} sure clusters at once"
             steps.insert(0, Step(sentence, f"duplicates --entity {mergeable[0].entity.lower()} --to FILE"))
-        for duplicates in found:
+        for duplicates in matches:
             parts |= _parts(duplicates, limit or 10, threshold)
             facts[_NOUNS[duplicates.entity]] = _facts(duplicates, limit, wb.shows_people, wb.environment.name)
-        clean = all(duplicates.clean for duplicates in found)
+        clean = all(duplicates.clean for duplicates in matches)
         return Answer(
             "Nothing is there more than once." if clean else "",
             parts,
-            [probable_finding(duplicates) for duplicates in found if duplicates.entity == MEMBER],
+            [probable_finding(duplicates) for duplicates in matches if duplicates.entity == MEMBER],
             next_steps=steps,
             facts={"environment": vars(wb.environment), "dialect": wb.dialect, "engine": engine, **facts},
             sample=0,
@@ -110,7 +110,7 @@ class Duplicates:
         model: Model | str | Path | None = None,
         engine: str = "duckdb",
         master: str | None = None,
-    ) -> Found:
+    ) -> Matches:
         """Find one entity's duplicates: pairs, clusters, records, and what could not be told.
 
         A table or column that is missing is no error here: the result says that it was not run, and why.
@@ -138,10 +138,10 @@ class Duplicates:
                 clusters = duplicate_clusters(connection, schema, pairs, entity)
                 records = describe_records(connection, schema, entity, {*pairs["left"], *pairs["right"]})
         except SchemaGap as gap:
-            return Found(entity, not_run=str(gap))
-        said = pairs.attrs["said"]
-        uncompared = [line for line in said if line not in pairs.attrs.get("noted", ())]
-        return Found(entity, pairs, clusters, records, tuple(said), tuple(uncompared), chances=chances)
+            return Matches(entity, not_run=str(gap))
+        notes = pairs.attrs["said"]
+        uncompared = [line for line in notes if line not in pairs.attrs.get("noted", ())]
+        return Matches(entity, pairs, clusters, records, tuple(notes), tuple(uncompared), chances=chances)
 
     def _pairs(self, entity: str, threshold: float, chances: pd.DataFrame) -> pd.DataFrame:
         """List the pairs of an entity; of registrations, counting duplicates of members and events as one."""
@@ -225,7 +225,7 @@ class Duplicates:
             Where to write it, as `find` takes it.
         """
         results = self._match().attrs
-        model, members, pairs, said = (results[name] for name in ("model", "members", "pairs", "said"))
+        model, members, pairs, notes = (results[name] for name in ("model", "members", "pairs", "said"))
         prior = {"shipped": Model.shipped().duplicates_each, "here": model.duplicates_each}
         if out is not None:
             model.write(out)
@@ -240,18 +240,18 @@ class Duplicates:
             f"{members:,} members and {pairs:,} pairs were compared. How one person's records differ (m) {source}; how"
             " often strangers agree (u) is counted.",
             f"Further records of a member, on average: {prior['shipped']} as shipped, {prior['here']} here.",
-            *(f"! {line}" for line in said),
+            *(f"! {line}" for line in notes),
         ]
         use = [] if out is None else [Step(f"Written to {out}", f"duplicates --model {quote(str(out))}")]
-        facts = {"members": members, "pairs": pairs, "estimated": members >= ENOUGH, "said": said}
+        facts = {"members": members, "pairs": pairs, "estimated": members >= ENOUGH, "said": notes}
         table = Table(shown, "Shares that are not as shipped", "All shares are as shipped.")
         facts |= {"shares": shares, "prior": prior}
         return Answer("\n".join(lines), {"shares": table}, facts=facts, next_steps=use)
 
     @covering
-    def decided(self, found: Found) -> Found:
+    def decided(self, matches: Matches) -> Matches:
         """Return what was found before with what is said of the pairs now; nothing is compared anew."""
-        return found.decided(self._decided(found.entity))
+        return matches.decided(self._decided(matches.entity))
 
     @covering
     def called_same(self, entity: str = MEMBER) -> pd.DataFrame:
@@ -389,7 +389,7 @@ def _refuse_unknown(entity: str) -> None:
         raise unknown("entity", entity, ENTITIES)
 
 
-def probable_finding(duplicates: Found) -> Finding:
+def probable_finding(duplicates: Matches) -> Finding:
     """Return the answer to whether members are probably one person, as one finding among the others.
 
     What was left uncompared may hide another pair: then nothing found is no pass.
@@ -419,14 +419,14 @@ def pair_to_look_at(chances: pd.DataFrame, threshold: float) -> pd.Series[Any] |
     return listed.iloc[-1] if len(listed) else None
 
 
-def _parts(duplicates: Found, limit: int, threshold: float) -> dict[str, Part]:
+def _parts(duplicates: Matches, limit: int, threshold: float) -> dict[str, Part]:
     nouns, clusters, loose = _NOUNS[duplicates.entity], duplicates.clusters, duplicates.loose
     shown, more = clusters.head(limit), f"; more: --limit {max(len(clusters), len(loose))}"
     pairs = loose.head(limit)[_PAIRS].astype({"probability": "object"})
     pairs["probability"] = [_percent(chance) for chance in pairs["probability"]]
     say = "Say which: `workbench duplicates --decide LEFT RIGHT WORD`; WORD is same, different or unsure."
     cut = f"{limit} of {len(loose):,} pairs of {nouns}{more}. " if len(loose) > limit else ""
-    lines = ["", f"{nouns.capitalize()}: {_counted(duplicates)}", *(f"! {line}" for line in duplicates.said)]
+    lines = ["", f"{nouns.capitalize()}: {_counted(duplicates)}", *(f"! {line}" for line in duplicates.notes)]
     reasons = [_judged(duplicates.entity, cluster) for cluster in shown.to_dict("records")]
     parts: dict[str, Part] = {
         f"{nouns}_summary": "\n".join(lines),
@@ -448,7 +448,7 @@ def _parts(duplicates: Found, limit: int, threshold: float) -> dict[str, Part]:
     return parts
 
 
-def duplicates_table(duplicates: Found, clusters: pd.DataFrame | None = None) -> pd.DataFrame:
+def duplicates_table(duplicates: Matches, clusters: pd.DataFrame | None = None) -> pd.DataFrame:
     """Lay the records of each cluster side by side, the one that stays first.
 
     Returns
@@ -471,7 +471,7 @@ def duplicates_table(duplicates: Found, clusters: pd.DataFrame | None = None) ->
     return table.merge(known, on="record_id", how="left")[columns]
 
 
-def _counted(duplicates: Found) -> str:
+def _counted(duplicates: Matches) -> str:
     if duplicates.not_run:
         return f"not run. {duplicates.not_run}"
     sure, loose, different = len(duplicates.sure), len(duplicates.loose), duplicates.different
@@ -519,12 +519,12 @@ def _percent(chance: float) -> str:
     return "" if chance != chance else "more than 99.9%" if 0.999 < chance < 1 else f"{chance:.1%}"
 
 
-def _facts(duplicates: Found, limit: int | None, unmask: bool, environment: str) -> dict[str, Any]:
+def _facts(duplicates: Matches, limit: int | None, unmask: bool, environment: str) -> dict[str, Any]:
     counts = {"pairs": duplicates.open, "clusters": duplicates.clusters, "offered": duplicates.sure}
     return {
         "status": "not run" if duplicates.not_run else "pass" if duplicates.clean else "fail",
         "reason": duplicates.not_run,
-        "said": list(duplicates.said),
+        "said": list(duplicates.notes),
         "counts": {**{name: len(rows) for name, rows in counts.items()}, "different": duplicates.different},
         "clusters": [
             {

@@ -194,22 +194,22 @@ class Known:
 
         Empty where nothing or too much tells.
         """
-        made = self.births.get(key, {})
-        if target in made:
-            return target, made[target]
-        if len(made) == 1:
-            return next(iter(made.items()))
+        births = self.births.get(key, {})
+        if target in births:
+            return target, births[target]
+        if len(births) == 1:
+            return next(iter(births.items()))
         match = self.matches.get(key, "")
-        return (match, _BY_MATCH[key[0]]) if match and (not made or match in made) else ("", "")
+        return (match, _BY_MATCH[key[0]]) if match and (not births or match in births) else ("", "")
 
     def judged(self, row: MappingRow, should_be: str) -> Judgement:
         """Judge whether the record that a mapping leads to is its own."""
         key, place = (row.entity, row.wa_id), (row.entity, row.target)
-        made = self.births.get(key, {})
+        births = self.births.get(key, {})
         return judge(
             self.contacts.get(key, {}),
             self.records.get(place, {}),
-            birth="here" if row.target in made else "elsewhere" if made else "",
+            birth="here" if row.target in births else "elsewhere" if births else "",
             for_another=bool(self.born_for.get(place, set()) - {row.wa_id}),
             known=bool(should_be) and should_be != row.target,
         )
@@ -219,10 +219,10 @@ def known_of(traces: Traces, rows: Iterable[MappingRow], places: Mapping[str, Pl
     """Gather what is known of some mappings; `places` says where registrations are told to be."""
     rows = [row for row in rows if row.entity in ENTITIES and traces.schema.has(CONCEPT_OF[row.entity])]
     ids, targets = {(row.entity, row.wa_id) for row in rows}, {(row.entity, row.target) for row in rows}
-    made = _births(traces, ids, targets) if rows else []
-    records = _records(traces, targets | {claim.place for claim in made})
+    created = _births(traces, ids, targets) if rows else []
+    records = _records(traces, targets | {claim.place for claim in created})
     births, born_for = defaultdict[Key, dict[str, str]](dict), defaultdict[Key, set[str]](set)
-    for claim in sorted(made, key=lambda claim: (claim.key, claim.record, claim.trace)):
+    for claim in sorted(created, key=lambda claim: (claim.key, claim.record, claim.trace)):
         born_for[claim.place].add(claim.wa_id)
         if claim.place in records:
             births[claim.key].setdefault(claim.record, _BECAUSE[claim.trace])
@@ -238,8 +238,8 @@ def known_of(traces: Traces, rows: Iterable[MappingRow], places: Mapping[str, Pl
             facts = facts | _facts(raw[wa_id]._asdict())
         if entity == REGISTRATION and wa_id in here:
             facts = facts | {"member": here[wa_id].member, "event": here[wa_id].event}
-        elif entity in _TOLD and wa_id in traces.told[entity]:
-            fields = traces.told[entity][wa_id].fields
+        elif entity in _TOLD and wa_id in traces.reported[entity]:
+            fields = traces.reported[entity][wa_id].fields
             facts = facts | _facts({name: fields.get(theirs) for name, theirs in _TOLD[entity].items()})
         contacts[entity, wa_id] = facts
     matches = {(REGISTRATION, wa_id): record for wa_id, record in at_places(traces, here).items()}
@@ -252,9 +252,12 @@ def _births(traces: Traces, ids: Collection[Key], targets: Collection[Key]) -> l
     An update through a wrong mapping may have written another contact's raw data: they count where nothing else does.
     """
     claims = traces.claims(records={record for _, record in targets}, wa_ids={wa_id for _, wa_id in ids})
-    made = [row for row in claims if row.action == "created" and (row.key in ids or row.place in targets)]
-    ids_born, places_born = {row.key for row in made if row.born}, {row.place for row in made if row.born}
-    return [row for row in made if row.born or (row.key not in ids_born and row.place not in places_born)]
+    created = [row for row in claims if row.action == "created" and (row.key in ids or row.place in targets)]
+    ids_born, places_born = (
+        {row.key for row in created if row.born},
+        {row.place for row in created if row.born},
+    )
+    return [row for row in created if row.born or (row.key not in ids_born and row.place not in places_born)]
 
 
 def _records(traces: Traces, places: Collection[Key]) -> dict[Key, Facts]:
@@ -283,9 +286,9 @@ def _matches(traces: Traces, contacts: Mapping[Key, Facts]) -> dict[Key, str]:
     having: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for row in traces.ask(_HAVING, emails=sorted(set(wanted.values()))):
         having[row.email].append((row.id, row.name))
-    found = {}
+    matches = {}
     for contact, email in wanted.items():
         same = [record for record, name in having[email] if _alike("given", name_of(contacts[contact]), name)]
         if len(same) == 1:
-            found[contact] = same[0]
-    return found
+            matches[contact] = same[0]
+    return matches

@@ -85,17 +85,17 @@ def told_places(
     to their `rights`, else to what was created for them, else by their mapping unless it is `doubted`: a wrong member's
     mapping must not accuse a right registration of hers.
     """
-    told = traces.told[REGISTRATION]
+    reports = traces.reported[REGISTRATION]
     exported = {
         wa_id: ((MEMBER, str(record.fields[CONTACT_ID])), (EVENT, str(record.fields.get(EVENT_ID))))
-        for wa_id, record in told.items()
+        for wa_id, record in reports.items()
         if CONTACT_ID in record.fields
     }
     keys = {key for pair in exported.values() for key in pair}
     leads = (_sure_records(traces, keys, doubted) if keys else {}) | dict(rights or {})
-    into = merged(traces.connection) if told else {}
+    into = merged(traces.connection) if reports else {}
     places = {}
-    for wa_id, record in told.items():
+    for wa_id, record in reports.items():
         if pair := exported.get(wa_id):
             member, event = (leads.get(key, "") for key in pair)
         else:
@@ -111,7 +111,7 @@ def told_places(
 def _sure_records(traces: Traces, keys: Collection[Key], doubted: Collection[Key]) -> dict[Key, str]:
     """Return the one record that was created for each of some ids, else the one that it leads to."""
     wa_ids = {wa_id for _, wa_id in keys}
-    led, made = defaultdict[Key, set[str]](set), defaultdict[Key, set[str]](set)
+    led, created = defaultdict[Key, set[str]](set), defaultdict[Key, set[str]](set)
     for row in traces.mappings(wa_ids=wa_ids):
         if (row.entity, row.wa_id) not in doubted:
             led[row.entity, row.wa_id].add(row.target)
@@ -119,9 +119,9 @@ def _sure_records(traces: Traces, keys: Collection[Key], doubted: Collection[Key
     there = traces.there({claim.place for claim in born})
     for claim in born:
         if claim.place in there:
-            made[claim.key].add(claim.record)
+            created[claim.key].add(claim.record)
     return {
-        key: min(records) for source in (led, made) for key, records in source.items() if len(records) == 1
+        key: min(records) for source in (led, created) for key, records in source.items() if len(records) == 1
     }
 
 
@@ -153,8 +153,8 @@ def brought_elsewhere(traces: Traces) -> list[dict[str, Any]] | None:
         ``key``, ``wa_id``, ``event_now``, ``event_imported``, ``member_now``, ``member_imported``;
         None where no report lists registrations.
     """
-    told = told_places(traces).items()
-    places = {wa_id: place for wa_id, place in told if place.record and place.member and place.event}
+    places_by_id = told_places(traces).items()
+    places = {wa_id: place for wa_id, place in places_by_id if place.record and place.member and place.event}
     if not places:
         return None
     records = [place.record for place in places.values()]
@@ -175,8 +175,8 @@ def brought_elsewhere(traces: Traces) -> list[dict[str, Any]] | None:
         row._asdict()
         for row in rows
         if any(
-            now not in (None, said) and (entity, said, now) not in meant
-            for entity, said, now in (
+            now not in (None, stated) and (entity, stated, now) not in meant
+            for entity, stated, now in (
                 (EVENT, row.event_imported, row.event_now),
                 (MEMBER, row.member_imported, row.member_now),
             )
@@ -208,8 +208,8 @@ def came_through(traces: Traces, wrongs: Sequence[Wrong]) -> list[dict[str, str]
     records = {was for _, was in wrong_by}
     rows = sorted(traces.ask(_ON_WRONG, records=list(records)), key=lambda row: row.key)
     keys = {row.key for row in rows}
-    told = told_places(traces, rights={(wrong.entity, wrong.wa_id): wrong.right for wrong in wrongs})
-    ids = {place.record: wa_id for wa_id, place in told.items()}
+    places = told_places(traces, rights={(wrong.entity, wrong.wa_id): wrong.right for wrong in wrongs})
+    ids = {place.record: wa_id for wa_id, place in places.items()}
     leading: dict[Key, set[str]] = defaultdict(set)
     for mapping in traces.mappings(records=keys | records):
         if mapping.entity == REGISTRATION:
@@ -225,12 +225,12 @@ def came_through(traces: Traces, wrongs: Sequence[Wrong]) -> list[dict[str, str]
             makers[claim.record].add(claim.run)
     by_hand = _moved_by_hand(traces, keys)
 
-    def way(row: Any, place: Key, said: str, exported: bool) -> tuple[Wrong, str, str] | None:
+    def way(row: Any, place: Key, right: str, exported: bool) -> tuple[Wrong, str, str] | None:
         """Return the mapping through which a registration came to a place, what says so, and what is in doubt."""
         for wrong in wrong_by[place]:
-            if wrong.right == said:
+            if wrong.right == right:
                 return wrong, _BY_EXPORT if exported else _BY_REPORT, ""
-        if said and (said != place[1] or exported):
+        if right and (right != place[1] or exported):
             return None
         for wrong in wrong_by[place]:
             for run in sorted({*makers[row.key], row.run} - {""}):
@@ -243,15 +243,15 @@ def came_through(traces: Traces, wrongs: Sequence[Wrong]) -> list[dict[str, str]
                     return wrong, evidence, _MIXED.format(min(others)) if others else ""
         return None
 
-    found = []
+    moves = []
     for row in rows:
         wa_id = ids.get(row.key, "")
-        place = told.get(wa_id, Place())
-        for entity, now, said in ((EVENT, row.event, place.event), (MEMBER, row.member, place.member)):
-            if came := way(row, (entity, now), said, place.exported):
+        place = places.get(wa_id, Place())
+        for entity, now, right in ((EVENT, row.event, place.event), (MEMBER, row.member, place.member)):
+            if came := way(row, (entity, now), right, place.exported):
                 wrong, evidence, doubt = came
                 column = COLUMN_OF[entity]
-                found.append(
+                moves.append(
                     {
                         "registration": row.key,
                         "wa_id": wa_id,
@@ -263,7 +263,7 @@ def came_through(traces: Traces, wrongs: Sequence[Wrong]) -> list[dict[str, str]
                         "because": BY_HAND if (row.key, column) in by_hand else doubt,
                     }
                 )
-    return found
+    return moves
 
 
 def _moved_by_hand(traces: Traces, keys: Collection[str]) -> set[Key]:

@@ -142,9 +142,9 @@ def _problems_of(
     shared = {row["key"] for row in traces.shared_targets}
     again = {f"{row.entity}/{row.wa_id}": row for row in traces.imported_twice}
     concerned = {*nowhere, *twice, *shared, *again, *map("/".join, against)}
-    found = traces.mappings(wa_ids={key.partition("/")[2] for key in concerned})
+    rows = traces.mappings(wa_ids={key.partition("/")[2] for key in concerned})
     by_key: dict[str, list[MappingRow]] = defaultdict(list)
-    for row in found:
+    for row in rows:
         if row.key in concerned:
             by_key[row.key].append(row)
     known = known_of(traces, (row for rows in by_key.values() for row in rows), places)
@@ -311,10 +311,10 @@ def contradicted(
         ``key``, ``mapping`` (its own id), ``wa_id``, ``target``, ``evidence``, and what people know the record by
         (NULL what it has not); None where nothing here tells what an id was imported as.
     """
-    told = traces.told[entity]
+    reports = traces.reported[entity]
     claims = [row for row in traces.reported_claims if row.entity == entity and row.action == "created"]
     born = {(claim.wa_id, claim.record) for claim in claims}
-    called = [_called(record.fields) for record in told.values()]
+    called = [_called(record.fields) for record in reports.values()]
     about = {"entity": entity, "rolled_back": traces.rolled_back}
     rows = traces.ask(
         read_sql("contradicted.sql"),
@@ -323,11 +323,11 @@ def contradicted(
         spelled=list(ENTITY_TYPES[entity]),
         born=[wa_id for wa_id, _ in born],
         became=[record for _, record in born],
-        told=list(told),
+        told=list(reports),
         names=[name for name, _ in called],
         others=[other for _, other in called],
     )
-    silent = not rows and not told and not born and traces.ask(_SILENT, **about)[0][0]
+    silent = not rows and not reports and not born and traces.ask(_SILENT, **about)[0][0]
     return None if silent else [row for row in rows if (entity, row.wa_id, row.target) not in traces.meant]
 
 

@@ -191,9 +191,9 @@ def summary(findings: MappingFindings, problems: pd.DataFrame | None = None) -> 
         drawn = "; ".join(" -> ".join((*cycle, cycle[0])) for cycle in cycles[:_MOST])
         more = f"; and {len(cycles) - _MOST:,} more" if len(cycles) > _MOST else ""
         facts["swaps and cycles, each id leading to the record of the next"] = f"{drawn}{more}"
-    if made := sorted(findings.without_mapping.items()):
+    if unmapped := sorted(findings.without_mapping.items()):
         facts["made by a CSV import, which leaves no mapping"] = (
-            f"{', '.join(many(count, entity.lower()) for entity, count in made)}. That is no fault; but the next API sync"
+            f"{', '.join(many(count, entity.lower()) for entity, count in unmapped)}. That is no fault; but the next API sync"
             " finds members by their e-mail alone, and makes these events, with all of their registrations, once more."
             " Where the export has Wild Apricot's own ids, `workbench plan mapping --rebuild --csv-records` maps them first."
         )

@@ -83,16 +83,16 @@ def plan_rebuild(
     # Raw data say nothing where an audit row says for which id the record was made.
     logged = {claim.place for claim in claims if claim.trace == AUDIT and claim.action == "created"}
     claims = [claim for claim in claims if claim.trace != RAW or claim.place not in logged]
-    told: dict[Key, list[Claim]] = defaultdict(list)
+    by_key: dict[Key, list[Claim]] = defaultdict(list)
     # The ids that a record was made for, or that lead to it now.
     owners: dict[Key, set[str]] = defaultdict(set)
     for claim in claims:
-        told[claim.key].append(claim)
+        by_key[claim.key].append(claim)
         if claim.action == "created":
             owners[claim.place].add(claim.wa_id)
     for row in traces.mappings(records={record for _, record in owners}):
         owners[row.entity, row.target].add(row.wa_id)
-    wanted = told.keys() | kept.keys() | corrected.keys()
+    wanted = by_key.keys() | kept.keys() | corrected.keys()
     missing = sorted(wanted - traces.leads_of(wanted).keys())
     places = {claim.place for claim in claims} | {
         (entity, record) for (entity, _), record in corrected.items()
@@ -110,7 +110,7 @@ def plan_rebuild(
             return corrected[key], "corrected to it on purpose (guide §4.2)", None
         if key in kept and (entity, kept[key][0]) in there:
             return kept[key][0], "snapshot", None
-        here = [claim for claim in told[key] if claim.place in there]
+        here = [claim for claim in by_key[key] if claim.place in there]
         # A CSV import leaves no mapping, so its id map never says what the mapping was where another import does.
         here = [claim for claim in here if claim.importer != "csv"] or here
         if len({claim.record for claim in here}) != 1:
@@ -133,7 +133,7 @@ def plan_rebuild(
         nothing="No mapping is missing that could be put back",
         hint="`workbench check mappings-missing` names the records that no mapping leads to.",
     ) as draft:
-        known = {claim.place for key in missing for claim in told[key]}
+        known = {claim.place for key in missing for claim in by_key[key]}
         counts, sources = Counter[str](), Counter[str]()
         for key in missing:
             entity, wa_id = key

@@ -90,14 +90,14 @@ def find_records(
     if entity not in ENTITIES:
         raise unknown("entity", entity, ENTITIES)
     frame = _matches(connection, schema, entity, _wanted(typed, limit))
-    found, frame = len(frame), frame.head(limit)
+    count, frame = len(frame), frame.head(limit)
     wa_ids: dict[str, list[str]] = defaultdict(list)
     if schema.has(*NEEDS):
         for row in mapping_rows(connection, schema, records=frame["key"], entity=entity):
             wa_ids[row.target].append(row.wa_id)
     led = [", ".join(sorted(wa_ids[key], key=lambda wa_id: (len(wa_id), wa_id))) for key in frame["key"]]
     frame = frame.assign(wa_ids=led)[["key", *_SHOWN[entity], "wa_ids", "found_by"]]
-    frame.attrs |= {"found": found, "more": found >= ENOUGH}
+    frame.attrs |= {"found": count, "more": count >= ENOUGH}
     return frame
 
 

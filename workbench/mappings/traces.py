@@ -182,18 +182,18 @@ class Traces:
         ]
 
     @cached_property
-    def told(self) -> dict[str, dict[str, ReportRecord]]:
-        """What is told of each WA id, by entity: the latest live run's word; an export's before all."""
-        told: dict[str, dict[str, ReportRecord]] = {entity: {} for entity in ENTITIES}
+    def reported(self) -> dict[str, dict[str, ReportRecord]]:
+        """What is reported of each WA id, by entity: the latest live run's word; an export's before all."""
+        latest: dict[str, dict[str, ReportRecord]] = {entity: {} for entity in ENTITIES}
         reported = (record for _, report in self._reports for record in report.records)
         for record in (*reported, *self.exports):
-            if (wa_id := record.wa_id) is not None and record.entity in told:
-                before = told[record.entity].get(wa_id)
+            if (wa_id := record.wa_id) is not None and record.entity in latest:
+                before = latest[record.entity].get(wa_id)
                 # An export knows no record of ours.
                 if before and before.record_id and not record.record_id:
                     record = replace(record, record_id=before.record_id)
-                told[record.entity][wa_id] = record
-        return told
+                latest[record.entity][wa_id] = record
+        return latest
 
     @cached_property
     def reported_claims(self) -> list[Claim]:
@@ -244,14 +244,14 @@ class Traces:
     @cached_property
     def corrections(self) -> set[Corrected]:
         """The corrections on purpose whose id leads today to where they led it, each with its entity."""
-        made = [
+        corrections = [
             correction._replace(entity=entity)
             for correction in corrections_made(self.connection, self.schema)
             for entity in ([correction.entity] if correction.entity else ENTITIES)
         ]
-        rows = self.mappings(wa_ids={correction.wa_id for correction in made})
+        rows = self.mappings(wa_ids={correction.wa_id for correction in corrections})
         led = {(row.entity, row.wa_id, row.target) for row in rows}
-        return {row for row in made if (row.entity, row.wa_id, row.record) in led}
+        return {row for row in corrections if (row.entity, row.wa_id, row.record) in led}
 
     @cached_property
     def meant(self) -> set[tuple[str, str, str]]:
@@ -300,18 +300,18 @@ class Traces:
         One whose Wild Apricot id leads to another record is none of them: it is there twice, or its mapping is wrong.
         Nothing ties the others to an import: people may have entered them.
         """
-        made = [row for row in self._claims_on_bare if row.action == "created" and row.place in self.bare]
-        led = self.leads_of({claim.key for claim in made})
-        elsewhere = {claim.place for claim in made if claim.key in led}
-        made.sort(key=lambda claim: (claim.importer == "csv", claim.trace != AUDIT, claim[:3]))
+        claims = [row for row in self._claims_on_bare if row.action == "created" and row.place in self.bare]
+        led = self.leads_of({claim.key for claim in claims})
+        elsewhere = {claim.place for claim in claims if claim.key in led}
+        claims.sort(key=lambda claim: (claim.importer == "csv", claim.trace != AUDIT, claim[:3]))
         known = {run.run: run for run in self.runs if run.mode == "live" and not run.rolled_back}
         for (entity, record), run_id in self.bare.items():
             run = known.get(run_id)
             # An id that looks like a CSV import's may be another's: then mappings name it too.
             if run and (run.importer != "csv" or Trace.MAPPING in run.traces):
-                made.append(Claim(entity, "", record, "created", Trace.RECORD, run_id, None, run.importer))
+                claims.append(Claim(entity, "", record, "created", Trace.RECORD, run_id, None, run.importer))
         lost: dict[Key, Claim] = {}
-        for claim in made:
+        for claim in claims:
             lost.setdefault(claim.place, claim)
         listed = [claim for place, claim in lost.items() if place not in elsewhere]
         return sorted(listed, key=lambda claim: claim.place), len(self.bare) - len(lost.keys() | elsewhere)
@@ -333,8 +333,8 @@ class Traces:
         ]
         led = self.leads_of(keys)
         targets = {(entity, target) for (entity, _), target in led.items()}
-        made = self.there({claim.place for claim in claims} | targets)
-        claims = [claim for claim in claims if claim.place in made]
+        records = self.there({claim.place for claim in claims} | targets)
+        claims = [claim for claim in claims if claim.place in records]
         owners: dict[Key, set[str]] = defaultdict(set)
         for claim in claims:
             if claim.independent:
@@ -347,7 +347,7 @@ class Traces:
             entity, wa_id = key
             target = led.get(key, "")
             # Of a record the claim that made it says more than one that found it.
-            best: dict[str, Claim | None] = {target: None} if (entity, target) in made else {}
+            best: dict[str, Claim | None] = {target: None} if (entity, target) in records else {}
             own = set()
             for claim in sorted(group, key=lambda claim: (claim.action != "created", str(claim.at or "~"))):
                 best[claim.record] = best.get(claim.record) or claim
@@ -358,12 +358,12 @@ class Traces:
                 if (record in own or not owners[entity, record] - {wa_id}) and (*key, record) not in away
             ]
             first, *later = sorted(
-                mine, key=lambda record: (str(made[entity, record].at or "~"), record)
+                mine, key=lambda record: (str(records[entity, record].at or "~"), record)
             ) or [""]
             for record in later:
                 taken = best[record]
                 words = taken.words if taken else "the mapping leads to it"
-                run = taken.run if taken else made[entity, record].run
+                run = taken.run if taken else records[entity, record].run
                 twice.append(Again(entity, wa_id, record, first, run, target, words))
         return twice
 

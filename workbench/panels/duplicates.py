@@ -28,7 +28,7 @@ from traitlets import List, Unicode
 
 from workbench import Workbench
 from workbench.answer import many
-from workbench.duplicates.pairs import Found
+from workbench.duplicates.pairs import Matches
 from workbench.duplicates.records import Beside
 from workbench.duplicates.request import MERGE_RULES
 from workbench.panels.controls import WIDE, button, choice, line
@@ -64,7 +64,7 @@ class DuplicateReview(Planner):
     ----------
     wb : Workbench
         The environment.
-    found : sequence of Found
+    matches : sequence of Matches
         What was found already, of any entity; the rest is looked for when it is asked for.
     threshold : float
         From which probability on a pair is listed.
@@ -73,7 +73,7 @@ class DuplicateReview(Planner):
 
     Attributes
     ----------
-    found : Found or None
+    matches : Matches or None
         The duplicates of the entity that is chosen.
     order : list of str
         The pairs that are listed.
@@ -87,11 +87,16 @@ class DuplicateReview(Planner):
     reading, act = "Looking for what is there twice", ("Plan the merge", "compress")
 
     def __init__(
-        self, wb: Workbench, found: Sequence[Found] = (), *, threshold: float = 0.7, model: str | Path = ""
+        self,
+        wb: Workbench,
+        matches: Sequence[Matches] = (),
+        *,
+        threshold: float = 0.7,
+        model: str | Path = "",
     ) -> None:
-        self.found: Found | None = None
+        self.matches: Matches | None = None
         self.order: list[str] = []
-        self._known = {pairs.entity: pairs for pairs in found}
+        self._known = {pairs.entity: pairs for pairs in matches}
         self._model = model or None
         self._threshold = BoundedFloatText(
             threshold, min=0.05, max=1.0, step=0.05, description="from a probability of", style=WIDE
@@ -142,14 +147,14 @@ class DuplicateReview(Planner):
 
     # What there is.
 
-    def rows(self) -> tuple[Found, pd.DataFrame]:
+    def rows(self) -> tuple[Matches, pd.DataFrame]:
         """Find the pairs, what was said of them, and the clusters that were called the same."""
         entity, threshold = self.entity.value, self._threshold.value
         return self._with_words(
             self._known.get(entity) or self.wb.duplicates.find(entity, threshold, self._model)
         )
 
-    def lay_out(self, rows: tuple[Found, pd.DataFrame]) -> None:
+    def lay_out(self, rows: tuple[Matches, pd.DataFrame]) -> None:
         """Show the pairs, and begin with the first that nobody looked at."""
         self.card.show(None, None, "")
         self._keep(*rows)
@@ -157,36 +162,36 @@ class DuplicateReview(Planner):
         if not set(self.wanted) & set(self.order):
             self.wanted = (self._undecided() or self.order)[:1]
 
-    def _with_words(self, found: Found) -> tuple[Found, pd.DataFrame]:
-        return self.wb.duplicates.decided(found), self.wb.duplicates.called_same(found.entity)
+    def _with_words(self, matches: Matches) -> tuple[Matches, pd.DataFrame]:
+        return self.wb.duplicates.decided(matches), self.wb.duplicates.called_same(matches.entity)
 
-    def _keep(self, found: Found, same: pd.DataFrame) -> None:
+    def _keep(self, matches: Matches, same: pd.DataFrame) -> None:
         """Keep what was read, and say what of it could not be told."""
-        self.found = self._known[found.entity] = found
+        self.matches = self._known[matches.entity] = matches
         self.merging.offer(same)
-        warnings = [found.not_run, *found.said, *same.attrs.get("said", ())]
+        warnings = [matches.not_run, *matches.notes, *same.attrs.get("said", ())]
         warning = Markup('<p class="wb-answer wb-warn">{}</p>')
         self._unknown.value = Markup("").join(warning.format(text) for text in warnings if text)
 
     def _list(self) -> None:
         """List the pairs that are wanted, and count how many were reviewed."""
-        if self.found is None:
+        if self.matches is None:
             return
-        words, which = self.found.pairs["decision"], self.which.value
+        words, which = self.matches.pairs["decision"], self.which.value
         wanted = words.notna() if which == _ALL else words == ("" if which == _OPEN else which)
-        pairs = self.found.pairs[wanted]
+        pairs = self.matches.pairs[wanted]
         self.order = list(pairs["left"] + " " + pairs["right"])
         unsure = int((words == "unsure").sum())
         progress = f"{int((words != '').sum()):,} of {len(words):,} reviewed"
         progress += f", {unsure:,} of them unsure" if unsure else ""
         self._progress.value = Markup('<p class="wb-progress" role="status">{}</p>').format(progress)
-        self.table.show(pairs_to_review(replace(self.found, pairs=pairs.head(MOST))), len(pairs))
+        self.table.show(pairs_to_review(replace(self.matches, pairs=pairs.head(MOST))), len(pairs))
         self.table.choose([self.card.pair])
 
     def _undecided(self, after: str = "") -> list[str]:
         """Return the pairs of the list that nobody looked at, from one on and then from the start again."""
-        assert self.found is not None
-        pairs = self.found.pairs[self.found.pairs["decision"] == ""]
+        assert self.matches is not None
+        pairs = self.matches.pairs[self.matches.pairs["decision"] == ""]
         undecided = set(pairs["left"] + " " + pairs["right"]) - {after}
         place = self.order.index(after) + 1 if after in self.order else 0
         return [pair for pair in (*self.order[place:], *self.order[:place]) if pair in undecided]
@@ -209,19 +214,21 @@ class DuplicateReview(Planner):
 
     def details(self, keys: list[str]) -> Any:
         """Read the two."""
-        found = self.found
+        matches = self.matches
         return (
-            (found, self.wb.duplicates.beside(keys[0].split(" "), found.entity)) if keys and found else None
+            (matches, self.wb.duplicates.beside(keys[0].split(" "), matches.entity))
+            if keys and matches
+            else None
         )
 
     def tell(self, details: Any) -> None:
         """Lay the two side by side."""
         if details is None:
             return
-        found, beside = details
+        matches, beside = details
         pair = " ".join(beside.ids)
         place = f" {self.order.index(pair) + 1:,} of {len(self.order):,}" if pair in self.order else ""
-        self.card.show(found, beside, f"Pair{place}")
+        self.card.show(matches, beside, f"Pair{place}")
         self.table.choose([pair])
         self.merging.choose(set(beside.ids))
 
@@ -233,21 +240,21 @@ class DuplicateReview(Planner):
             super().choose([self.order[place]])
 
     def _decide(self, word: str) -> None:
-        found, pair, remark = self.found, self.card.pair, self.card.remark.value.strip()
-        if self.card.held or found is None:
+        matches, pair, remark = self.matches, self.card.pair, self.card.remark.value.strip()
+        if self.card.held or matches is None:
             return
         self.card.hold(True)
         following = self._undecided(pair)[:1]
 
-        def decide(_: object) -> tuple[Found, pd.DataFrame]:
+        def decide(_: object) -> tuple[Matches, pd.DataFrame]:
             left, right = pair.split(" ")
-            self.wb.duplicates.decide(left, right, word, remark=remark, entity=found.entity)
-            return self._with_words(found)
+            self.wb.duplicates.decide(left, right, word, remark=remark, entity=matches.entity)
+            return self._with_words(matches)
 
-        def then(rows: tuple[Found, pd.DataFrame]) -> str:
+        def then(rows: tuple[Matches, pd.DataFrame]) -> str:
             sentence = f"{pair.replace(' ', ' and ')}: {word}, says {self.wb.settings.operator}."
-            if found.entity != self.entity.value:  # something else is being looked at by now
-                self._known[found.entity] = rows[0]
+            if matches.entity != self.entity.value:  # something else is being looked at by now
+                self._known[matches.entity] = rows[0]
                 return sentence
             self._keep(*rows)
             self.merging.choose(set(pair.split(" ")))
@@ -262,17 +269,17 @@ class DuplicateReview(Planner):
     # What was called the same.
 
     def _lay_group(self, members: list[str]) -> None:
-        found = self.found
-        assert found is not None
+        matches = self.matches
+        assert matches is not None
         self.merging.work.start(
             "Reading what would be merged",
-            lambda _: self.wb.duplicates.beside(members, found.entity),
-            lambda beside: self.merging.show(beside, not_reviewed(found, beside.ids)),
+            lambda _: self.wb.duplicates.beside(members, matches.entity),
+            lambda beside: self.merging.show(beside, not_reviewed(matches, beside.ids)),
         )
 
     def _plan(self, several: bool) -> None:
-        assert self.found is not None
-        entity, asked = self.found.entity, self.merging.asked(several)
+        assert self.matches is not None
+        entity, asked = self.matches.entity, self.merging.asked(several)
         self.plan(lambda: self.wb.duplicates.plan_merges(**asked, entity=entity), self.merging.work)
 
 
@@ -344,14 +351,14 @@ class PairCard(VBox):
         self.add_class("wb-card")
         self.layout.display = "none"
 
-    def show(self, found: Found | None, beside: Beside | None, place: str) -> None:
+    def show(self, matches: Matches | None, beside: Beside | None, place: str) -> None:
         """Show a pair, or none; `place` says which of how many it is."""
         self.layout.display = "none" if beside is None else ""
         self.pair = "" if beside is None else " ".join(beside.ids)
         self.hold(not self.pair)
-        if beside is not None and found is not None:
+        if beside is not None and matches is not None:
             self._title.value = Markup("<h4>{}</h4>").format(place)
-            self._evidence.show(lambda: pair_evidence(found, *beside.ids))
+            self._evidence.show(lambda: pair_evidence(matches, *beside.ids))
             self._records.show(lambda: records_side_by_side(beside, self._wb.session.shows_people))
             self.remark.value = ""
 

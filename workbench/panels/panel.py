@@ -180,8 +180,8 @@ class Panel(VBox):
     def static(self) -> Shown:
         """Return the rows, as they stand in the panel's place where nobody can click: in a report, or on paper."""
         self.work.wait()
-        if self.table.frame.empty and self.work.said:
-            return Shown(self.work.said, Markup(self.work.said).striptags())
+        if self.table.frame.empty and self.work.message:
+            return Shown(self.work.message, Markup(self.work.message).striptags())
         return show(self.table.frame, self.caption, self.wb.session.unmask, limit=40)
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:

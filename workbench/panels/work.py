@@ -53,8 +53,8 @@ class Work(VBox):
         self._rest()
 
     @property
-    def said(self) -> str:
-        """What it said since a person last asked for something, as HTML; empty where there was nothing to say."""
+    def message(self) -> str:
+        """What it reported since a person last asked for something, as HTML; empty where there was nothing to say."""
         return str(self._said.value)
 
     def start(

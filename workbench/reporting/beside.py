@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from workbench.duplicates.matching import evidence
-from workbench.duplicates.pairs import Found
+from workbench.duplicates.pairs import Matches
 from workbench.duplicates.records import Beside
 from workbench.reporting.masking import mask
 from workbench.reporting.tables import DASH, Shown, heading, listed, show, text_of
@@ -17,7 +17,7 @@ _WORTH_TELLING = 0.05  # bits
 _KNOWN_BY = ("email", "title", "start", "event_id", "member_id", "status")
 
 
-def pairs_to_review(found: Found) -> pd.DataFrame:
+def pairs_to_review(matches: Matches) -> pd.DataFrame:
     """Lay every pair out as one row, for people to choose from.
 
     Returns
@@ -26,7 +26,7 @@ def pairs_to_review(found: Found) -> pd.DataFrame:
         ``decision`` (a dash before there is one), ``percent_sure``, what people know the left and the
         right one by, ``why``, ``against``, ``decided_by``, ``remark``, and ``pair_ids`` (both ids, the row's key).
     """
-    pairs, records = found.pairs, found.records.set_index("id")
+    pairs, records = matches.pairs, matches.records.set_index("id")
     columns: dict[str, Any] = {
         "decision": pairs["decision"],
         "percent_sure": (pairs["probability"].astype(float) * 100).round(1),
@@ -70,9 +70,9 @@ def records_side_by_side(beside: Beside, unmask: bool = False) -> Shown:
     return show(table, caption, unmask=True, limit=len(table), kind="wb-beside")
 
 
-def pair_evidence(found: Found, left: str, right: str) -> Shown:
+def pair_evidence(matches: Matches, left: str, right: str) -> Shown:
     """Say why two records match, what speaks against it, and what was decided before."""
-    pairs = found.pairs[(found.pairs["left"] == left) & (found.pairs["right"] == right)]
+    pairs = matches.pairs[(matches.pairs["left"] == left) & (matches.pairs["right"] == right)]
     if pairs.empty:
         return listed({"why they match": "Nothing brought these two together."})
     pair = pairs.iloc[0]
@@ -83,7 +83,7 @@ def pair_evidence(found: Found, left: str, right: str) -> Shown:
         "why they match": pair["why"] or DASH,
         "what speaks against it": pair["against"] or "nothing that was compared",
     }
-    if (chance := found.chance(left, right)) is not None:
+    if (chance := matches.chance(left, right)) is not None:
         bits = evidence(chance).items()
         weights = [f"{words} {weight:+.1f}" for words, weight in bits if abs(weight) >= _WORTH_TELLING]
         facts["in bits of evidence"] = "; ".join(weights)
@@ -92,9 +92,9 @@ def pair_evidence(found: Found, left: str, right: str) -> Shown:
     return listed(facts)
 
 
-def not_reviewed(found: Found, members: Sequence[str]) -> list[str]:
+def not_reviewed(matches: Matches, members: Sequence[str]) -> list[str]:
     """Return the records that are in a cluster with some others, and were not called the same as they."""
-    clusters = [cluster for cluster in found.clusters["members"] if {*cluster} & {*members}]
+    clusters = [cluster for cluster in matches.clusters["members"] if {*cluster} & {*members}]
     return sorted({key for cluster in clusters for key in cluster} - {*members})
 
 

@@ -150,7 +150,7 @@ def mask(frame: pd.DataFrame, unmask: bool = False) -> pd.DataFrame:
 
 def mask_text(text: str) -> str:
     """Mask every e-mail address in a text."""
-    return _EMAIL.sub(lambda found: _mask_email(found[0]), text)
+    return _EMAIL.sub(lambda match: _mask_email(match[0]), text)
 
 
 def _mask_row(columns: list[Any], row: tuple[Any, ...]) -> list[Any]:

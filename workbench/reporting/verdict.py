@@ -71,7 +71,7 @@ def conclude(
         findings += answer.findings if isinstance(answer, Answer) else answer
         sentences += [answer.headline] if isinstance(answer, Answer) and answer.headline else []
     status, counts = worst(findings), Counter[str](finding.status for finding in findings)
-    counted = [f"{counts[each]} {_COUNTED.get(each, each)}" for each in WORST_FIRST if counts[each]]
+    counted = [f"{counts[status]} {_COUNTED.get(status, status)}" for status in WORST_FIRST if counts[status]]
     sentences.append(f"Of {len(findings)} checks {', '.join(counted)}." if findings else "No check was run.")
     where, identity, headline = session.environment, session.identity, f"{question} {_ANSWERS[status]}"
     tally = _shown(" ".join(sentences), session.unmask)

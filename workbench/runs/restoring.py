@@ -76,7 +76,7 @@ class Restoration:
         for entity, touched in sorted(updated.items()):
             self._restore(CONCEPT_OF[entity], touched, entity)
         self._restore_mappings()
-        states = {state.key: state.by for state in rollback.states if state.written and not state.made}
+        states = {state.key: state.by for state in rollback.states if state.written and not state.created}
         if sync_state and states:
             self._restore("sync_state", states)
 

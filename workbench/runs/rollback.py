@@ -159,11 +159,11 @@ class Rollback:
         by_time = STRENGTH[Trace.WINDOW]
         for state in self.states:
             table = self.schema.resolved["sync_state"].table
-            if state.made and state.by:
+            if state.created and state.by:
                 self.draft.keep(table, state.key, f"made by the run, but {state.by} wrote to it since")
-            elif state.made and self.min_evidence > by_time:
+            elif state.created and self.min_evidence > by_time:
                 what = "made while the run was under way; only its time ties it to the run"
                 self.leave_weak(table, state.key, what, f"--min-evidence {by_time.name}")
-            elif state.made:
+            elif state.created:
                 going.append(state.key)
         return going

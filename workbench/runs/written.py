@@ -130,14 +130,14 @@ class SyncRow(NamedTuple):
 
     Attributes
     ----------
-    made, written : bool
+    created, written : bool
         Whether the run made it; whether one of its moments is the run's.
     by : str
         Who wrote to it since; empty for nobody.
     """
 
     key: str
-    made: bool
+    created: bool
     written: bool
     by: str
 
@@ -148,7 +148,7 @@ def sync_states(connection: Connection, schema: Schema, run: Run) -> list[SyncRo
     if run.importer == "csv" or ended is None or not schema.has("sync_state.id"):
         return []
     rows = map(SyncRow._make, ask(connection, schema, _STATES, {"begun": begun, "ended": ended}))
-    return [row for row in rows if row.made or row.written]
+    return [row for row in rows if row.created or row.written]
 
 
 def is_ahead(connection: Connection, schema: Schema, run: Run) -> bool:

@@ -77,8 +77,8 @@ class Breakage:
 
     def run(self, dialect: str) -> dict[str, Any] | None:
         """Return how the import run that it plants differs from others, if it plants one."""
-        told = self.head.get("run") or self.head.get(f"run in {dialect}")
-        return json.loads(told) if told else None
+        run = self.head.get("run") or self.head.get(f"run in {dialect}")
+        return json.loads(run) if run else None
 
     def sql(self, dialect: str) -> tuple[str, str]:
         """Return its statements for a dialect: those before the import run, and those after it."""
@@ -99,7 +99,10 @@ def _read() -> dict[str, Breakage]:
             checks = tuple(head["checks"].split())
             name = path.name.removesuffix(".sql")
             read.append(Breakage(name, head["guide"], head["symptom"], checks, head, text))
-    return {breakage.name: breakage for breakage in sorted(read, key=lambda each: (each.guide, each.name))}
+    return {
+        breakage.name: breakage
+        for breakage in sorted(read, key=lambda breakage: (breakage.guide, breakage.name))
+    }
 
 
 BREAKAGES = _read()
@@ -125,7 +128,7 @@ def break_club(connection: Connection, club: Club, names: Iterable[str]) -> tupl
     """
     wanted = {BREAKAGES[name].name for name in names}
     planted = [breakage for breakage in BREAKAGES.values() if breakage.name in wanted]
-    planted.sort(key=lambda each: (each.run(club.dialect) or {}).get("day", 99))
+    planted.sort(key=lambda breakage: (breakage.run(club.dialect) or {}).get("day", 99))
     with connection.transaction(), staging(connection, club):
         with connection.cursor().copy("COPY demo.allotted FROM STDIN") as rows:
             for row in victims(club):
@@ -143,19 +146,19 @@ def victims(club: Club) -> list[tuple[str, str, int, int, str, int]]:
     members = iter(n for n in range(sizes["first_members"]) if n % 20 in _QUIET)
     # The CSV lists the first two events.
     free = [n for n in range(2, min(sizes["open_events"], 200)) if n % 6 != 5 and n % 15 < 13 and n % 12 != 8]
-    events, takers = iter(free), sum("events" in each.head for each in BREAKAGES.values())
+    events, takers = iter(free), sum("events" in breakage.head for breakage in BREAKAGES.values())
     turn = min(_EVENTS_EACH, len(free) // takers)
-    found = []
+    rows = []
     for name, breakage in BREAKAGES.items():
         wanted = {"Member": int(breakage.head.get("members", 0)), "Event": turn * ("events" in breakage.head)}
         for entity, numbers in (("Member", members), ("Event", events)):
             for place in range(wanted[entity]):
                 number = next(numbers)
                 if entity == "Member" or place < int(breakage.head["events"]):
-                    found.append(
+                    rows.append(
                         (name, entity, place, number, club.id(entity, number), club.wa_id(entity, number))
                     )
-    return found
+    return rows
 
 
 def _plant(connection: Connection, club: Club, breakage: Breakage) -> Truth:

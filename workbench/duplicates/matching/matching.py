@@ -108,14 +108,14 @@ def _question(club: Club) -> tuple[Any, dict[str, str], list[str]]:
     gaps = sorted(schema.missing(*(f"members.{field}" for field in FIELDS)))
     fields = {field: kind for field, kind in FIELDS.items() if f"members.{field}" not in gaps}
     question = select(as_text(members.c.id), *(members.c[field] for field in fields))
-    further, said = further_columns(schema, club.further)
+    further, notes = further_columns(schema, club.further)
     if further:
         key = schema.resolved["members"].spelling["id"]
         whole = table(schema.table_of(MEMBER), column(key), *(column(real) for real, _ in further.values()))
         question = question.add_columns(*(as_text(whole.c[real]) for real, _ in further.values()))
         question = question.join_from(members, whole, members.c.id == whole.c[key])
         fields |= {field: kind for field, (_, kind) in further.items()}
-    return question, fields, [*said, *(f"{' '.join(explain_gap(gap))} It is not compared." for gap in gaps)]
+    return question, fields, [*notes, *(f"{' '.join(explain_gap(gap))} It is not compared." for gap in gaps)]
 
 
 def match_people(
@@ -188,7 +188,7 @@ def match_people(
         for before, after in zip(shipped.levels, comparison.levels, strict=True)
         if (before.m, before.u) != (after.m, after.u)
     ]
-    frame.attrs |= {"said": [*noted, *club.said], "noted": noted, "model": used}
+    frame.attrs |= {"said": [*noted, *club.notes], "noted": noted, "model": used}
     frame.attrs |= {"members": members, "pairs": club.pairs, "shares": shares}
     return frame
 

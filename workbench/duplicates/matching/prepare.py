@@ -109,7 +109,7 @@ class Counts(NamedTuple):
         The fields' kinds; ``date`` where days of joining turned out to be days of birth.
     noted : list of str
         Which fields are empty, or weighed as another kind.
-    said : list of str
+    notes : list of str
         Which groups were too large to compare everybody in.
     """
 
@@ -118,7 +118,7 @@ class Counts(NamedTuple):
     named_addresses: float
     kinds: dict[str, str]
     noted: list[str]
-    said: list[str]
+    notes: list[str]
 
 
 def prepare(
@@ -182,13 +182,13 @@ def prepare(
         if query := queries.get("date" if kind == "joined" else kind):
             engine.table(f"tf_{field}", query.format(field=field, **figures))
     ((pairs,),) = (row.values() for row in engine.rows("SELECT count(*) AS pairs FROM pairs").to_pylist())
-    said = [
+    notes = [
         f"{row['members']:,} members were not compared by {keys(kinds)[row['key']].label} alone: in {row['blocks']:,} groups more than"
         f" {LARGEST_BLOCK} share it; other keys compared those of them who share more."
         for row in engine.rows(queries["left_out"].format(**figures)).to_pylist()
     ]
     named_addresses = club["named_addresses"] / max(members, 1)
-    return Counts(members, pairs, named_addresses, kinds, noted, said)
+    return Counts(members, pairs, named_addresses, kinds, noted, notes)
 
 
 def _queries() -> dict[str, str]:
