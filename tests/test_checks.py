@@ -224,6 +224,22 @@ def test_a_check_that_cannot_run_is_never_green_and_silences_no_other(guide):
     assert found["members-duplicate-email"].status == "pass"
 
 
+def test_records_of_several_ids_are_found_where_the_audit_log_may_not_be_read(application):
+    application.breaks("shared-target")
+    asked = ("mappings-shared-target", "runs-interrupted")
+    readable = findings(application, *asked)[asked[0]]
+    with application.connect(autocommit=True) as connection:
+        connection.execute("CREATE ROLE reader LOGIN; GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader")
+        connection.execute('REVOKE SELECT ON "AuditLog" FROM reader')
+        try:
+            with application.open(application.login("reader")) as wb:
+                interrupted, shared = wb.check(asked).findings
+        finally:
+            connection.execute("DROP OWNED BY reader; DROP ROLE reader")
+    assert (shared.status, shared.count) == (readable.status, readable.count) == ("warn", 2)
+    assert (interrupted.status, interrupted.reason.count("The database user")) == ("not run", 1)
+
+
 def test_test_people_in_production_are_found(application):
     live = replace(application, kind="production", name="live")
     found = finding(live, "environment-wrong")

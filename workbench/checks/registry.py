@@ -105,7 +105,7 @@ class Check(BaseModel):
         """Raise what is known of the first thing that it cannot do without and that is not here."""
         gaps = [look.canonical.gap(*group) for group in self.either]
         if gaps and all(gaps):
-            raise NotRunError(" Nor: ".join(map(str, gaps)))
+            raise NotRunError(" Nor: ".join(dict.fromkeys(map(str, gaps))))
         if gap := look.canonical.gap(*self.needs):
             raise gap
         look.canonical.require(query, self.without)

@@ -109,6 +109,8 @@ def rerun(runs: Sequence[Run], asked: Run | None, missing: bool, unmapped: bool)
     note = "It brings again what is missing. What is there and wrong is not put right by it."
     if run.status != "completed":
         note = f"{run.run} is {run.status}: {run.why}. What is there and wrong is not put right by running it again."
+    if run.importer not in RERUN:
+        note += " Run it with the same export files."
     kind = run.importer, "live", "completed"
     seconds = [
         other.duration
