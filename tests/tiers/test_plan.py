@@ -106,9 +106,11 @@ def test_levels_that_no_line_names(guide: Ground, written: Written) -> None:
         wb.tiers.plan(levels=["Alumni", "Lapsd"])
     # A default covers them, and the plan says so.
     policy = {"membership": {"tiers": {"waMapping": RIGHT, "defaultCode": "PROSPECT"}}}
-    plan = wb.tiers.plan(written("policy.json", json.dumps(policy)))
+    path = written("policy.json", json.dumps(policy))
+    plan = wb.tiers.plan(path)
     assert touched(plan) == sorted([*wrong, *lapsed])
     assert any("'Lapsd'" in note and "PROSPECT" in note for note in plan.notes)
+    assert not any("'Lapsd'" in note for note in wb.tiers.plan(path, levels=["Alumni"]).notes)
     # Where the level itself is not known, nobody can tell.
     rename(guide, "Lapsd", "Lapsed")
     guide.execute('UPDATE "Member" SET "waMembershipLevelRaw" = NULL WHERE id::text = ANY(%s)', unknown)

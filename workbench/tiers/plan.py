@@ -90,7 +90,7 @@ def plan_tiers(
             )
         if review.not_judged:
             draft.note(f"Left alone: {review.not_judged}.")
-        without_a_line = {*review.counts["level"].dropna()} - {*mapping.levels, *mapping.ignored}
+        without_a_line = {*(levels or review.counts["level"].dropna())} - {*mapping.levels, *mapping.ignored}
         if mapping.default and without_a_line:
             draft.note(
                 f"No line names {', '.join(map(repr, sorted(without_a_line)))}: these become {mapping.default}."
