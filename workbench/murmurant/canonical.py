@@ -109,7 +109,9 @@ class Canonical:
         before, parameters = self.around(query)
         question = f"{before}SELECT * FROM (\n{query}\n) AS answer"
         # A million rows are hashed in memory: the planner takes them for a few thousand, and would sort them on disk.
-        connection.execute(f"SELECT {_SETTINGS}, set_config('enable_sort', 'off', true)")
+        # What asks for an order is sorted all the same: to get it from an index costs far more.
+        sort = "on" if "ORDER BY" in query else "off"
+        connection.execute(f"SELECT {_SETTINGS}, set_config('enable_sort', '{sort}', true)")
         cursor = connection.execute(question.encode(), {**parameters, **(values or {})})
         connection.execute("SET LOCAL enable_sort = on")
         return cursor

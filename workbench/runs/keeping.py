@@ -40,8 +40,6 @@ def spare_what_is_needed(
     tuple of dict and list
         What may still go; and for every row that stays its table, key and the reason.
     """
-    # What refers to a million rows is read through, not walked by an index as the relations before are.
-    connection.execute("SET LOCAL random_page_cost TO DEFAULT")
     sizes = rows.sizes(connection, graph.schema.catalogue)
     going = {table: list(keys) for table, keys in doomed.items()}
     spared: dict[str, dict[str, str]] = {table: {} for table in doomed}
