@@ -151,3 +151,14 @@ def test_an_approval_that_cannot_be_written_is_said_plainly(application: Ground)
     assert caught.value.exit_code == 4
     refused(application, plan, "approval .* cannot be read")
     assert not [path for path in application.plans.iterdir() if path.suffix == ".part"]
+
+
+@pytest.mark.parametrize(
+    "change", ["RENAME facts TO entry", "ALTER facts TYPE jsonb USING facts || '{\"version\": 99}'"]
+)
+def test_a_journal_of_another_version_is_named(guide: Ground, change: str) -> None:
+    plan = guide.approved()
+    guide.apply(plan)
+    guide.execute(f"ALTER TABLE workbench.applied {change}")
+    with pytest.raises(WorkbenchError, match="another version"):
+        guide.becomes(plan)

@@ -154,7 +154,8 @@ def prepare_journal(connection: psycopg.Connection[Any]) -> None:
 def _read(connection: psycopg.Connection[Any], table: str) -> list[dict[str, Any]]:
     """Return what a table of the journal says, oldest first, nothing where there is none; `WorkbenchError` when it may not be read."""
     rights = connection.execute(
-        "SELECT has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')"
+        "SELECT has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT'),"
+        " EXISTS (SELECT FROM pg_attribute WHERE attrelid = c.oid AND attname = 'facts')"
         " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
         " WHERE n.nspname = 'workbench' AND c.relname = %s",
         [table],
@@ -167,11 +168,10 @@ def _read(connection: psycopg.Connection[Any], table: str) -> list[dict[str, Any
             "Ask the database's owner for USAGE on the schema workbench, and SELECT on its tables.",
         )
     query = sql.SQL("SELECT facts FROM {} ORDER BY id").format(sql.Identifier(SCHEMA, table))
-    known = [facts for (facts,) in connection.execute(query)]
-    if any(facts["version"] > VERSION for facts in known):
-        raise WorkbenchError(
-            "The journal was written by a later version of the workbench.", "Use that version."
-        )
+    known = [facts for (facts,) in connection.execute(query)] if rights[1] else []
+    if not rights[1] or any(facts["version"] > VERSION for facts in known):
+        problem = "The journal (schema workbench) was written by another version of the workbench."
+        raise WorkbenchError(problem, "Use that version: it can take back what it applied.")
     return known
 
 
@@ -181,7 +181,7 @@ def entries(connection: psycopg.Connection[Any]) -> list[Entry]:
     Raises
     ------
     WorkbenchError
-        When it may not be read, or was written by a later version of the workbench.
+        When it may not be read, or was written by another version of the workbench.
     """
     known = _read(connection, "applied")
     undone_by = {facts["undoes"]: facts["plan"] for facts in known}
