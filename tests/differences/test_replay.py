@@ -154,3 +154,13 @@ def test_a_run_that_did_all_and_a_snapshot_that_has_what_it_made_are_refused(
     ):
         with pytest.raises(Refused, match=words):
             scene.open().history.plan_replay(snapshot, [scene.imported.run])
+
+
+def test_what_is_tied_to_the_run_too_weakly_is_not_put_back(staged: Staging) -> None:
+    scene = staged("application", "csv", ("untouched-member", "old-member-registers"))
+    plan = scene.open().history.plan_replay(scene.snapshot, [scene.imported.run], min_evidence="certain")
+    assert [(part.name, part.table, part.rows) for part in plan.operations] == [("update", "Member", 1)]
+    created = {key for keys in scene.imported.created.values() for key in keys}
+    assert {note["key"] for note in plan.unresolved} >= created
+    # Whom a person registered for an event that may be the run's is not lost in silence.
+    assert scene.edits[1].key in {note["key"] for note in plan.conflicts}

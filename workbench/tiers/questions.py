@@ -152,7 +152,7 @@ def _headline(reviews: dict[str, TierReview]) -> str:
     if not judged:
         kind, review = next(iter(reviews.items()))
         return f"Nobody's {kind} was compared with their level: {review.not_compared}."
-    wrong = (f"{review.correctable:,} have another {review.kind} than their level's" for review in judged)
+    wrong = (f"{review.correctable:,} do not have their level's {review.kind}" for review in judged)
     return f"Of {judged[0].members:,} members {', '.join(wrong)}."
 
 
@@ -187,7 +187,7 @@ def configuration(review: TierReview) -> dict[str, str]:
         return {"Compared with": f"nothing: {review.not_compared}"}
     facts = {
         "Compared with": f"{mapping.name} ({mapping.kind}), SHA-256 {mapping.sha256}",
-        "Every other level becomes": mapping.default or "nothing: it needs a line",
+        "Levels that it does not list become": mapping.default or "nothing: add them to it",
         "Left alone": review.not_judged,
     }
     return {name: fact for name, fact in facts.items() if fact}
