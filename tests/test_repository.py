@@ -87,7 +87,7 @@ NEVER = {
 # docs/architecture.md.
 SIZES = {
     "duplicates": 3165,
-    "snapshots": 2189,
+    "snapshots": 2191,
     "runs": 1914,
     "murmurant": 1879,
     "mappings": 1748,
@@ -107,7 +107,7 @@ SIZES = {
     "audit": 258,
     "policies": 235,
 }
-WHOLE = 25969
+WHOLE = 25971
 
 LONGEST = 600
 NO_ROLES = {"each", "found", "told", "made", "said"}

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 from sqlalchemy import Connection, text
 
-from workbench.database.address import NOT_FOLLOWED, redact
+from workbench.database.address import IGNORED_VARIABLES, redact
 from workbench.database.connection import Database, Identity
 from workbench.database.programs import PROGRAMS, program_for
 from workbench.errors import DocumentError, Refused
@@ -143,7 +143,7 @@ def _ways(database: Database) -> Iterator[Line]:
         yield "connection pooler", "missing", f"{refusal} Looking, applying and undoing work"
     if left_out := ", ".join(database.address.left_out):
         yield "URL parameters", "note", f"left out, for PostgreSQL's client does not know them: {left_out}"
-    if ignored := ", ".join(name for name in NOT_FOLLOWED if name in os.environ):
+    if ignored := ", ".join(name for name in IGNORED_VARIABLES if name in os.environ):
         yield "variables", "note", f"not followed, for the URL decides: {ignored}"
 
 

@@ -113,7 +113,7 @@ class Session:
         with self._one_at_a_time:
             if not self._held:
                 self._held.append(self._open.enter_context(self.database.reading()))
-            with self.database.speaking_plainly():
+            with self.database.translate_errors():
                 yield self._held[0]
 
     @cached_property

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.conftest import Clubs, Ground
-from workbench.database.connection import AS_USUAL
+from workbench.database.connection import SESSION_OPTIONS
 from workbench.errors import Refused, WorkbenchError
 from workbench.plans import rows
 from workbench.plans.draft import Draft
@@ -152,7 +152,7 @@ def test_what_is_deleted_is_told_alike_however_it_is_read(clubs: Clubs) -> None:
     told = {}
     for rows_known in (10**9, 1):  # looked up one by one; the table read through
         club.execute("UPDATE pg_class SET reltuples = %s WHERE relname = 'EventRegistration'", rows_known)
-        with club.connect(options=AS_USUAL) as connection:
+        with club.connect(options=SESSION_OPTIONS) as connection:
             catalogue = club.wb.session.schema.catalogue
             told[rows_known] = b"".join(rows.deleted(connection, catalogue, "EventRegistration", keys))
     assert told[1] == told[10**9]

@@ -9,7 +9,7 @@ from uuid import uuid4
 from psycopg import sql
 
 from workbench.database.connection import Database, Session
-from workbench.database.exclusion import begin_to_write
+from workbench.database.exclusion import lock_for_writing
 from workbench.errors import NotLogged, SchemaGap, WorkbenchError
 from workbench.murmurant.importers import ROLLBACK_ACTION
 from workbench.murmurant.schema import Schema
@@ -47,7 +47,7 @@ def record(database: Database, schema: Schema, action: str, metadata: dict[str, 
     """
     try:
         with database.writing() as connection:
-            begin_to_write(connection, database.address.database, logging=True)
+            lock_for_writing(connection, database.address.database, logging=True)
             return write_entry(connection, schema, action, metadata, about=about)
     except WorkbenchError as error:
         raise NotLogged(

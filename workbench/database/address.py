@@ -33,7 +33,7 @@ _SSL = {mode: mode for mode in _MODES} | {"no-verify": "require", "strict": "ver
 _SSL |= dict.fromkeys(("true", "1", "on", "yes"), "require")
 _SSL |= dict.fromkeys(("false", "0", "off", "no", "accept_invalid_certs"), "")
 
-NOT_FOLLOWED = (
+IGNORED_VARIABLES = (
     *("PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE", "PGSERVICE", "PGTARGETSESSIONATTRS"),
     *("PGLOADBALANCEHOSTS", "PGTZ", "PGDATESTYLE", "PGCLIENTENCODING", "PGGEQO", "PGOPTIONS", "PGAPPNAME"),
 )
@@ -121,10 +121,10 @@ class Address:
 
 
 @contextmanager
-def by_the_url() -> Iterator[None]:
-    """Let no variable of the shell say where to connect, or how: see `NOT_FOLLOWED`."""
+def without_client_variables() -> Iterator[None]:
+    """Let no variable of the shell say where to connect, or how: see `IGNORED_VARIABLES`."""
     with _CONNECTING:
-        kept = {name: os.environ.pop(name) for name in NOT_FOLLOWED if name in os.environ}
+        kept = {name: os.environ.pop(name) for name in IGNORED_VARIABLES if name in os.environ}
         try:
             yield
         finally:

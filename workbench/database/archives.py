@@ -12,7 +12,7 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from workbench.database.connection import AS_USUAL, Database, Session
+from workbench.database.connection import SESSION_OPTIONS, Database, Session
 from workbench.database.programs import Program, choose, damaged, explain, failure
 from workbench.errors import WorkbenchError
 
@@ -152,7 +152,7 @@ def dump(
             break
     reason = (errors or [f"it ended with {process.returncode}"])[0]
     if "lock timeout" in reason:
-        raise database.explained(reason, "55P03")
+        raise database.translate(reason, "55P03")
     raise WorkbenchError(
         f"pg_dump failed: {reason}.",
         f"Nothing was kept of it. `backups` may name another folder than {path.parent}.",
@@ -232,7 +232,7 @@ def restore(
         When the connection is lost.
     """
     quickly = "".join(f" -c {name}={value}" for name, value in _QUICKLY.items())
-    parameters = database.address.parameters(f"{AS_USUAL}{quickly}")
+    parameters = database.address.parameters(f"{SESSION_OPTIONS}{quickly}")
     listing = read_listing(archive, configured, parameters)
     lines = listing.entries if entries is None else list(entries)
     broken: set[tuple[str, ...]] = set()
@@ -258,7 +258,7 @@ def restore(
         raise explain(archive, error or last, database)
     keys = [entry for entry in listing.of("FK CONSTRAINT") for key in broken if f" {' '.join(key)} " in entry]
     if keys:
-        with database.speaking_plainly(), database.session(_QUICKLY, autocommit=True) as connection:
+        with database.translate_errors(), database.session(_QUICKLY, autocommit=True) as connection:
             make_keys(connection, listing, keys)
     return sorted(name for _, name in broken)
 
@@ -333,7 +333,7 @@ def restore_within(
         return make_keys(connection, listing, keys)
     except psycopg.Error as error:
         if connection.closed:
-            raise database.explained(str(error), "08006") from None
+            raise database.translate(str(error), "08006") from None
         primary = error.diag.message_primary or str(error).split("\n")[0]
         raise explain(listing.path, f"ERROR: {primary}", database) from None
 

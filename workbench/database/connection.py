@@ -18,7 +18,7 @@ from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from workbench.database.address import Address, by_the_url, redact
+from workbench.database.address import Address, redact, without_client_variables
 from workbench.database.encoding import encoding_for
 from workbench.database.environment import Environment
 from workbench.database.values import prepare
@@ -39,9 +39,9 @@ _USUAL = {
     "default_transaction_read_only": "off",
 }
 
-AS_USUAL = "".join(f" -c {name}={value}" for name, value in _USUAL.items())
+SESSION_OPTIONS = "".join(f" -c {name}={value}" for name, value in _USUAL.items())
 """How values are written as text, whatever the database is set to, and no limits of time: digests, plans and undo rest
-on it. For programs, which are told by an option. A session of ours is told once it stands: see `settle`."""
+on it. For programs, which are told by an option. A session of ours is told once it stands: see `configure`."""
 
 Session = psycopg.Connection[Any]
 
@@ -128,9 +128,9 @@ class Database:
             hide_parameters=True,
             use_native_hstore=False,  # or SQLAlchemy looks for the type on each connection
         )
-        with self.speaking_plainly(), engine.connect() as plain:
+        with self.translate_errors(), engine.connect() as plain:
             connection = plain.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-            settle(raw(connection), settings, local=True)
+            configure(raw(connection), settings, local=True)
             yield connection
 
     def look(self) -> Session:
@@ -158,7 +158,7 @@ class Database:
             "application_name": "murmurant-workbench apply",
             "lock_timeout": str(_milliseconds(self.lock_timeout)),
         }
-        with self.speaking_plainly("apply_timeout"), self._begin(settings, writing=True) as connection:
+        with self.translate_errors("apply_timeout"), self._begin(settings, writing=True) as connection:
             yield connection
 
     def at(self, name: str) -> Database:
@@ -169,7 +169,7 @@ class Database:
     def session(self, settings: Mapping[str, str] | None = None, *, autocommit: bool = False) -> Session:
         """Open a session of its own, which takes as long as it needs unless its settings say otherwise.
 
-        The driver's errors come as they are, see `speaking_plainly`.
+        The driver's errors come as they are, see `translate_errors`.
 
         Raises
         ------
@@ -196,22 +196,22 @@ class Database:
         return Identity(*row)
 
     @contextmanager
-    def speaking_plainly(self, limit: str = "statement_timeout") -> Iterator[None]:
+    def translate_errors(self, limit: str = "statement_timeout") -> Iterator[None]:
         """Turn the driver's errors into ours, with every secret taken out; `limit` is what time is limited by."""
         try:
             yield
         except DBAPIError as error:
             state = "08006" if error.connection_invalidated else _state(error.orig)
-            raise self.explained(str(error.orig), state, limit) from None
+            raise self.translate(str(error.orig), state, limit) from None
         except psycopg.Error as error:
-            raise self.explained(error.diag.message_primary or str(error), _state(error), limit) from None
+            raise self.translate(error.diag.message_primary or str(error), _state(error), limit) from None
 
     def redacted(self, message: str) -> str:
         """Return the first line of what the server or a program reports, without secrets; the others would quote rows."""
         first = (message.strip() or "no reason given").splitlines()[0]
         return redact(first, self.address.parameters().get("password", "")).rstrip(".")
 
-    def explained(self, message: str, state: str, limit: str = "statement_timeout") -> WorkbenchError:
+    def translate(self, message: str, state: str, limit: str = "statement_timeout") -> WorkbenchError:
         """Make the error for what the server said, by its SQLSTATE: the one translation there is.
 
         Parameters
@@ -271,17 +271,17 @@ class Database:
         connection, level = self._open(settings), psycopg.IsolationLevel
         connection.isolation_level = level.READ_COMMITTED if writing else level.REPEATABLE_READ
         connection.read_only = not writing
-        settle(connection, settings, local=True)
+        configure(connection, settings, local=True)
         return connection
 
     def _open(self, settings: Mapping[str, str], *, whole: bool = False) -> Session:
-        """Connect; behind a pooler without settings, which whoever begins a transaction makes for it (`settle`)."""
-        with by_the_url():
+        """Connect; behind a pooler without settings, which whoever begins a transaction makes for it (`configure`)."""
+        with without_client_variables():
             connection = psycopg.connect(make_conninfo("", **self.address.parameters()), autocommit=True)
         try:
             prepare(connection)
             if not pooled(connection):
-                settle(connection, settings)
+                configure(connection, settings)
             elif whole:
                 raise Refused(
                     f"This needs sessions of its own on the server; {self.environment} is reached through a connection pooler.",
@@ -296,7 +296,7 @@ class Database:
         return connection
 
 
-def asked_once(question: Callable[_Asked, _Answer]) -> Callable[_Asked, _Answer]:
+def cached_per_connection(question: Callable[_Asked, _Answer]) -> Callable[_Asked, _Answer]:
     """Let a dear question of a connection, its first argument, be answered once for as long as that is open.
 
     It sees one state all that time; nobody may change the answer.
@@ -322,7 +322,7 @@ def raw(connection: Connection) -> Session:
     return driver
 
 
-def settle(connection: Session, settings: Mapping[str, str], *, local: bool = False) -> None:
+def configure(connection: Session, settings: Mapping[str, str], *, local: bool = False) -> None:
     """Make the usual settings and these, for the session or (`local`) for the transaction, and see that they stand.
 
     Never as startup options: a pooler refuses those, and what ``PGTZ`` and its like say would win over them.

@@ -54,7 +54,7 @@ def embedded_data(settings: Settings) -> Path:
 def embedded_database(data: Path, name: str, *, anew: bool = False) -> Database:
     """Return a database of the embedded server; it is made when it is not there, or `anew`, and empty then."""
     server = _embedded_server(data)
-    with server.speaking_plainly(), server.session(autocommit=True) as beside:
+    with server.translate_errors(), server.session(autocommit=True) as beside:
         # One process at a time.
         beside.execute("SELECT pg_advisory_lock(hashtext('murmurant-workbench databases'))")
         if anew:
@@ -106,7 +106,7 @@ def connect_beside(database: Database) -> Iterator[Session]:
     database.refuse_pooler()
     # One that nearly every server has: what is to be renamed cannot be connected to meanwhile.
     place = database.at("template1" if database.address.database == "postgres" else "postgres")
-    with database.speaking_plainly(), place.session({"synchronous_commit": "on"}, autocommit=True) as beside:
+    with database.translate_errors(), place.session({"synchronous_commit": "on"}, autocommit=True) as beside:
         yield beside
 
 
@@ -120,7 +120,7 @@ def standing(beside: Session) -> dict[str, Standing]:
     return {row[0]: Standing(*row) for row in rows}
 
 
-def may_not_replace(beside: Session, live: Standing | None) -> str:
+def cannot_replace(beside: Session, live: Standing | None) -> str:
     """Return why this user may not make a database and rename it to a live one's name; empty when they may."""
     [(may, user)] = beside.execute(
         "SELECT rolsuper OR rolcreatedb, rolname FROM pg_roles WHERE rolname = current_user"
@@ -189,11 +189,11 @@ def scratch_database(settings: Settings, encoding: str = "UTF8") -> Iterator[tup
         server = Database(Environment(SCRATCH, "development", address.where), address)
     name = f"{SCRATCH}_{secrets.token_hex(8)}"
     locale = "" if encoding == "UTF8" else " LC_COLLATE 'C' LC_CTYPE 'C'"
-    with server.speaking_plainly():
+    with server.translate_errors():
         holder = server.session(autocommit=True)
     with holder:
         try:
-            with server.speaking_plainly():
+            with server.translate_errors():
                 # Held to the end: a scratch database that nobody holds is that of a killed process.
                 holder.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", [name])
                 if server.address.embedded:

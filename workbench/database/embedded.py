@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import fasteners
 import psutil
 
-from workbench.database.address import by_the_url
+from workbench.database.address import without_client_variables
 from workbench.errors import DatabaseUnreachable
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def start_server(data: Path) -> PostgresServer:
         if server.system_user is not None:
             wheel.utils.ensure_prefix_permissions(data.resolve())
         _forget_dead_users(server)
-        with by_the_url():  # the server too would take its port and style of dates from there
+        with without_client_variables():  # the server too would take its port and style of dates from there
             server.start()
     except (OSError, RuntimeError, AssertionError, subprocess.SubprocessError) as error:
         raise DatabaseUnreachable(

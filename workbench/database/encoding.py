@@ -39,13 +39,13 @@ def read_as_bytes(connection: psycopg.Connection[Any]) -> None:
     set_json_dumps(lambda value: _encode(json.dumps(value, ensure_ascii=False))[0], connection)
 
 
-def as_sent(text: bytes, connection: psycopg.Connection[Any]) -> bytes:
+def to_client_encoding(text: bytes, connection: psycopg.Connection[Any]) -> bytes:
     """Return text of a file of ours, which is UTF-8, as a session sends it."""
     encoding = connection.info.encoding
     return text if encoding == "utf-8" else text.decode().encode(encoding)
 
 
-def as_kept(text: bytes, connection: psycopg.Connection[Any]) -> bytes:
+def from_client_encoding(text: bytes, connection: psycopg.Connection[Any]) -> bytes:
     """Return text as a session received it as a file of ours has it, in UTF-8."""
     return text.decode(connection.info.encoding).encode()
 

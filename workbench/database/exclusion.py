@@ -62,7 +62,7 @@ def restoring() -> Iterator[None]:
         _own.reset(token)
 
 
-def begin_to_write(connection: Session, live: str, *, logging: bool = False) -> None:
+def lock_for_writing(connection: Session, live: str, *, logging: bool = False) -> None:
     """Take a writer's lock for this transaction, and refuse while a restore would take away what it writes.
 
     Parameters

@@ -1,7 +1,7 @@
 """PostgreSQL's own client programs: found, run, and their messages understood.
 
 Every call of psql, pg_dump and pg_restore goes through a `Program`. What a program reports is turned into a SQLSTATE
-by one table, and from there on told like an error of the driver's: see `workbench.database.connection.Database.explained`.
+by one table, and from there on told like an error of the driver's: see `workbench.database.connection.Database.translate`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 
 from psycopg.conninfo import make_conninfo
 
-from workbench.database.address import NOT_FOLLOWED, redact
+from workbench.database.address import IGNORED_VARIABLES, redact
 from workbench.database.connection import Database
 from workbench.database.embedded import client_tools
 from workbench.errors import DocumentError, Refused, WorkbenchError
@@ -109,7 +109,7 @@ class Program:
     def _called(
         self, arguments: tuple[str | Path, ...], to: Mapping[str, str] | None
     ) -> tuple[list[str], dict[str, str]]:
-        kept = {name: value for name, value in os.environ.items() if name not in NOT_FOLLOWED}
+        kept = {name: value for name, value in os.environ.items() if name not in IGNORED_VARIABLES}
         variables = kept | {"LC_ALL": "C", "PG_COLOR": "never"}  # its messages are read
         command = [str(self.path)]
         if to is not None:
@@ -190,7 +190,7 @@ def explain(archive: Path, messages: str, database: Database) -> WorkbenchError:
         )
     reason = failure(messages.encode())
     if state:
-        return database.explained(reason, state)
+        return database.translate(reason, state)
     return damaged(archive, database.redacted(reason))
 
 

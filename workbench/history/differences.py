@@ -51,7 +51,7 @@ class Side:
     Attributes
     ----------
     connection : psycopg.Connection
-        In a reading, repeatable-read transaction, with values spelled as `database.connection.AS_USUAL` says.
+        In a reading, repeatable-read transaction, with values spelled as `database.connection.SESSION_OPTIONS` says.
     catalogue : Catalogue
         What it says of itself. A restored archive has no keys: these come from the live database.
     """

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
-from workbench.database.connection import asked_once
+from workbench.database.connection import cached_per_connection
 from workbench.mappings.queries import Corrected, Key, MappingRow, corrections_made, fetch, mapping_rows
 from workbench.murmurant.importers import Run, Trace
 from workbench.murmurant.reports import ImportReport, ReportRecord
@@ -368,7 +368,7 @@ class Traces:
         return twice
 
 
-@asked_once
+@cached_per_connection
 def traces_of(connection: Connection, schema: Schema, runs: Sequence[Run] = ()) -> Traces:
     """Return the traces at hand, the same for everybody who asks in one look."""
     return Traces(connection, schema, runs)

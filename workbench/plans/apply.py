@@ -18,7 +18,7 @@ import psycopg
 
 from workbench.audit.writing import write_entry
 from workbench.database.connection import Database, raw
-from workbench.database.exclusion import begin_to_write
+from workbench.database.exclusion import lock_for_writing
 from workbench.documents import Approval, Target, refuse_other_target, valid_approval
 from workbench.errors import DatabaseUnreachable, Drift, Refused, WorkbenchError
 from workbench.murmurant.references import References
@@ -101,7 +101,7 @@ def _apply(
             "Another plan is being applied to this database at this moment.",
             "Wait for it; `workbench plans` shows when it is done.",
         )
-    begin_to_write(connection, database.address.database)
+    lock_for_writing(connection, database.address.database)
     schema = read_schema(connection, database.address.schema)
     journal.prepare_journal(connection)
     _refuse_once_more(connection, plan, approval)

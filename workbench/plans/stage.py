@@ -14,7 +14,7 @@ from typing import Any, LiteralString
 import psycopg
 from psycopg import sql
 
-from workbench.database.encoding import as_sent
+from workbench.database.encoding import to_client_encoding
 from workbench.errors import DocumentError, Drift, SchemaGap
 from workbench.murmurant.catalogue import Catalogue
 from workbench.murmurant.row_digest import portable
@@ -164,7 +164,7 @@ class Stage:
         with self._readable(), self.connection.cursor() as cursor:
             with cursor.copy(sql.SQL("COPY {staged} FROM STDIN").format(**self.parts)) as stream:
                 for block in self.plan.blocks(section):
-                    stream.write(as_sent(block, self.connection))
+                    stream.write(to_client_encoding(block, self.connection))
             loaded = cursor.rowcount
         if loaded != section.rows:
             raise DocumentError(

@@ -14,7 +14,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from workbench.database.encoding import as_kept
+from workbench.database.encoding import from_client_encoding
 from workbench.errors import Refused, SchemaGap
 from workbench.murmurant.importers import REDONE, UNDONE
 from workbench.plans import rows
@@ -107,4 +107,4 @@ def _copied(connection: psycopg.Connection[Any], query: sql.Composed) -> Iterato
     """Yield rows as COPY writes them and a plan has them, many at a time."""
     with connection.cursor().copy(query) as stream:
         while block := b"".join(islice(stream, rows.BLOCK)):
-            yield as_kept(block, connection)
+            yield from_client_encoding(block, connection)

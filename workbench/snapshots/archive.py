@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from workbench.database.archives import Listing, read_listing
-from workbench.database.connection import AS_USUAL, Database, Session
+from workbench.database.connection import SESSION_OPTIONS, Database, Session
 from workbench.database.programs import AGAIN, explain, program_for
 from workbench.errors import DocumentError, Refused, WorkbenchError
 from workbench.snapshots.manifest import Manifest
@@ -212,7 +212,7 @@ def load(scratch: Database, path: Path, tools: Path | None) -> None:
     DocumentError
         When anything of the tables or their rows cannot be made: it is damaged, or needs another server.
     """
-    parameters = scratch.address.parameters(f"{AS_USUAL} -c synchronous_commit=off")
+    parameters = scratch.address.parameters(f"{SESSION_OPTIONS} -c synchronous_commit=off")
     psql = program_for("psql", "0", tools, parameters)
     # So that nothing of it can be a command to psql, which may run programs.
     key = secrets.token_hex(16).encode()
@@ -237,7 +237,7 @@ def load(scratch: Database, path: Path, tools: Path | None) -> None:
         if not _HARMLESS.match(statement.strip()):
             raise explain(path, reason.splitlines()[0], scratch)
     if code:
-        raise scratch.explained(output.strip()[-300:] or f"psql ended with {code}", "08000")
+        raise scratch.translate(output.strip()[-300:] or f"psql ended with {code}", "08000")
 
 
 def _lines(path: Path) -> Iterator[tuple[str, bytes, re.Match[bytes] | None]]:

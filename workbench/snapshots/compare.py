@@ -280,7 +280,7 @@ def opened(
                 path, scratch, tools, "--jobs=2", entries=[rows[table] for table in dict.fromkeys(tables)]
             )
         yield replace(snapshot, database=scratch, archive=archive)
-        with scratch.speaking_plainly():
+        with scratch.translate_errors():
             # A crash of the server empties unlogged tables; it would have ended this session too.
             holder.execute("SELECT 1")
 
@@ -288,7 +288,7 @@ def opened(
 def _define(scratch: Database, listing: Listing, definitions: dict[str, str], tools: Path | None) -> None:
     """Make the tables, still without rows."""
     schema = scratch.address.schema
-    with scratch.speaking_plainly(), scratch.session(autocommit=True) as connection:
+    with scratch.translate_errors(), scratch.session(autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
         # Failures are allowed: an extension or a type that cannot be made here matters only to the table that
         # needs it, so what counts is which tables are there afterwards.

@@ -19,7 +19,7 @@ from psycopg import sql
 
 from workbench.audit.digest import own_digest
 from workbench.database.archives import Advance, dump, read_listing
-from workbench.database.connection import AS_USUAL, Database
+from workbench.database.connection import SESSION_OPTIONS, Database
 from workbench.database.encoding import encoding_for
 from workbench.database.programs import program_for
 from workbench.murmurant.schema import Schema
@@ -78,7 +78,7 @@ def create_snapshot(
     database, target, tools = wb.database, wb.target, wb.settings.client_tools
     moment = datetime.now(UTC).replace(microsecond=0)
     with (
-        database.speaking_plainly("lock_timeout"),
+        database.translate_errors("lock_timeout"),
         _session(database) as connection,
         part(wb.settings.backups, moment) as archive,
         ThreadPoolExecutor(1) as pool,
@@ -87,7 +87,9 @@ def create_snapshot(
         [(exported, version, database_size)] = connection.execute(_STATE)
         tables = tables_of(connection)
         waiting, total = iter(tables), len(tables)
-        parameters = database.address.parameters(f"{AS_USUAL} -c client_encoding={encoding_for(connection)}")
+        parameters = database.address.parameters(
+            f"{SESSION_OPTIONS} -c client_encoding={encoding_for(connection)}"
+        )
         program = program_for("pg_dump", version, tools, parameters)
 
         def connect() -> Connection:

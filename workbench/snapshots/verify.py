@@ -93,7 +93,7 @@ def _prove(
         jobs = f"--jobs={max(2, min(os.cpu_count() or 1, 8))}"
         broken = restore(listing.path, scratch, settings.client_tools, *_BARE, jobs, entries=entries)
         advance("comparing", 2, 4)
-        with scratch.speaking_plainly():
+        with scratch.translate_errors():
             contents = contents_of(scratch.session)
         advance("dropping it", 3, 4)
     if wrong := differences(manifest.contents, contents, manifest.target.schema):

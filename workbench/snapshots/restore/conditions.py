@@ -7,7 +7,7 @@ from pathlib import Path
 
 from workbench.database.archives import Listing, read_listing
 from workbench.database.connection import Database, Session
-from workbench.database.databases import Standing, may_not_replace
+from workbench.database.databases import Standing, cannot_replace
 from workbench.database.exclusion import RESTORING
 from workbench.database.programs import program_for
 from workbench.documents import Target
@@ -108,7 +108,7 @@ def _refuse_another_database(manifest: Manifest, target: Target, from_elsewhere:
 def _refuse_rights(beside: Session, database: Database, way: Way, live: Standing | None) -> set[str]:
     """Refuse who may not restore this way; return the extensions of the live database."""
     name = database.address.database
-    if way == "swap" and (reason := may_not_replace(beside, live)):
+    if way == "swap" and (reason := cannot_replace(beside, live)):
         raise Refused(
             f"{name} cannot be restored into a new database: {reason}.",
             "Restore it in place, in one transaction: --in-place.",

@@ -11,7 +11,7 @@ from time import monotonic, sleep
 from typing import Any
 
 from workbench.database.connection import Session
-from workbench.database.databases import connect_beside, may_not_replace, standing
+from workbench.database.databases import cannot_replace, connect_beside, standing
 from workbench.database.exclusion import (
     HALF_MADE,
     hold_for_restore,
@@ -140,7 +140,7 @@ class Restores:
         refuse_interrupted(settings, database)
         with connect_beside(database) as beside:
             target, there = self._target(beside), standing(beside)
-            live, reason = there.get(self._live), may_not_replace(beside, there.get(self._live))
+            live, reason = there.get(self._live), cannot_replace(beside, there.get(self._live))
         if name is None and live is not None:
             with database.session() as connection:
                 name = next((restore.request for restore in reversed(restores(connection))), None)

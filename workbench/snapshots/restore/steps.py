@@ -154,7 +154,7 @@ class Restore:
             self.place, begun = place, perf_counter()
             try:
                 self.tell(step.called)
-                with self.wb.database.speaking_plainly():
+                with self.wb.database.translate_errors():
                     step.carry_out(self)
                 seconds = {**record.facts.get("seconds", {}), step.name: round(perf_counter() - begun, 3)}
                 record.note(step.name, seconds=seconds)
@@ -173,7 +173,7 @@ class Restore:
     def put_back(self) -> None:
         """Drop what was made, and start the application."""
         facts = self.record.facts
-        with self.wb.database.speaking_plainly():
+        with self.wb.database.translate_errors():
             self.drop_half_made()
         if facts.get("stopped") and self.wb.options.app_start and not facts.get("restarted"):
             self.start()
@@ -378,7 +378,7 @@ class Restore:
         listing = read_listing(self.archive, self.wb.settings.client_tools)
         before = journal_of(live)
         settings = {"lock_timeout": str(int(live.lock_timeout * 1000)), "maintenance_work_mem": "256MB"}
-        with live.speaking_plainly("apply_timeout"), live.session(settings) as driver:
+        with live.translate_errors("apply_timeout"), live.session(settings) as driver:
             if (settled := settled_before(driver, record)) is None:
                 self.tell("keeping everybody else out")
                 if tables := driver.execute(_TABLES).fetchall():
