@@ -303,7 +303,7 @@ class Restore:
     def swap(self) -> None:
         """Let the new database, or the one that is put back, be the live one; keep what was live under a dated name."""
         record, request, live = self.record, self.request, self.live
-        back, now = request.way == "swap back", f"{datetime.now(UTC):%Y%m%d_%H%M%S}"
+        back, now = request.way == "swap back", f"{datetime.now(UTC):%Y%m%d_%H%M%S_%f}"
         coming = request.kept if back else str(record.facts["new"])
         new = self.standing.get(coming)
         if (live.oid if live else 0) != request.oid or new is None:
