@@ -178,7 +178,7 @@ def test_an_edited_file_is_refused_and_not_passed_over(tmp_path: Path) -> None:
     request = store.write(REQUEST)
     request.path.write_bytes(request.content().replace(b'"oid": 5', b'"oid": 6'))
     for name in (request.id, str(request.path)):
-        with pytest.raises(Refused, match="altered since it was made") as caught:
+        with pytest.raises(Refused, match=request.path.name) as caught:
             store.find(name)
         assert caught.value.exit_code == 3
     [(path, error)] = store.scan()
@@ -192,7 +192,7 @@ def test_a_full_disk_leaves_the_file_that_was_there(tmp_path: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
     try:
-        with pytest.raises(WorkbenchError, match=r"could not be written.*Make room") as caught:
+        with pytest.raises(WorkbenchError, match="could not be written") as caught:
             write_whole(path, b"x" * 1000)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -221,7 +221,7 @@ def test_consent_is_to_one_digest_by_a_name_and_for_a_time(document: Approvable,
     with pytest.raises(NotApproved, match="Nobody has approved"):
         valid_approval(written)
     for wrong in ("", written.digest[:12], written.digest[::-1], f"{written.digest}0"):
-        with pytest.raises(Refused, match="digest given is not that of"):
+        with pytest.raises(Refused, match="digest"):
             approve(written, wrong, by="erin")
     with pytest.raises(Refused, match="needs a name"):
         approve(written, written.digest, by=" \t")
@@ -231,7 +231,7 @@ def test_consent_is_to_one_digest_by_a_name_and_for_a_time(document: Approvable,
         assert valid_approval(written) == approval
     assert (approval.approves, approval.approver) == (written.digest, "erin")
     assert approval.expires_at - approval.approved_at == timedelta(hours=2)
-    with pytest.raises(NotApproved, match="is not this"):
+    with pytest.raises(NotApproved, match="is not for this"):
         valid_approval(written.at(written.path, "0" * 64))
     approve(written, written.digest, by="erin", hours=1e-9)
     with pytest.raises(NotApproved, match="expired at"):
@@ -247,11 +247,11 @@ def test_on_production_another_person_approves_and_types_the_name(
         with pytest.raises(Refused, match="cannot approve it for production"):
             approve(written, written.digest, by=dana, confirm="live")
     for typed in (None, "", "Live", "production", "live "):
-        with pytest.raises(Refused, match="typed out: live"):
+        with pytest.raises(Refused, match="name: live"):
             approve(written, written.digest, by="erin", confirm=typed)
     approval = approve(written, written.digest, by="erin", confirm="live")
     approval.path.write_text(json.dumps(facts_of(approval) | {"approver": " Dana"}))
-    with pytest.raises(NotApproved, match="another person approves"):
+    with pytest.raises(NotApproved, match="cannot approve it for production"):
         valid_approval(written)
 
 

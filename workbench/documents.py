@@ -1,11 +1,11 @@
-"""Documents on disk: every file with a digest, that people read, approve, send on or come back to.
+"""Documents: files with a digest that people read and approve.
 
-A kind of document is one class. What it holds are its fields; how it is kept is here::
+Each kind of document is a class with its fields; this module reads, writes and finds them::
 
     class Request(Approvable):
-        noun = "request"                  # what an error calls it
+        noun = "request"                  # its name in errors
         suffix = ".request"               # its file is NAME.request
-        remedy = "Ask for the restore anew."
+        remedy = "Request the restore again."
         prefix = "restore"                # its id: restore- and the first digits of its digest
         losses: tuple[Loss, ...] = ()     # Loss: a pydantic model too, or a frozen dataclass
 
@@ -15,14 +15,13 @@ A kind of document is one class. What it holds are its fields; how it is kept is
     approve(request, digest, by="robin")  # beside its file
     approval = valid_approval(request)    # before it is carried out; used once is the journal's to enforce
 
-A file is text: JSON, with the document's noun and version in it. It is whole under its name or not there
-(`write_whole`). Its digest is the SHA-256 of its bytes, as ``sha256sum`` prints it, never that of a value that
-was read from them. One that is *sealed* (the default) bears its digest in its name, so a file that was edited is
-refused; one that is not (``sealed = False``) has the name that is given: a snapshot's, an approval's. A suffix may
-name a file in a folder of the document's own (``/dry_run.json``).
+A file is JSON, with the document's noun and version in it, and is written atomically (`write_whole`). Its digest is the
+SHA-256 of its bytes, as ``sha256sum`` prints it. A *sealed* document (the default) has its digest in its file name, so
+that an edited file is refused; others (``sealed = False``) get a name, as snapshots and approvals do. The suffix may
+contain a folder (``/dry_run.json``).
 
-What can go wrong is `DocumentError` (exit code 2): not there, not one, cut short, damaged, a field too many, of
-another version. An edited file is `Refused` (3), and what cannot be written is `WorkbenchError` (4).
+Files that are missing, damaged or of another version raise `DocumentError` (exit code 2), edited ones `Refused` (3);
+failing to write is a `WorkbenchError` (4).
 """
 
 from __future__ import annotations
@@ -48,12 +47,12 @@ PRODUCTION = "production"
 
 @dataclass(frozen=True)
 class Target:
-    """The database a document was made for; it is carried out on no other.
+    """The database that a document was made for.
 
     Attributes
     ----------
     system_identifier, database, schema : str
-        By the server's own word.
+        According to the server.
     environment, kind : str
         As ``workbench.toml`` names it.
     """
@@ -68,7 +67,7 @@ class Target:
 
 
 class Document(BaseModel):
-    """What is kept as a file; a field more, one less or one of another type is an error.
+    """Base class of documents; additional, missing and wrongly typed fields are errors.
 
     Attributes
     ----------
@@ -103,36 +102,36 @@ class Document(BaseModel):
 
     @property
     def prefix(self) -> str:
-        """What its id begins with."""
+        """The beginning of its id."""
         return self.noun
 
     @property
     def id(self) -> str:
-        """Its short name, which is its file's: of a sealed one the first digits of its digest are in it."""
+        """Its name, which is its file's; a sealed one has the first digits of its digest in it."""
         if self.sealed:
             return f"{self.prefix}-{self.digest[:12]}"
         return str(self.path).removesuffix(self.suffix).rpartition("/")[2]
 
     def content(self) -> bytes:
-        """Return the one spelling of it."""
+        """Return the bytes of its file."""
         facts = {_mark(type(self)): self.version, **self.model_dump(mode="json")}
         return (json.dumps(facts, ensure_ascii=False, indent=self.indent, sort_keys=True) + "\n").encode()
 
     def at(self, path: Path, digest: str) -> Self:
-        """Return it as the document that lies in a file."""
+        """Return a copy with its path and digest."""
         copy = self.model_copy()
         copy._path, copy._digest = path, digest
         return copy
 
     def write(self, path: Path) -> Self:
-        """Write it, whole or not at all, and return it with its path and digest."""
+        """Write it atomically and return it with its path and digest."""
         content = self.content()
         write_whole(path, content, self.noun)
         return self.at(path, hashlib.sha256(content).hexdigest())
 
     @classmethod
     def parse(cls, content: bytes, path: Path) -> Self:
-        """Understand what a file holds; `path` is only named in errors."""
+        """Parse the content of a file; `path` is used in errors."""
         try:
             facts = json.loads(content)
         except (ValueError, RecursionError):
@@ -143,7 +142,7 @@ class Document(BaseModel):
         if (version := facts.pop(_mark(cls))) != cls.version:
             raise DocumentError(
                 f"The {cls.noun} {path} is of version {version}; this workbench reads version {cls.version}.",
-                f"Use the version of the workbench that made it. {cls.remedy}",
+                f"Use the version that made it. {cls.remedy}",
             )
         try:
             return cls.model_validate_json(json.dumps(facts), strict=True)
@@ -156,7 +155,7 @@ class Document(BaseModel):
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read a file; `DocumentError` for what cannot be taken for such a document."""
+        """Read a file; raise `DocumentError` if it is not such a document."""
         with reading_errors(cls.noun, path, cls.remedy):
             content = path.read_bytes()
         return cls.parse(content, path).at(path, hashlib.sha256(content).hexdigest())
@@ -168,7 +167,7 @@ def _mark(kind: type[Document]) -> str:
 
 @contextmanager
 def reading_errors(noun: str, path: Path, remedy: str) -> Iterator[None]:
-    """Turn the operating system's errors about a file into ours."""
+    """Turn an `OSError` about a file into a `DocumentError`."""
     try:
         yield
     except OSError as error:
@@ -176,7 +175,7 @@ def reading_errors(noun: str, path: Path, remedy: str) -> Iterator[None]:
 
 
 def write_whole(path: Path, content: bytes, noun: str = "file") -> None:
-    """Write a file under another name, flush it, rename it, and flush its folder."""
+    """Write a file atomically: under a temporary name, flushed and renamed."""
     with open_whole(path.parent, noun, mode=0o666) as file:
         file.write(content)
         keep(file, path)
@@ -184,7 +183,7 @@ def write_whole(path: Path, content: bytes, noun: str = "file") -> None:
 
 @contextmanager
 def open_whole(folder: Path, noun: str, *, mode: int = 0o600) -> Iterator[BinaryIO]:
-    """Open a file under a temporary name in a folder; it goes again unless `keep` gives it another."""
+    """Open a file under a temporary name; it is deleted unless `keep` renames it."""
     part = folder / f".{uuid4().hex}.part"
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -192,18 +191,18 @@ def open_whole(folder: Path, noun: str, *, mode: int = 0o600) -> Iterator[Binary
         try:
             yield file
         finally:
-            with suppress(OSError):  # a full disk refuses the last block once more when it is closed
+            with suppress(OSError):  # on a full disk closing fails again
                 file.close()
             part.unlink(missing_ok=True)
     except OSError as error:
         raise WorkbenchError(
             f"The {noun} could not be written to {folder}: {error.strerror}.",
-            "Make room, or name another folder as home in workbench.toml. Nothing was changed.",
+            "Nothing was changed. Free some space, or set home in workbench.toml to another folder.",
         ) from None
 
 
 def keep(file: BinaryIO, path: Path) -> None:
-    """Give a file of `open_whole` its name in the same folder, once all of it is on the disk."""
+    """Flush a file of `open_whole` to disk and give it its name in the same folder."""
     file.flush()
     os.fsync(file.fileno())
     file.close()
@@ -212,7 +211,7 @@ def keep(file: BinaryIO, path: Path) -> None:
 
 
 def flush_folder(folder: Path) -> None:
-    """Have the names in a folder written to the disk."""
+    """Flush the names in a folder to disk."""
     number = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(number)
@@ -229,18 +228,18 @@ class Store(Generic[D]):
     Parameters
     ----------
     folder : Path
-        Where they lie; made when something is written to it, for its owner's eyes only.
+        Where they are; created when first written to, readable by its owner only.
     """
 
     def __init__(self, folder: Path, kind: type[D]) -> None:
         self.folder, self.kind = folder, kind
 
     def path(self, name: str) -> Path:
-        """Return where the document of a name lies, or would."""
+        """Return the path of a document, which need not exist."""
         return self.folder / f"{name}{self.kind.suffix}"
 
     def paths(self) -> dict[str, Path]:
-        """Return the files by name, in their order; hidden ones are unfinished and not among them."""
+        """Return the files by name, sorted; hidden (unfinished) ones are left out."""
         paths = sorted(self.folder.glob(f"*{self.kind.suffix}"))
         return {
             str(path.relative_to(self.folder)).removesuffix(self.kind.suffix): path
@@ -249,22 +248,22 @@ class Store(Generic[D]):
         }
 
     def write(self, document: D, name: str = "") -> D:
-        """Write a document under its id, or under a name where it is not sealed."""
+        """Write a document under its id, or under a name if it is not sealed."""
         return document.write(self.path(name or document.id))
 
     def read(self, path: Path) -> D:
-        """Read a document; `Refused` when it is sealed, lies here, and its name does not go with its bytes."""
+        """Read a document; raise `Refused` for a sealed one of this store that was edited."""
         document = self.kind.read(path)
-        lies_here = path.parent.resolve() == self.folder.resolve()
-        if self.kind.sealed and lies_here and path.name != f"{document.id}{self.kind.suffix}":
+        in_store = path.parent.resolve() == self.folder.resolve()
+        if self.kind.sealed and in_store and path.name != f"{document.id}{self.kind.suffix}":
             raise Refused(
-                f"The {self.kind.noun} {path.name} was altered since it was made: its digest is now {document.digest}.",
+                f"The {self.kind.noun} {path.name} was edited: its digest is now {document.digest}.",
                 self.kind.remedy,
             )
         return document
 
     def scan(self) -> Iterator[tuple[Path, D | WorkbenchError]]:
-        """Yield every file, and the document or what is wrong with it: what cannot be read is not passed over."""
+        """Yield every file with its document, or with the error of reading it."""
         for path in self.paths().values():
             try:
                 yield path, self.read(path)
@@ -272,12 +271,12 @@ class Store(Generic[D]):
                 yield path, error
 
     def find(self, name: str) -> D:
-        """Return a document by its file's path, or its id or name; an unambiguous beginning is enough.
+        """Return a document by its path, or by its id, name or an unambiguous beginning of it.
 
         Raises
         ------
         UsageError
-            When there is none, with the nearest names.
+            When there is none; it names the nearest.
         DocumentError, Refused
             When it cannot be read, or was edited.
         """
@@ -291,7 +290,7 @@ class Store(Generic[D]):
 
 
 class Approvable(Document):
-    """What a person can consent to.
+    """A document that needs an approval.
 
     Attributes
     ----------
@@ -306,10 +305,10 @@ class Approvable(Document):
 
 
 class Approval(Document):
-    """One person's consent to one digest, for one use, for a limited time.
+    """One person's approval of one digest, valid once and for a limited time.
 
-    It lies beside what was approved, so that consenting needs no right to write to the database. That it is used
-    once is the journal's to enforce, which takes its number once, in the transaction that changes the rows.
+    Its file is next to the approved one, so that approving needs no write access to the database. The journal accepts
+    each number once, in the transaction that changes the rows.
 
     Attributes
     ----------
@@ -318,9 +317,9 @@ class Approval(Document):
     approves : str
         The SHA-256 of the file that was approved.
     approver : str
-        Who consented.
+        Who approved.
     approved_at, expires_at : datetime
-        From when to when it holds (UTC).
+        When it is valid (UTC).
     """
 
     noun = "approval"
@@ -338,29 +337,28 @@ class Approval(Document):
 def approve(
     document: Approvable, digest: str, *, by: str, hours: float = 24.0, confirm: str | None = None
 ) -> Approval:
-    """Record a person's consent.
+    """Record an approval.
 
     Parameters
     ----------
     digest : str
-        What the person read: the whole SHA-256, as ``sha256sum`` prints it.
+        The whole SHA-256 of what the person read, as ``sha256sum`` prints it.
     by : str
-        Who consents.
+        Who approves.
     hours : float
-        How long it holds.
+        How long it is valid.
     confirm : str, optional
-        On production, the environment's name, typed out.
+        On production, the environment's name.
 
     Raises
     ------
     Refused
-        When the digest is another one's, or production's rules are not met: who approves did not make it, and
-        the environment's name is typed out.
+        When the digest is another one, or on production: when the planner approves, or the name is missing.
     """
     if digest.strip().lower().removeprefix("sha256:") != document.digest:
         raise Refused(
-            f"The digest given is not that of {document.noun} {document.id}: it has {document.digest}.",
-            f"Read it again (`workbench show {document.id}`) and approve the digest of what you read.",
+            f"This is not the digest of {document.noun} {document.id}, which is {document.digest}.",
+            f"Read it again (`workbench show {document.id}`) and approve the digest that is shown.",
         )
     if not by.strip():
         raise Refused("An approval needs a name.", "Give it with --as NAME.")
@@ -373,7 +371,7 @@ def approve(
             )
         if confirm != target.environment:
             raise Refused(
-                f"Approving for production needs the environment's name typed out: {target.environment}.",
+                f"Approving for production needs the environment's name: {target.environment}.",
                 f"Add --confirm {target.environment}",
             )
     now = datetime.now(UTC).replace(microsecond=0)
@@ -388,17 +386,17 @@ def approve(
 
 
 def approval_path(path: Path) -> Path:
-    """Return where the approval of a document's file lies: beside it."""
+    """Return the path of a document's approval."""
     return path.with_name(f"{path.name}{Approval.suffix}")
 
 
 def find_approval(document: Approvable) -> Approval | None:
-    """Return the approval recorded for a document, expired or not; None when there is none.
+    """Return a document's approval, expired or not, or None.
 
     Raises
     ------
     NotApproved
-        When there is one that cannot be read.
+        When its file cannot be read.
     """
     path = approval_path(document.path)
     if not path.exists():
@@ -410,12 +408,12 @@ def find_approval(document: Approvable) -> Approval | None:
 
 
 def valid_approval(document: Approvable) -> Approval:
-    """Return the approval that lets a document be carried out now.
+    """Return the valid approval of a document.
 
     Raises
     ------
     NotApproved
-        When there is none, it is for another digest, or it has expired.
+        When there is none, or it is for another digest or expired.
     """
     approval = find_approval(document)
     remedy = f"`workbench approve {document.id} --digest {document.digest}` after reading it."
@@ -423,9 +421,9 @@ def valid_approval(document: Approvable) -> Approval:
         raise NotApproved(f"Nobody has approved {document.noun} {document.id}.", remedy)
     if approval.approves != document.digest:
         raise NotApproved(
-            f"What {approval.approver} approved is not this {document.noun}: its digest is {document.digest},"
+            f"{approval.approver}'s approval is not for this {document.noun}: its digest is {document.digest},"
             f" the approval's {approval.approves}.",
-            f"The file was altered since. {document.remedy}",
+            f"One of the two files was edited or replaced. {document.remedy}",
         )
     if approval.expires_at <= datetime.now(UTC):
         raise NotApproved(
@@ -435,21 +433,20 @@ def valid_approval(document: Approvable) -> Approval:
         )
     if document.target.kind == PRODUCTION and _same_person(approval.approver, document.planned_by):
         raise NotApproved(
-            f"{approval.approver} planned {document.id}; for production another person approves.", remedy
+            f"{approval.approver} planned {document.id} and cannot approve it for production as well.", remedy
         )
     return approval
 
 
 def refuse_other_target(document: Approvable, target: Target) -> None:
-    """Raise `WrongEnvironment` unless a document was made for this target."""
+    """Raise `WrongEnvironment` unless the document was made for this target."""
     for what, meant in vars(document.target).items():
         if (actual := getattr(target, what)) != meant:
             raise WrongEnvironment(
                 f"The {document.noun} {document.id} was made for the {what.replace('_', ' ')} {meant!r}, not for {actual!r}.",
-                f"Carry it out with --environment {document.target.environment}, where that still leads there."
-                f" {document.remedy}",
+                f"Use --environment {document.target.environment}, if that is still the same database. {document.remedy}",
             )
 
 
-def _same_person(one: str, other: str) -> bool:
-    return one.strip().casefold() == other.strip().casefold()
+def _same_person(left: str, right: str) -> bool:
+    return left.strip().casefold() == right.strip().casefold()

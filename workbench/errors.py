@@ -1,21 +1,21 @@
-"""What can go wrong, as one tree; every leaf knows the exit code the command line gives it.
+"""The error tree, with the exit code of each class.
 
 ::
 
     WorkbenchError                 4  something failed
-    ├── UsageError                 2  the question was wrong: unknown run, check, parameter, setting
-    │   └── DocumentError          2  a file cannot be read as the document, snapshot or import report it should be
-    ├── Refused                    3  understood, possible, and not done: the guard says no
+    ├── UsageError                 2  wrong usage: unknown run, check, parameter, setting
+    │   └── DocumentError          2  a file is not the document, snapshot or import report it should be
+    ├── Refused                    3  understood and possible, but not allowed
     │   ├── WrongEnvironment       3  name, kind and address of the target disagree
-    │   ├── NotApproved            3  nobody's consent to this plan, or it has expired or been used
-    │   └── Drift                  3  the database is no longer as the plan saw it
+    │   ├── NotApproved            3  no approval, or it has expired or been used
+    │   └── Drift                  3  the database has changed since the plan was made
     ├── DatabaseUnreachable        4  no connection, or it was lost
-    ├── NotLogged                  4  what was done stands, and the audit log does not say so
-    ├── NotMurmurant               4  connected, but this is not Murmurant's database
-    │   └── SchemaGap              4  one table or column that is needed is missing
+    ├── NotLogged                  4  done, but missing in the audit log
+    ├── NotMurmurant               4  connected, but not to Murmurant's database
+    │   └── SchemaGap              4  a table or column is missing
     └── NotebookFailed             4  a cell of a report notebook failed
 
-A message says what happened, to which object, and (``next_step``) what to do about it.
+A message says what happened and to which object; ``next_step`` says what to do.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from difflib import get_close_matches
 
 
 class WorkbenchError(Exception):
-    """Say what happened, to which object, and what to do next.
+    """Base class of all errors.
 
     Parameters
     ----------
     what : str
-        What happened and to which object, one sentence.
+        What happened, and to which object: one sentence.
     next_step : str, optional
-        What the person in front of it can do now.
+        What the user can do now.
     """
 
     exit_code = 4
@@ -44,17 +44,17 @@ class WorkbenchError(Exception):
 
 
 class UsageError(WorkbenchError):
-    """The question itself was wrong; nothing was looked at."""
+    """Wrong usage: an unknown name, a wrong option or setting."""
 
     exit_code = 2
 
 
 class DocumentError(UsageError):
-    """A file is not the document, snapshot or import report it should be, is cut short or damaged, of another version, or lacks something."""
+    """A file is not the document, snapshot or import report it should be, or is damaged or of another version."""
 
 
 class Refused(WorkbenchError):
-    """Understood, possible, and deliberately not done."""
+    """Understood and possible, but not allowed."""
 
     exit_code = 3
 
@@ -64,16 +64,16 @@ class WrongEnvironment(Refused):
 
 
 class NotApproved(Refused):
-    """Nobody has consented to this plan, or the consent has expired or been used."""
+    """There is no approval, or it has expired or been used."""
 
 
 class Drift(Refused):
-    """The database is no longer as the plan saw it; nothing was changed.
+    """The database has changed since the plan was made; nothing was written.
 
     Attributes
     ----------
     rows : tuple of (table, key, reason)
-        The rows that differ, the first of them.
+        The first rows that differ.
     """
 
     def __init__(self, what: str, next_step: str = "", rows: tuple[tuple[str, str, str], ...] = ()) -> None:
@@ -86,15 +86,15 @@ class DatabaseUnreachable(WorkbenchError):
 
 
 class NotLogged(WorkbenchError):
-    """An entry could not be written to the audit log; what it speaks of was done."""
+    """The action was done, but its audit log entry could not be written."""
 
 
 class NotMurmurant(WorkbenchError):
-    """The database was reached, but it does not hold Murmurant's tables."""
+    """The database does not have Murmurant's tables."""
 
 
 class SchemaGap(NotMurmurant):
-    """One table or column that a question needs is not there."""
+    """A table or column that a query needs is missing."""
 
 
 class NotebookFailed(WorkbenchError):
@@ -102,16 +102,16 @@ class NotebookFailed(WorkbenchError):
 
 
 def nearest(wanted: str, known: Iterable[str], count: int = 3) -> list[str]:
-    """Return the names closest to the one that was not found.
+    """Return the names closest to an unknown one.
 
     Parameters
     ----------
     wanted : str
-        The name as it was typed.
+        The name as typed.
     known : iterable of str
-        The names that exist.
+        The existing names.
     count : int
-        How many to offer at most.
+        How many to return at most.
 
     Returns
     -------
@@ -122,8 +122,8 @@ def nearest(wanted: str, known: Iterable[str], count: int = 3) -> list[str]:
 
 
 def unknown(kind: str, wanted: str, known: Iterable[str]) -> UsageError:
-    """Build the error for a name that does not exist, with the nearest that do."""
+    """Return the error for an unknown name, with the nearest known ones."""
     names = sorted(set(known))
     close = nearest(wanted, names) or names[:5]
-    offer = f"Nearest: {', '.join(close)}." if close else f"There is no {kind} here at all."
+    offer = f"Nearest: {', '.join(close)}." if close else f"There is no {kind} yet."
     return UsageError(f"There is no {kind} {wanted!r}.", offer)

@@ -30,7 +30,7 @@ Kind = Literal["demo", "development", "staging", "production"]
 DEMO = "demo"
 
 EXPECTED = "expected.json"
-"""How many rows the demo club should have, beside its importers' files."""
+"""The demo club's expected row counts, in the folder of its import files."""
 
 _PREFIX, _BETWEEN = "WORKBENCH_", "__"  # of variables
 
@@ -38,14 +38,14 @@ _PREFIX, _BETWEEN = "WORKBENCH_", "__"  # of variables
 def _names_a_variable(name: str) -> str:
     if not name.isidentifier():
         raise ValueError(
-            "this is the name of a variable, such as DATABASE_URL, never the URL or token itself"
+            "this must be the name of a variable, such as DATABASE_URL, not the URL or token itself"
         )
     return name
 
 
 def _is_a_limit(limit: str) -> str:
     if not re.fullmatch(r"\d+(\.\d+)?%|\d+", limit.replace(" ", "")):
-        raise ValueError("this is neither a number nor a share: write 3, or 0.5%")
+        raise ValueError("this must be a number or a share: 3, or 0.5%")
     return limit.replace(" ", "")
 
 
@@ -63,14 +63,14 @@ FieldKind = Literal["name", "email", "phone", "date", "address", "identifier"]
 
 
 class ReconcileSettings(BaseModel):
-    """How much an export and the database may differ, for `workbench reconcile` to say go.
+    """The differences between export and database that `workbench reconcile` accepts.
 
     Attributes
     ----------
     missing_at_most, differs_at_most, extra_at_most : str
         Of each entity: a number, or a share such as ``0.5%``.
     time_zone : str or None
-        In which the export's times are, where the database's are UTC: ``America/Los_Angeles``.
+        The time zone of the export, such as ``America/Los_Angeles``; the database has UTC.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
@@ -83,7 +83,7 @@ class ReconcileSettings(BaseModel):
 
 def _says_how(value: str) -> str:
     if value != "bearer" and not re.fullmatch(r"cookie:[\w!#$%&'*+.^`|~-]+", value, re.ASCII):
-        raise ValueError('this is "bearer", or "cookie:NAME" with the name of the session cookie')
+        raise ValueError('this must be "bearer", or "cookie:NAME" with the name of the session cookie')
     return value
 
 
@@ -93,58 +93,56 @@ class EnvironmentSettings(BaseModel):
     Attributes
     ----------
     kind : {"demo", "development", "staging", "production"}
-        What is at stake. Decides how strict the guard is.
+        Decides how strict the guard is.
     url_env : str or None
-        Name of the variable that holds the database URL. Only a demo environment may go
-        without: it is the embedded server.
+        Name of the variable that holds the database URL; a demo environment without one is on the embedded server.
     address : str or None
-        ``host[:port]/database`` as it must be; anything else is refused.
+        The required ``host[:port]/database``.
     app_url : str or None
-        Base URL of the application for guide §7.2; absent, those checks do not run.
+        Base URL of the application for the checks of guide §7.2, which do not run without it.
     app_pages : tuple of str
         Pages that must load without an error.
     app_auth_page : str
-        A page that only a signed-in person may see.
+        A page that needs a sign-in.
     app_token_env : str or None
-        Name of the variable with a signed-in person's token for ``app_auth_page``.
+        Name of the variable with a session token for ``app_auth_page``.
     app_auth : str
-        How the application reads it: ``bearer``, a header; or ``cookie:NAME``, the session cookie of that name.
+        How the token is sent: ``bearer``, or ``cookie:NAME`` with the session cookie's name.
     app_stop, app_start : tuple of str
-        The commands that stop and start the application, as lists of words: no shell reads them.
+        Commands that stop and start the application, as lists of words; they do not go through a shell.
     app_timeout : float
-        Longest such a command may take, seconds.
+        Time limit for these commands, seconds.
     app_health_limit : float
-        How long the application may take after its start until it is healthy, seconds.
+        Time limit for the application to become healthy after its start, seconds.
     import_reports : tuple of Path
-        Files or folders in which importers left their report files.
+        Files or folders with the importers' report files.
     tier_mapping, status_mapping : Path or None
-        What gives Wild Apricot levels their tiers and their statuses (guide §1.3): a tier policy, the importer's
-        configuration with ``membership_status_mapping``, a ``membership_levels_mapping.json``. Either file is
-        read for what it is.
+        Which tier and status a Wild Apricot level becomes (guide §1.3): a tier policy, the importer's configuration
+        with ``membership_status_mapping``, or a ``membership_levels_mapping.json``.
     event_capacity_limit : int or None
-        The organisation's largest allowed event (guide §1.5), in seats.
+        Most seats of an event (guide §1.5).
     policies : Path or None
-        The folder of the organisation's rules (guide §1.5); else ``policies`` beside the settings file, where there
-        is one; else the starter set.
+        Folder of the organisation's rules (guide §1.5). Default: ``policies`` next to the settings file, or else the
+        starter set.
     expected : dict of str to int
-        Row counts that must be met (guide §7.1): ``members``, ``events``, ``registrations``.
+        Expected row counts (guide §7.1): ``members``, ``events``, ``registrations``.
     reconcile : ReconcileSettings
-        What `workbench reconcile` accepts.
+        See `ReconcileSettings`.
     duplicate_fields : dict of str to str
-        Further columns of the members by which duplicates are found, each with its kind: ``name``, ``email``,
-        ``phone``, ``date``, ``address`` or ``identifier``.
+        Additional member columns for finding duplicates, with their kinds: ``name``, ``email``, ``phone``, ``date``,
+        ``address`` or ``identifier``.
     dry_run_hours : float
-        How long before a live run its dry run may have been (guide §1.6).
+        How old the dry run before a live run may be (guide §1.6).
     backup_hours : float
         How old the snapshot before a migration may be (guide §2.1, §6).
     preflight_hours : float
-        How long a person's word on the checklist before a migration holds (guide §6).
+        How long a signed item of the preflight checklist is valid (guide §6).
     statement_timeout : float
-        Longest a single question may take, seconds.
+        Time limit for a query, seconds.
     apply_timeout : float
-        Longest a single statement of an apply may take, seconds.
+        Time limit for a statement of an apply, seconds.
     lock_timeout : float
-        Longest an apply waits for others to finish writing, seconds.
+        How long an apply waits for locks, seconds.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -178,28 +176,27 @@ class EnvironmentSettings(BaseModel):
 
     @property
     def mappings(self) -> tuple[Path, ...]:
-        """The files that say which tier and which status a level becomes."""
+        """The configured mapping files."""
         return tuple(path for path in (self.tier_mapping, self.status_mapping) if path is not None)
 
 
 class Settings(BaseSettings):
-    """Everything that can be configured; see the example in the README.
+    """All settings; the README has an example.
 
     Attributes
     ----------
     operator : str
-        Who is acting; the login name unless set.
+        The user's name; by default the login name.
     approval_hours : float
-        How long an approval holds.
+        How long an approval is valid.
     reports, backups, home : Path
         Executed reports; snapshots and bundles; plans and the embedded server's data.
     scratch_url_env : str or None
-        Name of the variable with the URL of a server on which snapshots may be restored into
-        scratch databases; without it that is the embedded server.
+        Name of the variable with the URL of a server for scratch databases; by default the embedded server.
     client_tools : Path or None
-        Folder of the PostgreSQL client programs to use before those of the embedded server and the PATH.
+        Folder of PostgreSQL client programs, searched before the embedded server's and the PATH.
     environments : dict of str to EnvironmentSettings
-        The named databases; ``demo``, the embedded one, is always among them.
+        The named databases; ``demo``, on the embedded server, always exists.
     """
 
     model_config = SettingsConfigDict(env_prefix=_PREFIX, env_nested_delimiter=_BETWEEN, extra="forbid")
@@ -215,7 +212,7 @@ class Settings(BaseSettings):
 
     @property
     def operator_named(self) -> bool:
-        """Whether somebody said who is acting; else it is whoever is logged in."""
+        """Whether the operator is configured rather than the login name."""
         return "operator" in self.model_fields_set
 
     @classmethod
@@ -227,11 +224,11 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Let variables override the file."""
+        """Variables override the file."""
         return init_settings, env_settings, _File(settings_cls, config_file())
 
     def environment(self, name: str) -> EnvironmentSettings:
-        """Return the named environment or raise `UsageError` with the nearest names."""
+        """Return an environment, or raise `UsageError`."""
         if name not in self.environments:
             error = unknown("environment", name, self.environments)
             by_variable = name == os.environ.get("WORKBENCH_ENVIRONMENT")
@@ -243,25 +240,24 @@ class Settings(BaseSettings):
 
 
 class _File(TomlConfigSettingsSource):
-    """The settings file, with or without a byte order mark."""
+    """A TOML file, with or without a byte order mark."""
 
     def _read_file(self, file_path: Any) -> dict[str, Any]:
         return tomllib.loads(file_path.read_bytes().decode("utf-8-sig"))
 
 
 def config_file() -> Path:
-    """Return where the settings file is looked for: ``WORKBENCH_CONFIG`` or the working directory."""
+    """Return the settings file's path: ``WORKBENCH_CONFIG``, or in the working directory."""
     return Path(os.environ.get("WORKBENCH_CONFIG", "workbench.toml"))
 
 
 def load_settings() -> Settings:
-    """Read the settings once, with paths made absolute from the settings file's folder.
+    """Read the settings; relative paths start at the settings file's folder.
 
     Raises
     ------
     UsageError
-        For a file that is not TOML, an unknown key (with the nearest known one) or a wrong value; it names the
-        variable where one set it.
+        For an invalid file, an unknown key or a wrong value; it names the file or the variable.
     """
     path = config_file()
     if "WORKBENCH_CONFIG" in os.environ and not path.is_file():
@@ -277,7 +273,7 @@ def load_settings() -> Settings:
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         raise UsageError(f"{path} is not UTF-8 (line {line}).", "Save it as UTF-8 and try again.") from None
-    except (ValueError, OSError) as error:  # no TOML, or unreadable; or a variable's value that is no JSON
+    except (ValueError, OSError) as error:  # an invalid or unreadable file, or a variable that is not JSON
         cause = error.__cause__
         for name, value in _variables().items():
             if isinstance(cause, json.JSONDecodeError) and value == cause.doc:
@@ -294,10 +290,10 @@ def _variables() -> dict[str, str]:
 
 
 def _source(path: Path, detail: dict[str, Any]) -> str:
-    """Name what set the value of one problem: a variable, which overrides the file, or the file."""
+    """Return the source of a wrong value: a variable, which overrides the file, or the file."""
     keys = [str(part) for part in detail["loc"] if part != "[key]"]
     variables = {name.upper(): name for name in sorted(_variables())}
-    if detail["type"] == "missing":  # who wrote of the table in which it is missing
+    if detail["type"] == "missing":  # the source of the table that lacks it
         keys.pop()
         if path.is_file() and _holds(tomllib.loads(path.read_bytes().decode("utf-8-sig")), keys):
             return str(path)
@@ -328,7 +324,7 @@ def _holds(table: Any, keys: list[str]) -> bool:
 
 
 def _problem(detail: dict[str, Any]) -> str:
-    """Describe one validation problem without repeating the value, which may be a secret."""
+    """Describe a validation problem without its value, which may be a secret."""
     where = ".".join(str(part) for part in detail["loc"])
     if detail["type"] != "extra_forbidden":
         return f"{where}: {detail['msg'].removeprefix('Value error, ')}"
@@ -341,7 +337,7 @@ def _problem(detail: dict[str, Any]) -> str:
 
 
 def _anchored(settings: Settings, root: Path) -> Settings:
-    """Return the settings with every path made absolute, the demo among them, and each environment with its rules."""
+    """Return the settings with absolute paths, the demo environment, and the default rules folder."""
     settings = _absolute(settings, root)
     rules = root / "policies" if (root / "policies").is_dir() else None
     imports = settings.home / DEMO / "imports"
@@ -369,7 +365,7 @@ M = TypeVar("M", bound=BaseModel)
 
 
 def _absolute(model: M, root: Path) -> M:
-    """Return a model whose paths, and tuples of paths, begin at a folder."""
+    """Return a model with its relative paths below a folder."""
 
     def anchored(value: Any) -> Any:
         if isinstance(value, tuple):

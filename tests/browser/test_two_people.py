@@ -59,7 +59,7 @@ def test_one_applies_and_the_other_is_told_on_production(
     said.filter(has_text="a second person").wait_for()
     one.get_by_label("Approved by").fill("robin")
     press(one, "Approve")
-    said.filter(has_text="typed out: club").wait_for()
+    said.filter(has_text="name: club").wait_for()
     one.get_by_label("Type the environment's name").fill("club")
     press(one, "Approve")
     one.get_by_text(f"robin approves {plan.id}").wait_for()

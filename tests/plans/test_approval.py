@@ -75,7 +75,7 @@ def test_an_approval_is_not_another_plans(application: Ground) -> None:
     one = application.approved()
     other = application.planned(snapshot=True)
     shutil.copy(beside(one), beside(other))
-    refused(application, other, "What erin approved is not this plan")
+    refused(application, other, "erin's approval is not for this plan")
     assert application.becomes(other) == "planned"
     number = json.loads(beside(one).read_text())["number"]
     application.apply(one)
@@ -111,7 +111,7 @@ def test_on_production_a_second_person_approves_and_types_its_name(guide: Ground
     with guide.open(**PRODUCTION) as wb:
         with pytest.raises(Refused, match="cannot approve it for production"):
             wb.plans.approve(plan, plan.digest, confirm="live")
-        with pytest.raises(Refused, match="typed out: live"):
+        with pytest.raises(Refused, match="name: live"):
             wb.plans.approve(plan, plan.digest, approver="erin")
         assert not beside(plan).exists()
     refused(guide, plan, "Nobody has approved", **PRODUCTION)

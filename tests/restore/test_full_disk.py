@@ -57,7 +57,7 @@ class FullDisk:
         with self.filler.open("wb") as file:
             file.write(bytes(max(0, shutil.disk_usage(self.folder).free - left)))
         said = running.finish()
-        assert said.startswith("Refused 3: There is no room on the server"), said
+        assert said.startswith("Refused 3: The server of"), said
         assert "is as it was" in said
         down = not self.answers()
         self.filler.unlink()

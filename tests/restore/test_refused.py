@@ -144,7 +144,7 @@ def test_nobody_s_consent_or_one_that_was_used(guide: Ground) -> None:
                 wb.plans.approve(request, digest, approver=by, confirm=confirm)
         wb.plans.approve(request, request.digest, approver="erin", confirm="club")
         request.path.write_text(text.replace('"keep_sync_state": false', '"keep_sync_state": true'))
-        with pytest.raises(Refused, match="was altered since it was made"):
+        with pytest.raises(Refused, match="was edited"):
             wb.restores.find(request.id)
     request.path.write_text(text)
     ground.changes["app_stop"] = ("false",)

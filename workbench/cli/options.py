@@ -101,7 +101,7 @@ OPTIONS: dict[str, Option] = {
     # To plan and apply.
     "plan_name": argument("PLAN", "A plan's id, an unambiguous beginning of it, or its file's path."),
     "digest": option("The SHA-256 of what was read.", metavar="SHA256"),
-    "confirm": option("On production: the environment's name, typed out.", metavar="ENVIRONMENT"),
+    "confirm": option("On production: the environment's name.", metavar="ENVIRONMENT"),
     "sync_state": option("Reset the sync state as well (guide §7.3)."),
     "of": option("What is corrected. [default: tiers, unless none was ever made]", show_default=False),
     "level": option(f"Only members of this Wild Apricot level. {_MANY}", metavar="LEVEL"),

@@ -1,4 +1,4 @@
-"""Archives of ``pg_dump -Fc``: how they are made, what they list, the SQL in them, and how they are restored."""
+"""Archives of ``pg_dump -Fc``: make, list, read and restore them."""
 
 from __future__ import annotations
 
@@ -17,46 +17,45 @@ from workbench.database.programs import Program, choose, damaged, explain, failu
 from workbench.errors import WorkbenchError
 
 Advance = Callable[[str, int, int], None]
-"""Told what is being made, how much of it is done, and how much there is."""
+"""Progress callback: what is being done, items done, items in all."""
 
 _QUICKLY = {"synchronous_commit": "off", "maintenance_work_mem": "256MB"}
 
-# What pg_restore says of a file that it cannot read.
+# Messages of pg_restore about a file that it cannot read.
 _TOO_NEW = re.compile(b"unsupported version|no data will be available")
 
-# psql's own commands, and what the server may not know and has for its own.
+# Commands of psql, and a setting that older servers do not know.
 _NOT_SENT = re.compile(rb"\\(?:un)?restrict |SET transaction_timeout = 0;$")
 _ERROR = re.compile(r"^pg_restore: (?:\[[^]]*\] )?error: ")
-_MADE = re.compile(r"^pg_restore: (?:finished item|creating) (?:\d+ )?(.*)")
-_BROKEN = re.compile(r'on table "(.+)" violates foreign key constraint "(.+)"')
+_ITEM = re.compile(r"^pg_restore: (?:finished item|creating) (?:\d+ )?(.*)")
+_VIOLATED = re.compile(r'on table "(.+)" violates foreign key constraint "(.+)"')
 _KEY = re.compile(r"^ALTER TABLE .*?;$", re.MULTILINE | re.DOTALL)
-# The entries that are about the database itself.
+# Entries about the database itself.
 _OWN = re.compile(r"\d+; \d+ \d+ (?:DATABASE|DATABASE PROPERTIES|ACL - DATABASE|COMMENT - DATABASE) ")
-# What a server before PostgreSQL 17 says to a newer pg_restore, which sets it to what it is anyway; and what every
-# server says to whoever restores an extension's comment and does not own it.
-_IDLE = re.compile('unrecognized configuration parameter "transaction_timeout"|must be owner of extension')
+# Harmless: servers before PostgreSQL 17 do not know the setting, and only an extension's owner may set its comment.
+_IGNORED = re.compile('unrecognized configuration parameter "transaction_timeout"|must be owner of extension')
 
 
 _COMPRESSIONS = {"zstd": "zstd", "gzip": "6"}
-"""What pg_dump compresses with: the first that its build knows. Before PostgreSQL 16 there is gzip alone, by a number."""
+"""Compressions for pg_dump, the first that its build supports. Before PostgreSQL 16 there is only gzip, by number."""
 
 _DUMPING = re.compile(r'dumping contents of table "(.*)"')
 
 
 @dataclass(frozen=True)
 class Listing:
-    """What an archive lists.
+    """The table of contents of an archive.
 
     Attributes
     ----------
     path : Path
         The archive.
     program : Program
-        A pg_restore that reads it.
+        A pg_restore that can read it.
     head : dict of str to str
-        What it says of itself, such as ``dbname``.
+        Its header, such as ``dbname``.
     entries : list of str
-        Line by line as pg_restore writes them.
+        The lines of ``pg_restore --list``.
     """
 
     path: Path
@@ -65,17 +64,17 @@ class Listing:
     entries: list[str]
 
     def of(self, *kinds: str) -> list[str]:
-        """Return the entries of some kinds, such as ``TABLE DATA``: regular expressions."""
+        """Return the entries of some kinds, such as ``TABLE DATA``, as regular expressions."""
         wanted = re.compile(rf"\d+; \d+ \d+ (?:{'|'.join(kinds)}) ")
         return [entry for entry in self.entries if wanted.match(entry)]
 
     def tables(self, kind: str, schema: str) -> dict[str, str]:
-        """Return the entries of a kind by table, of one schema."""
+        """Return the entries of a kind in one schema, by table."""
         named = re.compile(rf"\d+; \d+ \d+ {kind} {re.escape(schema)} (.*) \S*$")  # the owner's name is last
         return {match[1]: entry for entry in self.entries if (match := named.match(entry))}
 
     def script(self, entries: Iterable[str], *options: str) -> str:
-        """Return the SQL that makes some entries; not for rows, which would be held in memory."""
+        """Return the SQL of some entries; not for rows, since it is held in memory."""
         listed = "--file=-", "--use-list=/dev/stdin", self.path.absolute()
         done = self.program.run(*options, *listed, given=_listed(entries))
         if done.returncode:
@@ -83,15 +82,15 @@ class Listing:
         return done.stdout.decode(errors="surrogateescape")
 
     def properties_for(self, name: str) -> tuple[str, list[str], str]:
-        """Read what belongs to the database itself and not to its contents, for one of another name.
+        """Return the SQL that gives a new database the archive's database properties.
 
-        ``pg_restore`` into a new database leaves that out, unless it makes the database itself under the old name.
+        ``pg_restore`` sets them only when it creates the database under its old name.
 
         Returns
         -------
         tuple of (str, list of str, str)
-            The options of CREATE DATABASE, encoding and locale; the statements that set owner, rights and settings; the
-            statement that comments on it, or "".
+            Options of CREATE DATABASE (encoding and locale), statements that set owner, rights and settings, and the
+            statement that sets the comment, or "".
         """
         listed = self.program.run("--create", "--list", self.path.absolute()).stdout
         entries = list(filter(_OWN.match, listed.decode(errors="surrogateescape").splitlines()))
@@ -119,25 +118,25 @@ def dump(
     lock: int,
     advance: Callable[[str], None],
 ) -> str:
-    """Dump a database into an archive of the custom format, and return how that is compressed.
+    """Dump a database into an archive of the custom format; return its compression.
 
     Parameters
     ----------
     to : mapping of str to str
         libpq's parameters of the database.
     *options : str
-        Of pg_dump.
+        Options of pg_dump.
     lock : int
-        The descriptor of a lock on the file, which pg_dump holds too: it may outlive us.
+        Descriptor of a lock on the file, inherited by pg_dump, which may outlive this process.
     advance : callable
-        Told of every table.
+        Called with each table.
     """
     wait = f"--lock-wait-timeout={max(1, int(database.lock_timeout * 1000))}"
     errors: list[str] = []
     for compression, spelled in _COMPRESSIONS.items():
         errors.clear()
         command = "--format=custom", "--verbose", f"--file={path}", wait, f"--compress={spelled}", *options
-        # Of people's data nobody else reads the file.
+        # Only the owner can read the file.
         with program.started(*command, to=to, pass_fds=(lock,), umask=0o077) as process:
             assert process.stderr is not None
             for line in process.stderr:
@@ -148,32 +147,31 @@ def dump(
                     errors.append(database.redacted(text))
         if process.returncode == 0:
             return compression
-        if not any("compress" in error for error in errors):  # else this build does not know it
+        if not any("compress" in error for error in errors):  # else this build lacks it
             break
     reason = (errors or [f"it ended with {process.returncode}"])[0]
     if "lock timeout" in reason:
         raise database.translate(reason, "55P03")
     raise WorkbenchError(
         f"pg_dump failed: {reason}.",
-        f"Nothing was kept of it. `backups` may name another folder than {path.parent}.",
+        f"Nothing was kept. `backups` can be set to another folder than {path.parent}.",
     )
 
 
 def read_listing(archive: Path, configured: Path | None, to: Mapping[str, str] | None = None) -> Listing:
-    """Read an archive's list with the first pg_restore that reads it, its rows too.
+    """Read an archive's table of contents with the first pg_restore that can also read its rows.
 
     Parameters
     ----------
     configured : Path or None
-        The configured folder of client programs.
+        The folder in the settings.
     to : mapping of str to str, optional
-        libpq's parameters of a database that the program is to connect to as well.
+        libpq's parameters of a database that the program must be able to connect to.
 
     Raises
     ------
     Refused
-        When there is none: the archive is of a newer pg_dump, or compressed in a way that none here knows; or those that
-        read it cannot connect.
+        When there is none: the archive is newer or compressed differently, or the programs cannot connect.
     DocumentError
         When it is damaged.
     """
@@ -188,7 +186,7 @@ def read_listing(archive: Path, configured: Path | None, to: Mapping[str, str] |
         lists.append(done.stdout)
         return ""
 
-    connects = partial(Program.unconnected, to=to, archive=archive.absolute())
+    connects = partial(Program.connection_failure, to=to, archive=archive.absolute())
     program = choose("pg_restore", f"the snapshot {archive}", configured, unreadable, connects)
     lines = lists[-1].decode(errors="surrogateescape").splitlines()
     head = dict(re.findall(r"^; +([A-Za-z _]+): (.*)$", "\n".join(lines), re.MULTILINE))
@@ -204,30 +202,30 @@ def restore(
     advance: Advance = lambda *_: None,
     failing: bool = False,
 ) -> list[str]:
-    """Restore an archive into a database, and return the foreign keys that its rows break.
+    """Restore an archive into a database, and return the foreign keys that its rows violate.
 
-    A row can get past a foreign key while triggers are off, and stay. pg_restore checks all rows when it makes the
-    key, and fails; here such a key is made without a check of what is there already (NOT VALID).
+    Rows can violate a foreign key when they were written with triggers off. pg_restore fails to create such a key; here it
+    is created without checking existing rows (NOT VALID).
 
     Parameters
     ----------
     configured : Path or None
-        The configured folder of client programs.
+        The folder in the settings.
     *options : str
-        Of pg_restore.
+        Options of pg_restore.
     entries : iterable of str, optional
-        Which entries of the archive, as it lists them; else all.
+        Entries of the archive; all by default.
     advance : callable, optional
-        Told of every table, index and key.
+        Called with each table, index and key.
     failing : bool
-        Whether to go on after an error, as pg_restore does; else the first one ends it.
+        Whether to continue after an error, as pg_restore does, instead of stopping.
 
     Raises
     ------
     DocumentError
         When the archive is damaged.
     Refused
-        When there is no room, or the server lacks a role, an extension or a right that the archive needs.
+        When the disk is full, or the server lacks a role, extension or right that the archive needs.
     DatabaseUnreachable
         When the connection is lost.
     """
@@ -242,15 +240,15 @@ def restore(
         assert process.stderr is not None
         for raw in process.stderr:
             last = raw.decode(errors="replace").rstrip("\n")
-            if item := _MADE.match(last):
+            if item := _ITEM.match(last):
                 done += 1
                 advance(item[1].strip(), min(done, len(lines)), len(lines))
-            elif key := _BROKEN.search(last):
+            elif key := _VIOLATED.search(last):
                 broken.add(key.groups())
-            elif _IDLE.search(last):
+            elif _IGNORED.search(last):
                 tolerated = True
             elif _ERROR.match(last) and not failing and not error:
-                # Not by --exit-on-error, which would end it at a foreign key that rows break.
+                # --exit-on-error would also stop at a violated foreign key.
                 error = last
                 process.terminate()
         code = process.wait()
@@ -264,7 +262,7 @@ def restore(
 
 
 def make_keys(connection: Session, listing: Listing, keys: list[str]) -> list[str]:
-    """Make foreign keys; return those that rows break, which are made without a check of the rows that are there."""
+    """Create foreign keys; those that rows violate are created NOT VALID and returned."""
     broken = []
     for statement in _KEY.findall(listing.script(keys)) if keys else ():
         try:
@@ -285,17 +283,17 @@ def restore_within(
     entries: list[str],
     advance: Advance,
 ) -> list[str]:
-    """Restore entries of an archive within a transaction that is open; pg_restore's own would end before it is compared.
+    """Restore entries of an archive in an open transaction, so that the result can be compared before the commit.
 
     Returns
     -------
     list of str
-        The foreign keys that rows of the archive break: made, but not checked against these rows.
+        The foreign keys that rows violate, created NOT VALID.
 
     Raises
     ------
     DocumentError, Refused, DatabaseUnreachable
-        As `restore`; whoever opened the transaction rolls it back.
+        As `restore`; the caller rolls back.
     """
     keys = [entry for entry in entries if " FK CONSTRAINT " in entry]
     tables, done = sum(" TABLE DATA " in entry for entry in entries), 0
@@ -323,12 +321,12 @@ def restore_within(
                 with connection.cursor().copy(line) as copy:
                     for row in iter(process.stdout.readline, b"\\.\n"):
                         if not row:
-                            raise damaged(listing.path, "rows have no end")
+                            raise damaged(listing.path, "the rows are incomplete")
                         copy.write(row)
             messages = process.stderr.read()
             if process.wait():
                 raise damaged(listing.path, failure(messages))
-        advance("making keys and indexes", tables, tables)
+        advance("creating keys and indexes", tables, tables)
         send()
         return make_keys(connection, listing, keys)
     except psycopg.Error as error:

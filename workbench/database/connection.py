@@ -1,7 +1,4 @@
-"""Connections: one engine per environment, and reading transactions that cannot write.
-
-Looking never writes, and one report sees one consistent state.
-"""
+"""Database sessions: read-only transactions for looking, writing transactions for apply, and error translation."""
 
 from __future__ import annotations
 
@@ -24,14 +21,14 @@ from workbench.database.environment import Environment
 from workbench.database.values import prepare
 from workbench.errors import DatabaseUnreachable, Refused, UsageError, WorkbenchError
 
-_USUAL = {
+_SETTINGS = {
     "TimeZone": "UTC",
     "DateStyle": "ISO",
     "IntervalStyle": "postgres",
     "extra_float_digits": "1",
     "bytea_output": "hex",
     "array_nulls": "on",
-    "jit": "off",  # no statement here is asked twice, and to compile one costs more than it saves
+    "jit": "off",  # compiling costs more than it saves: no statement runs twice
     "statement_timeout": "0",
     "lock_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
@@ -39,41 +36,41 @@ _USUAL = {
     "default_transaction_read_only": "off",
 }
 
-SESSION_OPTIONS = "".join(f" -c {name}={value}" for name, value in _USUAL.items())
-"""How values are written as text, whatever the database is set to, and no limits of time: digests, plans and undo rest
-on it. For programs, which are told by an option. A session of ours is told once it stands: see `configure`."""
+SESSION_OPTIONS = "".join(f" -c {name}={value}" for name, value in _SETTINGS.items())
+"""How values are written as text, and no time limits, whatever the database's defaults: digests, plans and undo depend on
+it. These options are for client programs; our own sessions use `configure`."""
 
 Session = psycopg.Connection[Any]
 
-# What an older server does not know is left out.
-_SET = """
+# Settings that an older server does not know are left out.
+_SET_CONFIG = """
     SELECT name, set_config(name, value, %s) FROM unnest(%s::text[], %s::text[]) AS s(name, value)
     WHERE current_setting(name, true) IS NOT NULL
 """
-_STANDING = "SELECT name, current_setting(name) FROM unnest(%s::text[]) AS s(name)"
+_CURRENT = "SELECT name, current_setting(name) FROM unnest(%s::text[]) AS s(name)"
 _DIRECT = (
-    "Use the server's own URL instead: hosted services call it direct or non-pooling; with PgBouncer it is that of the"
-    " server behind it, usually on port 5432."
+    "Use the URL of the server itself: hosted services call it direct or non-pooling; behind PgBouncer it is usually on"
+    " port 5432."
 )
 
-_Asked = ParamSpec("_Asked")
+_Parameters = ParamSpec("_Parameters")
 _Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True)
 class Identity:
-    """Which database this really is, from the server itself.
+    """Which database this is, according to the server.
 
     Attributes
     ----------
     system_identifier : str
-        The cluster's own number, given at initdb; two servers never share it, except copies.
+        The cluster's number, given at initdb; only copies of a cluster share it.
     database : str
         The database's name.
     version : str
         The server's version.
     user : str
-        The role that is connected.
+        The connected role.
     """
 
     system_identifier: str
@@ -84,16 +81,18 @@ class Identity:
 
 @dataclass(frozen=True)
 class Database:
-    """A target that passed the guard, ready to be read.
+    """A database that passed the environment guard.
 
     Attributes
     ----------
     environment : Environment
         Name, kind and address.
     address : Address
-        Its URL; never printed.
-    statement_timeout : float
-        Longest a single question may take, seconds.
+        Its parsed URL; never printed.
+    statement_timeout, apply_timeout : float
+        Limits for one statement when looking and when applying, seconds.
+    lock_timeout : float
+        Limit for waiting for a lock when applying, seconds.
     """
 
     environment: Environment
@@ -106,19 +105,18 @@ class Database:
     def reading(self) -> Iterator[Connection]:
         """Open one read-only, repeatable-read transaction.
 
-        Every question asked on it sees the database as it was at the first one. The session
-        itself is read-only as well, so that no statement can leave the transaction and write.
+        Every query in it sees the same state. The session is read-only too, so that no statement can end the
+        transaction and write.
 
         Yields
         ------
         sqlalchemy.Connection
-            In a transaction that is always rolled back.
+            Always rolled back.
 
         Raises
         ------
         DatabaseUnreachable
-            When there is no connection, or it is lost. A question that ran into the statement
-            timeout or lacks a right is a `WorkbenchError` that says so.
+            When there is no connection, or it is lost. A statement timeout or a missing right is a `WorkbenchError`.
         """
         settings = self._for_looking()
         engine = create_engine(
@@ -126,7 +124,7 @@ class Database:
             creator=lambda: self._open(settings),
             poolclass=NullPool,
             hide_parameters=True,
-            use_native_hstore=False,  # or SQLAlchemy looks for the type on each connection
+            use_native_hstore=False,  # saves a query per connection
         )
         with self.translate_errors(), engine.connect() as plain:
             connection = plain.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
@@ -134,15 +132,14 @@ class Database:
             yield connection
 
     def look(self) -> Session:
-        """Open one reading transaction as `reading` does, as the driver's connection; the driver's errors come as they are."""
+        """Open a read-only transaction as `reading` does, as a psycopg connection; errors are not translated."""
         return self._begin(self._for_looking())
 
     @contextmanager
     def writing(self) -> Iterator[Session]:
-        """Open one transaction that may write; for `workbench.plans.apply` and `workbench.audit.record` alone.
+        """Open a transaction that may write; only `workbench.plans.apply` and `workbench.audit.record` use it.
 
-        It ends with the block: committed when that is left without an error, else rolled back
-        whole. A statement may take `apply_timeout`, a lock `lock_timeout` seconds.
+        It is committed at the end of the block, or rolled back on an error.
 
         Yields
         ------
@@ -162,26 +159,24 @@ class Database:
             yield connection
 
     def at(self, name: str) -> Database:
-        """Return another database of the same server, as the same user."""
+        """Return another database of the same server, for the same user."""
         conninfo = make_conninfo(self.address.conninfo, dbname=name)
         return replace(self, address=replace(self.address, conninfo=conninfo))
 
     def session(self, settings: Mapping[str, str] | None = None, *, autocommit: bool = False) -> Session:
-        """Open a session of its own, which takes as long as it needs unless its settings say otherwise.
-
-        The driver's errors come as they are, see `translate_errors`.
+        """Open a session without time limits, unless `settings` set them; errors are not translated.
 
         Raises
         ------
         Refused
-            Where a pooler lends each transaction another session; with the address that is needed.
+            Behind a connection pooler, which gives each transaction another session.
         """
         connection = self._open(settings or {}, whole=True)
         connection.autocommit = autocommit
         return connection
 
     def refuse_pooler(self) -> None:
-        """Refuse what needs sessions of its own behind a pooler; a server that does not answer is left to whoever comes next."""
+        """Raise `Refused` behind a connection pooler; a server that does not answer is left to the next connection."""
         with suppress(psycopg.OperationalError):
             self.session().close()
 
@@ -197,7 +192,7 @@ class Database:
 
     @contextmanager
     def translate_errors(self, limit: str = "statement_timeout") -> Iterator[None]:
-        """Turn the driver's errors into ours, with every secret taken out; `limit` is what time is limited by."""
+        """Turn driver errors into ours, without secrets; `limit` names the setting that limits the time."""
         try:
             yield
         except DBAPIError as error:
@@ -207,60 +202,62 @@ class Database:
             raise self.translate(error.diag.message_primary or str(error), _state(error), limit) from None
 
     def redacted(self, message: str) -> str:
-        """Return the first line of what the server or a program reports, without secrets; the others would quote rows."""
+        """Return the first line of a server's or program's message without secrets; further lines may quote rows."""
         first = (message.strip() or "no reason given").splitlines()[0]
         return redact(first, self.address.parameters().get("password", "")).rstrip(".")
 
     def translate(self, message: str, state: str, limit: str = "statement_timeout") -> WorkbenchError:
-        """Make the error for what the server said, by its SQLSTATE: the one translation there is.
+        """Return our error for a server message, by its SQLSTATE.
 
         Parameters
         ----------
         message : str
-            The server's words, or a client program's.
+            From the server or a client program.
         state : str
-            The SQLSTATE; empty where it is not known.
+            The SQLSTATE; empty when unknown.
         limit : str
-            Which of the limits of time a question runs into.
+            The name of the time limit in force.
         """
         where, reason = str(self.environment), self.redacted(message)
-        # PgBouncer takes no startup options, and in one mode no transaction.
+        # PgBouncer takes no startup options, and no transactions in statement mode.
         if "unsupported startup parameter" in reason or "in statement pooling mode" in reason:
             return Refused(f"The connection pooler of {where} refuses: {reason}.", _DIRECT)
         if re.match("connection is bad: (invalid|weak) ", reason):
             return UsageError(
-                f"The way to connect to {where} is wrong: {reason.partition(': ')[2]}.",
-                "Correct the parameter of the URL, or the variable of the shell, that says so.",
+                f"A connection parameter of {where} is wrong: {reason.partition(': ')[2]}.",
+                "Correct it in the URL or in the shell's variables.",
             )
         match state:
             case "57014":
                 return WorkbenchError(
-                    f"A question to {where} took longer than {getattr(self, limit):g} s and was stopped: {reason}.",
-                    f"Raise {limit} for this environment, or try at a quieter hour.",
+                    f"A query on {where} took longer than {getattr(self, limit):g} s and was cancelled: {reason}.",
+                    f"Raise {limit} for this environment, or try again at a quieter time.",
                 )
             case "55P03":
                 return Refused(
-                    f"Somebody else is writing to tables of {where}, and did not finish within {self.lock_timeout:g} s.",
+                    f"Another session is writing to tables of {where} and did not finish within {self.lock_timeout:g} s.",
                     "Try again in a moment, stop the application, or raise lock_timeout for this environment.",
                 )
             case "53100":
-                return Refused(f"There is no room on the server of {where}: {reason}.", "Make room there.")
+                return Refused(
+                    f"The server of {where} is out of disk space: {reason}.", "Free some space on it."
+                )
             case "42501":
                 return WorkbenchError(
-                    f"The database user lacks a right that is needed on {where}: {reason}.",
-                    "Ask its owner for it; `workbench doctor` lists what is missing for reading.",
+                    f"The database user lacks a right on {where}: {reason}.",
+                    "Ask the owner for it; `workbench doctor` lists the rights that reading needs.",
                 )
-        # A disk that is full has a state of the same class.
+        # 53300 is too many connections; a full disk is of the same class.
         if state.startswith(("08", "57P")) or state in {"28000", "28P01", "3D000", "53300"}:
             return DatabaseUnreachable(
                 f"No connection to {where}: {reason}.",
-                "Check that the server runs and that the URL's host, port, user and database are right.",
+                "Check that the server runs, and the host, port, user and database in the URL.",
             )
         return WorkbenchError(f"The database at {where} refused: {reason}.")
 
     def _limits(self, seconds: float) -> dict[str, str]:
         quoted = self.address.schema.replace('"', '""')
-        # Rows that a policy hides are an error, never silently missing.
+        # Rows hidden by row level security are an error, never silently missing.
         limit = str(_milliseconds(seconds))
         return {"statement_timeout": limit, "search_path": f'"{quoted}"', "row_security": "off"}
 
@@ -275,7 +272,7 @@ class Database:
         return connection
 
     def _open(self, settings: Mapping[str, str], *, whole: bool = False) -> Session:
-        """Connect; behind a pooler without settings, which whoever begins a transaction makes for it (`configure`)."""
+        """Connect. Behind a pooler, settings are made per transaction instead of per session."""
         with without_client_variables():
             connection = psycopg.connect(make_conninfo("", **self.address.parameters()), autocommit=True)
         try:
@@ -284,10 +281,10 @@ class Database:
                 configure(connection, settings)
             elif whole:
                 raise Refused(
-                    f"This needs sessions of its own on the server; {self.environment} is reached through a connection pooler.",
+                    f"This needs a direct connection; {self.environment} is reached through a connection pooler.",
                     _DIRECT,
                 )
-            else:  # the name of what is prepared would meet another client's in the same session
+            else:  # another client of the same server session may use the same statement names
                 connection.prepare_threshold = None
             connection.autocommit = False
         except BaseException:
@@ -296,61 +293,61 @@ class Database:
         return connection
 
 
-def cached_per_connection(question: Callable[_Asked, _Answer]) -> Callable[_Asked, _Answer]:
-    """Let a dear question of a connection, its first argument, be answered once for as long as that is open.
+def cached_per_connection(function: Callable[_Parameters, _Answer]) -> Callable[_Parameters, _Answer]:
+    """Cache a function's results for as long as its first argument, a connection, is open.
 
-    It sees one state all that time; nobody may change the answer.
+    A connection sees one state all that time. Callers must not change the results.
     """
 
-    @wraps(question)
-    def ask(*args: _Asked.args, **kwargs: _Asked.kwargs) -> _Answer:
+    @wraps(function)
+    def cached(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> _Answer:
         connection: Any = args[0]
-        key = question, *map(id, args), *map(id, kwargs.values())
+        key = function, *map(id, args), *map(id, kwargs.values())
         if key not in connection.info:
-            # The arguments stay with the answer: another one would get a dead one's id.
-            connection.info[key] = args, kwargs, question(*args, **kwargs)
+            # Keep the arguments alive: a new object could get the id of a dead one.
+            connection.info[key] = args, kwargs, function(*args, **kwargs)
         answer: _Answer = connection.info[key][-1]
         return answer
 
-    return ask
+    return cached
 
 
 def raw(connection: Connection) -> Session:
-    """Return the driver's connection under one of SQLAlchemy's, in the same transaction."""
+    """Return the psycopg connection of a SQLAlchemy connection, in the same transaction."""
     driver = connection.connection.driver_connection
     assert isinstance(driver, psycopg.Connection)
     return driver
 
 
 def configure(connection: Session, settings: Mapping[str, str], *, local: bool = False) -> None:
-    """Make the usual settings and these, for the session or (`local`) for the transaction, and see that they stand.
+    """Make settings for the session or (`local`) the transaction, and check that they took effect.
 
-    Never as startup options: a pooler refuses those, and what ``PGTZ`` and its like say would win over them.
+    Startup options would not do: poolers refuse them, and variables such as ``PGTZ`` override them.
 
     Raises
     ------
     Refused
-        When what stands between drops or redirects them.
+        When a proxy in between dropped them.
     """
-    further = {"transaction_timeout": "0", "client_encoding": encoding_for(connection)}
-    wanted = {**_USUAL, **further, **settings}
-    requested = connection.execute(_SET, [local, list(wanted), list(wanted.values())]).fetchall()
-    standing = connection.execute(_STANDING, [[name for name, _ in requested]]).fetchall()
-    if missing := sorted({*requested} - {*standing}):
+    defaults = _SETTINGS | {"transaction_timeout": "0", "client_encoding": encoding_for(connection)}
+    wanted = {**defaults, **settings}
+    requested = connection.execute(_SET_CONFIG, [local, list(wanted), list(wanted.values())]).fetchall()
+    current = connection.execute(_CURRENT, [[name for name, _ in requested]]).fetchall()
+    if missing := sorted({*requested} - {*current}):
         name = missing[0][0]
-        raise Refused(f"The setting {name} does not hold here, so values could be misread.", _DIRECT)
+        raise Refused(f"The setting {name} has no effect here, so values could be misread.", _DIRECT)
 
 
 def pooled(connection: Session) -> bool:
-    """Whether a pooler or proxy stands before the server: it gives itself out for another process than that which answers."""
+    """Whether a pooler or proxy is in between: it reports another process id than the server that answers."""
     return connection.execute("SELECT pg_backend_pid()").fetchone() != (connection.info.backend_pid,)
 
 
 def _state(error: BaseException | None) -> str:
-    """Return an error's SQLSTATE; a connection that was lost has none of the server's."""
+    """Return an error's SQLSTATE, or that of a lost connection, which has none."""
     state = getattr(error, "sqlstate", None) or ""
     return state or ("08006" if isinstance(error, psycopg.OperationalError) else "")
 
 
 def _milliseconds(seconds: float) -> int:
-    return max(1, int(seconds * 1000))  # to PostgreSQL, none at all would mean no limit
+    return max(1, int(seconds * 1000))  # 0 would mean no limit

@@ -1,4 +1,4 @@
-"""The databases of a server: the environments', listed, made, renamed, dropped; and scratch ones, always dropped at the end."""
+"""The databases of a server: connect, list, create, rename, drop; and scratch databases, dropped after use."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from workbench.errors import WorkbenchError
 from workbench.settings import Settings
 
 SCRATCH = "scratch"
-_LONGEST = 63  # bytes of a name
+_MAX_NAME = 63  # bytes
 
 
 def connect(name: str, settings: Settings) -> Database:
-    """Resolve an environment to its database, through the guard.
+    """Return the database of an environment, after the guard.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ def connect(name: str, settings: Settings) -> Database:
     Raises
     ------
     UsageError
-        Unknown name, or its variable is not set or holds no URL.
+        For an unknown name, or when its variable is not set or holds no URL.
     WrongEnvironment
         When name, kind and address disagree.
     """
@@ -52,7 +52,7 @@ def embedded_data(settings: Settings) -> Path:
 
 
 def embedded_database(data: Path, name: str, *, anew: bool = False) -> Database:
-    """Return a database of the embedded server; it is made when it is not there, or `anew`, and empty then."""
+    """Return a database of the embedded server; a missing one is created, and `anew` replaces it by an empty one."""
     server = _embedded_server(data)
     with server.translate_errors(), server.session(autocommit=True) as beside:
         # One process at a time.
@@ -71,18 +71,20 @@ def _embedded_server(data: Path) -> Database:
 
 @dataclass(frozen=True)
 class Standing:
-    """A database as it stands on its server.
+    """A database of a server.
 
     Attributes
     ----------
-    name, owner : str
-        Its name and its owner's.
+    name : str
+        Its name.
     oid : int
-        What it keeps when it is renamed.
+        Its id, which a renaming does not change.
+    owner : str
+        The owning role.
     comment : str
-        What is said of it.
+        Its comment, or "".
     ours : bool
-        Whether this user may do what its owner may.
+        Whether this user has its owner's rights.
     """
 
     name: str
@@ -94,17 +96,17 @@ class Standing:
 
 @contextmanager
 def connect_beside(database: Database) -> Iterator[Session]:
-    """Open a session at another database of the server, from which this one can be renamed.
+    """Open a session with another database of the server, from which this one can be renamed.
 
     Raises
     ------
     Refused
-        When a pooler is in the way.
+        Behind a connection pooler.
     DatabaseUnreachable
-        When the server does not answer, or does not let this user connect there.
+        When the server does not answer, or this user may not connect there.
     """
     database.refuse_pooler()
-    # One that nearly every server has: what is to be renamed cannot be connected to meanwhile.
+    # A database that nearly every server has.
     place = database.at("template1" if database.address.database == "postgres" else "postgres")
     with database.translate_errors(), place.session({"synchronous_commit": "on"}, autocommit=True) as beside:
         yield beside
@@ -121,38 +123,36 @@ def standing(beside: Session) -> dict[str, Standing]:
 
 
 def cannot_replace(beside: Session, live: Standing | None) -> str:
-    """Return why this user may not make a database and rename it to a live one's name; empty when they may."""
-    [(may, user)] = beside.execute(
+    """Return why this user may not replace the live database by a new one; empty when they may."""
+    [(may_create, user)] = beside.execute(
         "SELECT rolsuper OR rolcreatedb, rolname FROM pg_roles WHERE rolname = current_user"
     )
-    if not may:
-        return f"the database user {user} may not make databases (CREATEDB)"
+    if not may_create:
+        return f"the database user {user} may not create databases (CREATEDB)"
     if live is not None and not live.ours:
-        return f"the database user {user} does not own {live.name}, {live.owner} does"
+        return f"{live.name} belongs to {live.owner}, not to the database user {user}"
     return ""
 
 
 def name_beside(live: str, ending: str) -> str:
-    """Return a name for a database beside the live one, no longer than a name may be."""
-    room = _LONGEST - len(ending.encode())
-    return live.encode()[:room].decode(errors="ignore") + ending
+    """Return the live database's name with an ending, shortened to the longest possible name."""
+    length = _MAX_NAME - len(ending.encode())
+    return live.encode()[:length].decode(errors="ignore") + ending
 
 
 def create(beside: Session, name: str, options: str = "") -> None:
-    """Make an empty database, with options of CREATE DATABASE as pg_dump writes them."""
+    """Create an empty database, with options of CREATE DATABASE as pg_dump writes them."""
     statement = sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name))
     beside.execute(f"{statement.as_string(beside)} {options}".encode())
 
 
 def drop(beside: Session, name: str) -> None:
-    """Drop a database, if it is there, whoever is still connected to it."""
-    # Nothing is deleted in it first, though a full disk may leave no room for the checkpoint that this takes: to
-    # write more there could take the whole server down. It can be dropped later, once there is room.
+    """Drop a database if it exists, and disconnect its sessions."""
     beside.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
 def rename(beside: Session, renames: Mapping[str, str], comments: Mapping[str, str]) -> None:
-    """Rename databases that nobody is connected to, in order, and comment on them; all or none."""
+    """Rename databases without sessions, in order, and set comments, in one transaction."""
     with beside.transaction():
         for name, new in renames.items():
             statement = sql.SQL("ALTER DATABASE {} RENAME TO {}")
@@ -164,14 +164,12 @@ def rename(beside: Session, renames: Mapping[str, str], comments: Mapping[str, s
 
 @contextmanager
 def scratch_database(settings: Settings, encoding: str = "UTF8") -> Iterator[tuple[Database, Session]]:
-    """Make an empty database of a random name, and of an encoding; drop it at the end, whatever happened.
-
-    It is made on the embedded server, or on the one that ``scratch_url_env`` names.
+    """Create an empty database with a random name on the embedded server or ``scratch_url_env``'s; drop it at the end.
 
     Yields
     ------
     tuple of (Database, psycopg.Connection)
-        The database, and a session beside it that lasts as long: a crash of the server ends it.
+        The database, and a session with the server that lasts as long; a crash of the server ends it.
 
     Raises
     ------
@@ -180,7 +178,7 @@ def scratch_database(settings: Settings, encoding: str = "UTF8") -> Iterator[tup
     DatabaseUnreachable
         When there is no connection to the server.
     WorkbenchError
-        When the database cannot be made there (no right to, no room), or not be dropped.
+        When the database cannot be created or dropped.
     """
     if settings.scratch_url_env is None:
         server = _embedded_server(embedded_data(settings))
@@ -194,7 +192,7 @@ def scratch_database(settings: Settings, encoding: str = "UTF8") -> Iterator[tup
     with holder:
         try:
             with server.translate_errors():
-                # Held to the end: a scratch database that nobody holds is that of a killed process.
+                # Held to the end: a scratch database without its lock belongs to a killed process.
                 holder.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", [name])
                 if server.address.embedded:
                     _drop_left_behind(holder)
@@ -202,19 +200,21 @@ def scratch_database(settings: Settings, encoding: str = "UTF8") -> Iterator[tup
             yield server.at(name), holder
         finally:
             try:
-                # On a connection of its own: the first may have been lost while the rows were read.
+                # On a new connection: the first may have been lost.
                 with server.session(autocommit=True) as connection:
                     drop(connection, name)
             except psycopg.Error as error:
                 raise WorkbenchError(
-                    f"The database {name}, which holds a snapshot's rows, is left on {server.environment}:"
+                    f"The scratch database {name}, with people's data, could not be dropped on {server.environment}:"
                     f" {server.redacted(str(error))}.",
-                    "The next restore drops it there." if server.address.embedded else "Drop it yourself.",
+                    "The next use of a snapshot drops it."
+                    if server.address.embedded
+                    else "Drop it yourself.",
                 ) from error
 
 
 def _drop_left_behind(connection: Session) -> None:
-    """Drop what killed processes left on the embedded server: it holds people's data."""
+    """Drop the scratch databases of killed processes: they hold people's data."""
     names = connection.execute("SELECT datname FROM pg_database WHERE datname ~ '^scratch_[0-9a-f]{16}$'")
     for (name,) in names.fetchall():
         lock = connection.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", [name]).fetchone()

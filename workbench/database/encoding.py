@@ -1,7 +1,7 @@
-"""Text of a database in whichever encoding, and of SQL_ASCII, which has none.
+"""Text in SQL_ASCII databases, which declare no encoding.
 
-What a SQL_ASCII database holds is bytes that nobody has looked at. Those that are UTF-8 are read as that; each other
-byte is read as a character of Unicode's private area, and written back as the byte that it was.
+UTF-8 is read as such. Any other byte becomes a character of Unicode's private use area, and is written back as the
+same byte.
 """
 
 from __future__ import annotations
@@ -17,54 +17,54 @@ from psycopg.types.json import set_json_dumps, set_json_loads
 
 _NAME = "murmurant_bytes"
 _FIRST, _LAST, _ESCAPED = 0xF780, 0xF7FF, 0xDC80
-_SHOWN = {_ESCAPED + offset: _FIRST + offset for offset in range(_LAST - _FIRST + 1)}
-_MEANT = {shown: escaped for escaped, shown in _SHOWN.items()}
-# Such characters that are there already are read byte by byte, so that nothing is written back as something else.
-_THERE = {code: chr(code).encode().decode("ascii", "surrogateescape") for code in _MEANT}
+_TO_PRIVATE = {_ESCAPED + offset: _FIRST + offset for offset in range(_LAST - _FIRST + 1)}
+_TO_ESCAPED = {private: escaped for escaped, private in _TO_PRIVATE.items()}
+# Private characters that are in the data already are read as bytes too, so that they come back unchanged.
+_PRIVATE_TO_BYTES = {code: chr(code).encode().decode("ascii", "surrogateescape") for code in _TO_ESCAPED}
 
 
 def encoding_for(connection: psycopg.Connection[Any]) -> str:
-    """Return the client's encoding with which every row of the database can be read and written."""
-    unknown = connection.info.parameter_status("server_encoding") == "SQL_ASCII"
-    return "SQL_ASCII" if unknown else "UTF8"
+    """Return the client encoding that can read and write every row of the database."""
+    undeclared = connection.info.parameter_status("server_encoding") == "SQL_ASCII"
+    return "SQL_ASCII" if undeclared else "UTF8"
 
 
 def read_as_bytes(connection: psycopg.Connection[Any]) -> None:
-    """Let a session at a SQL_ASCII database read and write text as is said above."""
+    """Register the loaders and dumpers for a session with a SQL_ASCII database."""
     for name in ("text", "varchar", "bpchar", "name"):
-        connection.adapters.register_loader(name, _Loader)
+        connection.adapters.register_loader(name, _TextLoader)
         connection.adapters.register_loader(name, _BinaryLoader)
-    connection.adapters.register_loader(0, _Loader)  # of each type that the driver has no other for
+    connection.adapters.register_loader(0, _TextLoader)  # types without a loader of their own
     set_json_loads(lambda raw: json.loads(_decode(raw)[0]), connection)
     set_json_dumps(lambda value: _encode(json.dumps(value, ensure_ascii=False))[0], connection)
 
 
 def to_client_encoding(text: bytes, connection: psycopg.Connection[Any]) -> bytes:
-    """Return text of a file of ours, which is UTF-8, as a session sends it."""
+    """Convert UTF-8 to the session's encoding."""
     encoding = connection.info.encoding
     return text if encoding == "utf-8" else text.decode().encode(encoding)
 
 
 def from_client_encoding(text: bytes, connection: psycopg.Connection[Any]) -> bytes:
-    """Return text as a session received it as a file of ours has it, in UTF-8."""
+    """Convert text in the session's encoding to UTF-8."""
     return text.decode(connection.info.encoding).encode()
 
 
-class _Loader(string.TextLoader):
-    """The driver's own in Python, which asks our codec; the quicker one in C knows better."""
+class _TextLoader(string.TextLoader):
+    """psycopg's loader in Python, which uses our codec; the one in C does not."""
 
 
 class _BinaryLoader(string.TextBinaryLoader):
-    """Likewise, of what comes in PostgreSQL's own form."""
+    """The same for the binary format."""
 
 
 def _decode(raw: Any, errors: str = "strict") -> tuple[str, int]:
     text = bytes(raw).decode("utf-8", "surrogateescape")
-    return text.translate(_THERE).translate(_SHOWN), len(bytes(raw))
+    return text.translate(_PRIVATE_TO_BYTES).translate(_TO_PRIVATE), len(bytes(raw))
 
 
 def _encode(text: str, errors: str = "strict") -> tuple[bytes, int]:
-    return text.translate(_MEANT).encode("utf-8", "surrogateescape"), len(text)
+    return text.translate(_TO_ESCAPED).encode("utf-8", "surrogateescape"), len(text)
 
 
 def _codec(name: str) -> codecs.CodecInfo | None:
@@ -72,5 +72,5 @@ def _codec(name: str) -> codecs.CodecInfo | None:
 
 
 codecs.register(_codec)
-# The driver has no text for it otherwise, only bytes, and could ask for nothing but ASCII.
+# psycopg maps SQL_ASCII to bytes and would send ASCII only.
 _encodings.py_codecs[b"SQLASCII"] = _NAME

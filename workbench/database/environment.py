@@ -1,8 +1,6 @@
-"""The environment guard: which database one is on, and whether that is the one that was meant.
+"""The environment guard: nothing is opened unless an environment's name, kind and address agree.
 
-Guide §1.6 ("Wrong environment targeted") and §6: the guide greps the URL for
-``localhost|prod|staging``; here the words in the environment's name, its kind and the address
-have to agree, or nothing is opened.
+Guide §1.6 ("Wrong environment targeted") and §6 grep the URL for ``localhost|prod|staging``.
 """
 
 from __future__ import annotations
@@ -16,9 +14,9 @@ from workbench.errors import UsageError, WrongEnvironment
 from workbench.settings import EnvironmentSettings, Kind
 
 DEMO_MARK = "murmurant-workbench demo club"
-"""The comment that the demo's tables bear: a dump carries it along, wherever it is restored."""
+"""The comment on the demo's tables; dumps keep it, wherever they are restored."""
 
-# Words that people put into host, database and environment names, and the kind each speaks of.
+# Words in host, database and environment names, by the kind of environment that they suggest.
 _WORDS: dict[Kind, set[str]] = {
     "production": {"production", "prod", "live"},
     "staging": {"staging", "stage", "preprod"},
@@ -29,7 +27,7 @@ _WORDS: dict[Kind, set[str]] = {
 
 @dataclass(frozen=True)
 class Environment:
-    """A named target and where it is; what a banner shows.
+    """A named target, as a banner shows it.
 
     Attributes
     ----------
@@ -47,7 +45,7 @@ class Environment:
 
     @property
     def production(self) -> bool:
-        """Whether real people's data are at stake."""
+        """Whether it holds real people's data."""
         return self.kind == "production"
 
     def __str__(self) -> str:
@@ -55,34 +53,33 @@ class Environment:
 
 
 def address_in(variable: str, of: str) -> Address:
-    """Return the address that a variable holds, or raise `UsageError`; `of` says whose URL it is."""
+    """Parse the URL that an environment variable holds; `of` names its use in errors."""
     text = os.environ.get(variable, "")
     if not text.strip():
         raise UsageError(
-            f"The variable {variable}, which holds the database URL of {of}, is not set.",
+            f"The variable {variable}, which should hold the database URL of {of}, is not set.",
             f"Set it, for example: export {variable}=postgresql://user@host/database",
         )
     return parse_address(text, named=f"${variable}")
 
 
 def guard(name: str, settings: EnvironmentSettings, address: Address) -> Environment:
-    """Return the environment if its name, kind and address agree, else refuse.
+    """Return the environment if its name, kind and address agree.
 
-    Three rules: the name must not speak of another kind; the address must be the one that the
-    settings state, where they state one; and where they do not, the words in host and database
-    name must not speak of another kind, nor may a production database be on this machine (a
-    tunnel to it is a reason to state the address).
+    The name must not suggest another kind. If the settings state an address, it must be that one. Otherwise host and
+    database name must not suggest another kind, and a production database must not be on this machine (for a tunnel,
+    state the address).
 
     Raises
     ------
     WrongEnvironment
-        With the word, the kind and what to correct.
+        Naming the word, the kind and the setting to correct.
     """
     kind, where = settings.kind, address.where
     declared = f"Environment {name!r} is declared as {kind}, but"
-    if (spoken := kinds_in(name)) and kind not in spoken:
+    if (suggested := kinds_in(name)) and kind not in suggested:
         raise WrongEnvironment(
-            f"{declared} its name says {' and '.join(sorted(spoken))}.",
+            f"{declared} its name says {' and '.join(sorted(suggested))}.",
             f"Correct environments.{name}.kind in workbench.toml, or rename it.",
         )
     if settings.address is not None:
@@ -92,17 +89,17 @@ def guard(name: str, settings: EnvironmentSettings, address: Address) -> Environ
                 "Check the variable: it may have been set for another environment.",
             )
         return Environment(name, kind, where)
-    spoken = (kinds_in(address.host) | kinds_in(address.database)) - {kind}
+    suggested = (kinds_in(address.host) | kinds_in(address.database)) - {kind}
     place = "this machine" if kind == "production" and address.on_this_machine else ""
-    if spoken or place:
+    if suggested or place:
         raise WrongEnvironment(
-            f"{declared} its address {where} says {' and '.join(sorted(spoken)) or place}.",
-            f"If it is right (a tunnel, say), state it: environments.{name}.address = {where!r} in workbench.toml.",
+            f"{declared} its address {where} says {' and '.join(sorted(suggested)) or place}.",
+            f"If it is right (a tunnel, for example), state it: environments.{name}.address = {where!r} in workbench.toml.",
         )
     return Environment(name, kind, where)
 
 
 def kinds_in(text: str) -> set[Kind]:
-    """Return the kinds of environment that the words in a name speak of."""
+    """Return the kinds of environment that the words in a name suggest."""
     words = {*re.split(r"[^a-z]+", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", text).lower())}
-    return {kind for kind, spoken in _WORDS.items() if words & spoken}
+    return {kind for kind, suggested in _WORDS.items() if words & suggested}

@@ -1,7 +1,6 @@
-"""PostgreSQL's own client programs: found, run, and their messages understood.
+"""Run psql, pg_dump and pg_restore, and translate their messages.
 
-Every call of psql, pg_dump and pg_restore goes through a `Program`. What a program reports is turned into a SQLSTATE
-by one table, and from there on told like an error of the driver's: see `workbench.database.connection.Database.translate`.
+One table maps messages to SQLSTATEs, which `workbench.database.connection.Database.translate` turns into errors.
 """
 
 from __future__ import annotations
@@ -25,19 +24,19 @@ from workbench.database.embedded import client_tools
 from workbench.errors import DocumentError, Refused, WorkbenchError
 
 PROGRAMS = ("psql", "pg_dump", "pg_restore")
-AGAIN = "Use another snapshot, or copy this one anew from where it was made."
+AGAIN = "Use another snapshot, or copy this one again from where it was made."
 
-# What a program does that only connects.
+# Arguments that make a program do nothing but connect.
 _CONNECTING = {
     "pg_dump": ("--schema-only", "--table=nothing of this name"),
-    "psql": ("--no-psqlrc", "--command=\\restrict x"),  # which the workbench's own scripts begin with
+    "psql": ("--no-psqlrc", "--command=\\restrict x"),  # our scripts begin with it
     "pg_restore": ("--use-list=/dev/null",),
 }
 _CONNECTED = re.compile("no matching tables|could not execute query")
 
 _LACKING = "lacking"
 
-# What a program's message means, as the server would say it: no room, the connection lost, something lacking there.
+# The SQLSTATE of a message, or _LACKING when the server lacks something that the archive needs.
 _MEANINGS = {
     "53100": re.compile("No space left on device|could not (?:extend|write to) file|disk full"),
     "08006": re.compile(
@@ -56,7 +55,7 @@ _MEANINGS = {
 
 @dataclass(frozen=True)
 class Program:
-    """A client program: its name, where it is, and its version such as ``18.4``."""
+    """A client program: its name, its path, and its version such as ``18.4``."""
 
     name: str
     path: Path
@@ -65,28 +64,28 @@ class Program:
     def run(
         self, *arguments: str | Path, to: Mapping[str, str] | None = None, given: bytes = b""
     ) -> subprocess.CompletedProcess[bytes]:
-        """Run it to its end.
+        """Run it and wait.
 
         Parameters
         ----------
         to : mapping of str to str, optional
-            libpq's parameters of the database that it works on.
+            libpq's parameters of the database to connect to.
         given : bytes, optional
-            What it reads from its standard input.
+            Standard input.
         """
-        command, variables = self._called(arguments, to)
+        command, variables = self._command(arguments, to)
         return subprocess.run(command, input=given, capture_output=True, env=variables, check=False)
 
     @contextmanager
     def started(
-        self, *arguments: str | Path, to: Mapping[str, str] | None = None, given: bytes = b"", **how: Any
+        self, *arguments: str | Path, to: Mapping[str, str] | None = None, given: bytes = b"", **options: Any
     ) -> Iterator[subprocess.Popen[bytes]]:
-        """Run it for as long as the block lasts; a block that fails ends it. `how` goes to `subprocess.Popen`."""
-        command, variables = self._called(arguments, to)
-        nothing, pipe = subprocess.DEVNULL, subprocess.PIPE
-        usual: dict[str, Any] = {"stdin": pipe if given else nothing, "stdout": nothing, "stderr": pipe}
+        """Run it during the block, and kill it when the block fails. Keyword arguments go to `subprocess.Popen`."""
+        command, variables = self._command(arguments, to)
+        null, pipe = subprocess.DEVNULL, subprocess.PIPE
+        defaults: dict[str, Any] = {"stdin": pipe if given else null, "stdout": null, "stderr": pipe}
         process: subprocess.Popen[bytes]
-        with subprocess.Popen(command, env=variables, **(usual | how)) as process:
+        with subprocess.Popen(command, env=variables, **(defaults | options)) as process:
             try:
                 if given and process.stdin:
                     with suppress(BrokenPipeError), process.stdin:
@@ -96,8 +95,8 @@ class Program:
                 process.kill()
                 raise
 
-    def unconnected(self, to: Mapping[str, str] | None, archive: Path | None = None) -> str:
-        """Return why it cannot connect, with SSL for instance where it was built without; empty when it can, or need not."""
+    def connection_failure(self, to: Mapping[str, str] | None, archive: Path | None = None) -> str:
+        """Return why it cannot connect, for example without SSL support; empty when it can, or `to` is None."""
         if to is None:
             return ""
         done = self.run(*_CONNECTING[self.name], *([archive] if archive else []), to=to)
@@ -106,11 +105,11 @@ class Program:
             return ""
         return redact(failure(done.stderr), to.get("password", "")).rstrip(".")
 
-    def _called(
+    def _command(
         self, arguments: tuple[str | Path, ...], to: Mapping[str, str] | None
     ) -> tuple[list[str], dict[str, str]]:
-        kept = {name: value for name, value in os.environ.items() if name not in IGNORED_VARIABLES}
-        variables = kept | {"LC_ALL": "C", "PG_COLOR": "never"}  # its messages are read
+        inherited = {name: value for name, value in os.environ.items() if name not in IGNORED_VARIABLES}
+        variables = inherited | {"LC_ALL": "C", "PG_COLOR": "never"}  # for parsing messages
         command = [str(self.path)]
         if to is not None:
             shown = dict(to)
@@ -130,7 +129,7 @@ def _version(path: Path) -> str:
 def program_for(
     name: str, server: str, configured: Path | None = None, to: Mapping[str, str] | None = None
 ) -> Program:
-    """Return the first program of a name that is no older than the server, and connects to it.
+    """Return the first program that is no older than the server and can connect to it.
 
     Parameters
     ----------
@@ -139,12 +138,12 @@ def program_for(
     configured : Path, optional
         The folder that the settings name.
     to : mapping of str to str, optional
-        libpq's parameters of a database that it is to connect to; that is tried.
+        libpq's parameters of a database; connecting is tried.
 
     Raises
     ------
     Refused
-        When each that there is is older, or cannot connect; it names them.
+        When there is none.
     """
     major = int(re.split(r"\D", server, maxsplit=1)[0])
 
@@ -153,13 +152,13 @@ def program_for(
         return f"it is of PostgreSQL {program.version}" if old else ""
 
     task = f"the server's PostgreSQL {server}"
-    return choose(name, task, configured, too_old, partial(Program.unconnected, to=to))
+    return choose(name, task, configured, too_old, partial(Program.connection_failure, to=to))
 
 
-def choose(name: str, task: str, configured: Path | None, *obstacles: Callable[[Program], str]) -> Program:
-    """Return the first program of a name that none of the obstacles keeps from a task: each says why, or nothing.
+def choose(name: str, task: str, configured: Path | None, *checks: Callable[[Program], str]) -> Program:
+    """Return the first program that passes all checks; a check returns the reason against a program, or "".
 
-    Looked for in the configured folder, the embedded server's, and on the PATH.
+    Programs are searched in the configured folder, the embedded server's and on the PATH.
     """
     on_path = shutil.which(name)
     folders = configured, client_tools(), Path(on_path).parent if on_path else None
@@ -169,24 +168,24 @@ def choose(name: str, task: str, configured: Path | None, *obstacles: Callable[[
             program = Program(name, path, _version(path))
         except (OSError, subprocess.SubprocessError):
             continue
-        why = next(filter(None, (obstacle(program) for obstacle in obstacles)), "")
+        why = next(filter(None, (check(program) for check in checks)), "")
         if not why:
             return program
         refused.append(f"{path}: {why}")
     raise Refused(
-        f"No {name} here will do for {task}: {'; '.join(refused) or 'there is none at all'}.",
-        "Install PostgreSQL's client programs, no older than that, and name their folder in the settings: client_tools.",
+        f"No suitable {name} for {task}: {'; '.join(refused) or 'none is installed'}.",
+        "Install PostgreSQL's client programs of that version or newer, and set client_tools to their folder.",
     )
 
 
 def explain(archive: Path, messages: str, database: Database) -> WorkbenchError:
-    """Make the error of what a program reported of an archive: the server's fault, or else the archive's."""
+    """Return the error for what a program reported about an archive: the server's fault, or else the archive's."""
     matches = ((state, pattern.search(messages)) for state, pattern in _MEANINGS.items())
     state, words = next(((state, words[0]) for state, words in matches if words), ("", ""))
     if state == _LACKING:
         return Refused(
             f"The server of {database.environment} lacks what {archive.name} needs: {words}.",
-            "Provide it there, as the server that the snapshot was taken from has it.",
+            "Add it there, as on the server that the snapshot was taken from.",
         )
     reason = failure(messages.encode())
     if state:
@@ -195,14 +194,14 @@ def explain(archive: Path, messages: str, database: Database) -> WorkbenchError:
 
 
 def damaged(archive: Path, why: str) -> DocumentError:
-    """Make the error of an archive that cannot be restored."""
+    """Return the error for an archive that cannot be restored."""
     return DocumentError(
-        f"The snapshot {archive} cannot be restored, it is cut short or damaged: {why}.", AGAIN
+        f"The snapshot {archive} cannot be restored; it is cut short or damaged: {why}.", AGAIN
     )
 
 
 def failure(messages: bytes) -> str:
-    """Return why a program failed, from what it wrote to stderr: of an error of the server's its words alone."""
+    """Return the reason for a failure from a program's stderr."""
     text = messages.decode(errors="replace").strip()
     first = re.search(r"^.*(?:error|warning|ERROR|FATAL): +(.*)", text, re.MULTILINE)
-    return first[1] if first else (text.splitlines() or ["it did not say why"])[0]
+    return first[1] if first else (text.splitlines() or ["no reason given"])[0]

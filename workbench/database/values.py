@@ -1,4 +1,4 @@
-"""Values that Python cannot hold, and names that the driver would take for placeholders: met here, once for every session."""
+"""psycopg adapters for every session: dates outside Python's range, and per cent signs in names."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from workbench.database.encoding import read_as_bytes
 from workbench.hints import odd
 
 EARLIEST, LATEST = datetime(2, 1, 1), datetime(9998, 12, 31)  # noqa: DTZ001
-"""What is read in place of a moment before or after all that Python has; with a year to spare, so that one can reckon."""
+"""Stand-ins for dates outside Python's range, one year inside it so that a day can be added or subtracted."""
 
-# By PostgreSQL's name: what stands for all that is too small, and too large.
+# By PostgreSQL's type name: the stand-ins for values below and above Python's range.
 _BOUNDS: dict[str, tuple[Any, Any]] = {
     "date": (date(2, 1, 1), date(9998, 12, 31)),
     "timestamp": (EARLIEST, LATEST),
@@ -62,7 +62,7 @@ class _ServerCursor(psycopg.ServerCursor[Any]):
 
 
 def prepare(connection: psycopg.Connection[Any]) -> None:
-    """Let a session read every value there is, and every name be a name."""
+    """Register the loaders and cursors of a new session."""
     connection.cursor_factory, connection.server_cursor_factory = _Cursor, _ServerCursor
     for name, loader in _LOADERS.items():
         connection.adapters.register_loader(name, loader)
@@ -71,7 +71,7 @@ def prepare(connection: psycopg.Connection[Any]) -> None:
 
 
 def _doubled(query: Any, params: Any) -> Any:
-    """Double each per cent sign in a name or a literal: only those of the statement itself are placeholders'."""
+    """Double the per cent signs in names and literals, which are no placeholders."""
     if (
         params is None
         or isinstance(query, sql.SQL | sql.Placeholder)
