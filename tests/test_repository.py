@@ -35,7 +35,7 @@ LAYERS = (
     "snapshots.dump",
     "mappings.questions",
     "duplicates.questions",
-    "duplicates.across",
+    "duplicates.answers",
     "tiers.questions",
     "audit.questions",
     "migration",

@@ -14,7 +14,7 @@ import pytest
 from tests.conftest import Ground
 from tests.dialects import one_dialect as one_dialect
 from tests.planting import Planter
-from workbench.duplicates.decisions import Decision, decide
+from workbench.duplicates.pairs import Decision, decide
 from workbench.errors import DocumentError, UsageError, WorkbenchError
 from workbench.statements import Statements
 
@@ -59,7 +59,7 @@ def test_what_people_say_is_respected(ground: Ground, planter: Planter) -> None:
     assert len(rest) == 1
     assert not any({torn[0], torn[2]} <= {*members} for members in rest)
     assert any({torn[1]} & {*line.split()} for line in duplicates.notes)
-    assert duplicates.different == 4
+    assert len(duplicates.pairs) - len(duplicates.open) == 4
     assert not duplicates.clean
     rows = {(row["left"], row["right"]): row for row in duplicates.pairs.to_dict("records")}
     assert rows[tuple(strangers)]["kind"] == "decided"
@@ -100,7 +100,7 @@ def test_what_people_say_is_respected(ground: Ground, planter: Planter) -> None:
 def test_two_sessions_at_once_lose_nothing(tmp_path: Path) -> None:
     folder = tmp_path / "out"
     code = (
-        "import sys; from pathlib import Path; from workbench.duplicates.decisions import *\n"
+        "import sys; from pathlib import Path; from workbench.duplicates.pairs import *\n"
         "from workbench.statements import Statements\n"
         "for n in range(25): Statements(Decision, Path(sys.argv[1]), 'club').add("
         "decide('Member', 'a', 'c' + str(n), 'same', by='dana'))"

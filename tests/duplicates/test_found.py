@@ -13,9 +13,9 @@ import pytest
 from tests.conftest import Ground
 from tests.duplicates.conftest import kinds
 from tests.planting import Planter
+from workbench.duplicates.answers import duplicates_table, pair_to_review, probable_finding
 from workbench.duplicates.events import plain_title
-from workbench.duplicates.pairs import LARGEST_GROUP, Matches, pairs_within
-from workbench.duplicates.questions import duplicates_table, pair_to_look_at, probable_finding
+from workbench.duplicates.pairs import LARGEST_GROUP, Matches, pairs_in_groups
 from workbench.errors import UsageError
 from workbench.reporting.charts import match_histogram_chart, match_waterfall_chart
 from workbench.reporting.drawing import show_figure
@@ -192,7 +192,7 @@ def test_the_charts_and_the_finding_show_what_there_is(application: Ground) -> N
     assert probable_finding(replace(nothing, uncompared=("a block was too large",))).status == "not run"
     assert probable_finding(Matches("Member", not_run="no names")).status == "not run"
     chances = duplicates.chances
-    pair = pair_to_look_at(chances, 0.7)
+    pair = pair_to_review(chances, 0.7)
     assert pair is not None
     assert pair["probability"] == chances["probability"][chances["probability"] >= 0.7].min()
     weights = sum(value for name, value in pair.items() if str(name).startswith("weight_"))
@@ -208,14 +208,14 @@ def test_the_charts_and_the_finding_show_what_there_is(application: Ground) -> N
     empty = pd.DataFrame({"probability": [], "size": [], "offered": []})
     for figure in (match_histogram_chart(empty, 0.7), match_waterfall_chart(None)):
         assert "Nothing" in show_figure(figure).text
-    assert pair_to_look_at(empty, 0.7) is None
+    assert pair_to_review(empty, 0.7) is None
 
 
 def test_a_large_group_costs_no_square() -> None:
     def within(keys: Iterable[str]) -> list[tuple[str, str]]:
         rows = pd.DataFrame([("x", key) for key in keys], columns=["name", "key"])
-        pairs = pairs_within(rows, ["name"], "keys")
-        assert len(pairs.attrs["said"]) == (rows["key"].nunique() > LARGEST_GROUP)
+        pairs = pairs_in_groups(rows, ["name"], "keys")
+        assert len(pairs.attrs["notes"]) == (rows["key"].nunique() > LARGEST_GROUP)
         return [*zip(pairs["left"], pairs["right"], strict=True)]
 
     group = [str(number) for number in range(LARGEST_GROUP)]

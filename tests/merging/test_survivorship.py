@@ -69,7 +69,7 @@ def test_most_associations_then_the_oldest_then_the_smallest_id(ground: Ground) 
         (merge,) = plan_of(ground, (None, cluster)).parameters["merges"]
         assert merge["canonical"] == canonical
         assert by in merge["chosen_by"]
-    referring = ground.wb.duplicates.beside([popular, older]).referring
+    referring = ground.wb.duplicates.side_by_side([popular, older]).referring
     assert set(referring["id"]) == {popular}
     table = ground.wb.session.schema.table_of("Registration")
     assert sorted(referring["child"]) == sorted(["WaIdMapping", table])

@@ -223,7 +223,7 @@ def test_what_nobody_reviewed_stays(opened: Opened, small: Ground, planter: Plan
     wb.duplicates.decide(one, three, "unsure")
     press(panel, "Look again")
     assert panel.merging.layout.display == "none"
-    assert "somebody was unsure of the two" in said(panel)
+    assert "somebody was unsure of these two" in said(panel)
 
 
 def test_fields_are_chosen(opened: Opened, small: Ground, planter: Planter) -> None:

@@ -7,7 +7,7 @@ import pandas as pd
 from workbench.checks.look import Look, NotRunError
 from workbench.checks.registry import Rows
 from workbench.duplicates.events import shifted_events
-from workbench.duplicates.merged import written_since
+from workbench.duplicates.next_sync import written_since
 from workbench.errors import WorkbenchError
 from workbench.plans.standing import standing
 

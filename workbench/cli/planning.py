@@ -260,6 +260,6 @@ def _applied(plan: Plan, entry: Entry) -> dict[str, Any]:
 
 def _to_do(plan: Plan) -> list[str]:
     """Say what is to be done elsewhere, lest the next sync undoes what was applied."""
-    from workbench.duplicates.plan import next_sync
+    from workbench.duplicates.next_sync import next_sync
 
     return list(next_sync(plan.parameters)) if plan.kind == "merge" else []

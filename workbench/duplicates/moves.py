@@ -1,4 +1,4 @@
-"""What merging moves and deletes: all that refers to a duplicate, and what follows where two rows become one (guide §4.4)."""
+"""What a merge moves and deletes: rows that refer to a duplicate, and rows that would become one (guide §4.4)."""
 
 from __future__ import annotations
 
@@ -9,37 +9,36 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any, NamedTuple
 
+import pandas as pd
 from psycopg import sql
 
-from workbench.duplicates.associations import count_associations, refers_to, target_of
-from workbench.duplicates.request import Merge
-from workbench.errors import Refused, WorkbenchError
+from workbench.duplicates.records import refers_to, target_of
+from workbench.errors import Refused
 from workbench.murmurant.references import Reference
 from workbench.murmurant.spellings import CONCEPTS
 from workbench.plans import rows
 from workbench.plans.draft import PlanContext
 from workbench.plans.rows import Current
 
-STANDING = (
+STATES = (
     *("CONFIRMED", "NO_SHOW", "PENDING_PAYMENT", "PENDING", "WAITLISTED"),
     *("DRAFT", "REFUND_PENDING", "REFUNDED", "CANCELLED"),
 )
-"""The states of a registration, the one that stays first."""
+"""The states of a registration; of two registrations the one whose state comes first stays."""
 
-_BY_HAND = "the row named by hand stays"
-_SAME = "of two rows that say the same the canonical record's own stays, else the older"
+_BY_HAND = "the row named with --keep stays"
+_IDENTICAL = "of two identical rows the canonical record's own stays, else the older"
 _FURTHER_ALONG = (
     "of two registrations of one person for one event the one further along stays (confirmed before waitlisted"
     " before cancelled), then the older"
 )
+_ROUNDS = 500  # references that lead in a circle would go on forever
 
-_BORN, _CHANGED, _BY_RUN = (
+_CREATED, _UPDATED, _RUN = (
     [name for concept in CONCEPTS.values() for name in concept.columns.get(column, ())]
     for column in ("created_at", "updated_at", "run_id")
 )
-"""How a table of any concept may spell these."""
-
-_ROUNDS = 12  # a registration's payment's refund's ...: references of references do not go deeper
+"""How any table may spell these columns."""
 
 _RULES = """
     SELECT i.indexrelid::regclass::text,
@@ -60,41 +59,57 @@ _GENERATED = """
     JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
     WHERE d.adrelid = %s::regclass AND a.attgenerated <> ''
 """
+# The rows as they would be after the merge, with generated columns computed anew.
 _AFTER = """
-    WITH after AS MATERIALIZED (SELECT "~key", "~moved", {cells} FROM (
+    WITH after AS MATERIALIZED (
         SELECT "~key", "~moved", {columns} FROM (
             SELECT c.key AS "~key", c.changes <> '{{}}' AS "~moved", moved.*
             FROM {table} t JOIN unnest(%s::text[], %s::jsonb[]) AS c(key, changes) ON c.key = {key}
             CROSS JOIN LATERAL jsonb_populate_record(t, c.changes) AS moved WHERE {referring}
-        ) AS moved) AS computed
-    ) {collisions} ORDER BY 1, 2
+        ) AS moved
+    ) {broken} ORDER BY 1, 2
 """
-_UNIQUE = """
-    SELECT {number}, array_agg("~key" ORDER BY "~key" COLLATE "C") FROM after
-    WHERE {wanted} GROUP BY {cells} HAVING count(*) > 1 AND bool_or("~moved")
+_TWICE = """
+    SELECT {number}, array_agg("~key" ORDER BY "~key" COLLATE "C") FROM after WHERE {where}
+    GROUP BY ROW({cells}) HAVING count(*) > 1 AND bool_or("~moved") AND ({nulls_are_equal} OR ROW({cells}) IS NOT NULL)
 """
 _EXCLUDED = """
-    SELECT {number}, ARRAY[a."~key", b."~key"] FROM after a JOIN after b ON {related}
+    SELECT {number}, ARRAY[a."~key", b."~key"] FROM (SELECT "~key", "~moved", {cells} FROM after WHERE {where}) AS a
+    JOIN (SELECT "~key", "~moved", {cells} FROM after WHERE {where}) AS b ON {related}
     WHERE a."~key" COLLATE "C" < b."~key" AND (a."~moved" OR b."~moved")
 """
-_CHECKED = """SELECT {number}, ARRAY["~key"] FROM after WHERE "~moved" AND NOT {cell}"""
+_CHECKED = """SELECT {number}, ARRAY["~key"] FROM after WHERE "~moved" AND NOT ({cells})"""
+
+
+class Merge(NamedTuple):
+    """Duplicates, sorted, that go into a canonical record; what made it canonical, and why they are merged."""
+
+    canonical: str
+    duplicates: tuple[str, ...]
+    chosen_by: str
+    reason: str
+
+    @property
+    def records(self) -> tuple[str, ...]:
+        """All of them, the canonical one first."""
+        return (self.canonical, *self.duplicates)
 
 
 class Rule(NamedTuple):
-    """What rows of a table may not share, or may not say.
+    """A unique index, an exclusion or a check constraint, or a rule of Murmurant's.
 
     Attributes
     ----------
     name : str
-        The index or constraint, or the rule.
+        The index, constraint or rule.
     cells : list of str
-        Expressions over the table's columns; of a check the one that has to be true.
+        SQL expressions over the table's columns; of a check the condition.
     operators : list of str or None
-        No two rows may be related by all of these, cell by cell; empty for a check, None where cells may not be equal.
+        None for a unique rule, empty for a check; else those by which no two rows may be related, cell by cell.
     where : str
-        Which rows it is about.
+        The rows it applies to.
     nulls_are_equal : bool
-        Whether two cells without a value are equal.
+        Whether two NULLs are equal.
     """
 
     name: str
@@ -105,7 +120,7 @@ class Rule(NamedTuple):
 
 
 class Blocked(NamedTuple):
-    """Rows of a table of which no rule can tell which stays: why not, and what to do."""
+    """Rows of which no rule can tell which one stays: why not, and what to do."""
 
     table: str
     keys: tuple[str, ...]
@@ -118,24 +133,24 @@ class Blocked(NamedTuple):
 
 @dataclass
 class Child:
-    """A table with rows that refer to what goes, or to what takes its place.
+    """A table with rows that refer to what goes, or to what replaces it.
 
     Attributes
     ----------
     references : list of Reference
-        Those of its references that lead to a table some of whose rows go.
+        Its references to tables some of whose rows go.
     rewritten : bool
-        Whether its rows cannot be moved, only deleted and written anew: what moves is part of what names them.
+        Whether its rows have to be deleted and inserted again, since what changes is part of their key.
     referring : Composable
-        The condition of what it lists.
+        The condition by which its rows are read.
     rows : dict of str to Current
         These rows, by key.
     moved : dict of str to dict
         Those that refer to something that goes: the columns that change, with their new values.
     losers : dict of str to str
-        The rows that go because another is the same row then, each with the one that stays.
+        Rows that go because another row takes their place, each with that row.
     rules : set of str
-        The rules that decided which stays.
+        The rules that decided which row stays.
     blocked : list of Blocked
         What no rule decides.
     """
@@ -163,23 +178,23 @@ class Moves:
     Parameters
     ----------
     table : str
-        Where the records are.
+        The table of the records.
     keep : collection of str
-        Rows that stay by the word of whoever asks.
+        Rows that the user wants to stay.
 
     Attributes
     ----------
     gone : dict
-        Table to the rows that go, each with the one that takes its place: the duplicates, and what collided.
+        Table to the rows that go, each with the row that replaces it.
     children : dict of str to Child
         Tables with rows that refer to something that goes.
     owners : dict of (table, key) to set of str
-        Each row concerned, to the canonical records whose merges concern it.
+        The canonical records whose merges concern a row.
 
     Raises
     ------
     Refused
-        When references lead in a circle, or a row cannot be named.
+        When references lead in a circle, or a row has no key.
     """
 
     def __init__(
@@ -191,7 +206,8 @@ class Moves:
         self.children: dict[str, Child] = {}
         self.owners: dict[tuple[str, str], set[str]] = defaultdict(set)
         self.owners |= {(table, key): {merge.canonical} for merge in merges for key in merge.records}
-        self._registrations = registrations = self.schema.resolved.get("registrations")
+        registrations = self.schema.resolved.get("registrations")
+        self._registrations = registrations.table if registrations else ""
         self._spelling = registrations.spelling if registrations else {}
         self._follow()
         for child in self.children.values():
@@ -210,106 +226,67 @@ class Moves:
                 by_merge[canonical].append(obstacle)
         return by_merge
 
-    def counted(self) -> tuple[Counter[str], Counter[str]]:
-        """Count the rows that move, and those that go besides the duplicates, by canonical record."""
-        moved, deleted = Counter[str](), Counter[str]()
-        for name, child in self.children.items():
-            deleted.update(owner for key in child.losers for owner in self.owners[name, key])
-            staying = (key for key in child.moved if not self.goes(name, key))
-            moved.update(owner for key in staying for owner in self.owners[name, key])
-        return moved, deleted
-
     def proof(self) -> list[dict[str, Any]]:
-        """Count what refers to the records concerned, and hold it against what the plan would move and delete.
-
-        The counts are the database's own, asked anew and not derived from what was read for the plan.
+        """Account for every row that refers to what goes or to what replaces it; apply counts them again.
 
         Returns
         -------
         list of dict
-            One for each way to refer to what is merged that is in use: ``table``, ``column``, ``to``; the rows that
-            refer to the records concerned ``before``, how many of them are ``moved`` and ``deleted`` (another row stays
-            in their place), the rows ``after``; and ``why`` they differ.
-
-        Raises
-        ------
-        WorkbenchError
-            When they do not add up: the plan would lose, or miss, a row. None is written.
+            One for each referring column in use: ``table``, ``column``, ``to``; the rows that refer to the records
+            ``before``, how many are ``moved`` and ``deleted``, how many refer to the canonical records ``after``, and
+            ``why`` any are deleted.
         """
-        concerned = {parent: {*pairs, *pairs.values()} for parent, pairs in self.gone.items()}
-        planned = Counter[tuple[Reference, bool, str]]()
+        fates = defaultdict[tuple[str, str, str], Counter[str]](Counter)
+        stay = {parent: {*pairs.values()} for parent, pairs in self.gone.items()}
         for name, child in self.children.items():
             for key in child.rows:
-                for reference, target in child.targets(key):
-                    fate = "moved" if reference.column in child.moved.get(key, ()) else "stays"
-                    fate = "deleted" if self.goes(name, key) else fate
-                    if target in concerned[reference.parent]:
-                        planned[reference, target in self.gone[reference.parent], fate] += 1
+                for way, target in child.targets(key):
+                    moves = target in self.gone[way.parent]
+                    fate = "deleted" if self.goes(name, key) else "moved" if moves else "stays"
+                    if moves or target in stay[way.parent]:
+                        fates[way.parent, name, way.column][fate] += 1
         proof = []
-        for parent, pairs in self.gone.items():
-            references = [way for way in self.graph.binding(parent) if way.child in self.children]
-            counted = count_associations(self.context.connection, self.graph, concerned[parent], references)
-            for reference in references:
-                name, column = reference.child, reference.column
-                counts = counted[(counted["child"] == name) & (counted["column"] == column)].set_index("id")[
-                    "rows"
-                ]
-                before, leaving = int(counts.sum()), int(counts[counts.index.isin(pairs)].sum())
-                moved, deleted = planned[reference, True, "moved"], planned[reference, True, "deleted"]
-                if leaving != moved + deleted:
-                    raise WorkbenchError(
-                        f"The plan does not add up: {leaving:,} rows of {name} refer by {column} to what would go,"
-                        f" and the plan moves {moved:,} and deletes {deleted:,}.",
-                        "Nothing was planned. Please report it.",
-                    )
-                deleted += planned[reference, False, "deleted"]
-                rules = "; ".join(sorted(self.children[name].rules))
-                why = (rules or "the record itself is one of the duplicates") if deleted else ""
-                row = {"table": name, "column": column, "to": parent, "before": before, "moved": moved}
-                proof.append(row | {"deleted": deleted, "after": before - deleted, "why": why})
-        used = (row for row in proof if row["before"])
-        return sorted(used, key=lambda row: (row["to"], row["table"], row["column"]))
+        for (parent, name, column), counts in sorted(fates.items()):
+            before, deleted = counts.total(), counts["deleted"]
+            rules = "; ".join(sorted(self.children[name].rules)) or "the row is itself one of the duplicates"
+            row = {"table": name, "column": column, "to": parent, "before": before, "moved": counts["moved"]}
+            row |= {"deleted": deleted, "after": before - deleted, "why": rules if deleted else ""}
+            proof.append(row)
+        return proof
 
     def _owners_of(self, table: str, keys: Collection[str]) -> set[str]:
         return {owner for key in keys for owner in self.owners[table, key]}
 
     def _follow(self) -> None:
-        """Go from what goes to what refers to it, settle what collides, and on from there until nothing more goes."""
-        known: dict[str, dict[str, dict[str, str]]] = {}
-        occupied = rows.sizes(self.context.raw, self.schema.catalogue)
+        """Read the rows that refer to what goes and decide what collides; repeat for the rows that go because of it."""
+        occupied, pending = rows.sizes(self.context.raw, self.schema.catalogue), [self.table]
         for _ in range(_ROUNDS):
-            referring: dict[str, list[Reference]] = {}
-            for parent in sorted(self.gone):
-                for reference in self.graph.binding(parent):
-                    if reference.child in occupied:
-                        referring.setdefault(reference.child, []).append(reference)
-            for name, references in referring.items():
-                pairs = {reference.parent: self.gone[reference.parent] for reference in references}
-                if known.get(name) != pairs:  # something goes that it refers to, and did not before
-                    known[name], self.children[name] = pairs, self._read(name, references)
-                    self._settle(self.children[name])
-            self.children = {name: self.children[name] for name in referring}
-            gone = {
-                name: child.losers
-                for name, child in self.children.items()
-                if child.losers and not child.rewritten
-            }
-            if self.table in gone:
-                problem = f"Rows of {self.table} that refer to one another would collide."
-                raise Refused(problem, "Merge them one after the other.")
-            gone[self.table] = self.gone[self.table]
-            if gone == self.gone:
+            if not pending:
                 return
-            self.gone = gone
-        raise Refused("What collides leads to ever more that collides.", "Merge fewer records at a time.")
+            parent = pending.pop(0)
+            for name in sorted({way.child for way in self.graph.binding(parent)} & occupied.keys()):
+                child = self.children[name] = self._read(name)
+                self._decide_collisions(child)
+                losers = {} if child.rewritten else child.losers
+                if losers and name == self.table:
+                    problem = f"Rows of {name} that refer to one another would collide."
+                    raise Refused(problem, "Merge them one after the other.")
+                if name != self.table and losers != self.gone.get(name, {}):
+                    self.gone[name] = losers
+                    pending += [] if name in pending else [name]
+        raise Refused(
+            "References lead in a circle, and collide again and again.", "Merge fewer records at a time."
+        )
 
-    def _read(self, table: str, references: list[Reference]) -> Child:
-        """Read a table's rows that refer to what goes or to what takes its place, and say how they change."""
+    def _read(self, table: str) -> Child:
+        """Read the rows of a table that refer to what goes or to what replaces it, and note how they change."""
         catalogue, described = self.schema.catalogue, self.schema.catalogue.tables[table]
+        parents = sorted(parent for parent, pairs in self.gone.items() if pairs)
+        references = [way for parent in parents for way in self.graph.binding(parent) if way.child == table]
         concerned = [
             refers_to(self.graph, way, {*self.gone[way.parent], *self.gone[way.parent].values()})
             for way in references
-        ]
+        ] or [sql.SQL("false")]
         key = described.primary_key
         names = [name for name, column in described.columns.items() if not column.generated]
         rewritten = len(key) != 1 or key[0] in {reference.column for reference in references}
@@ -328,167 +305,152 @@ class Moves:
                     changes = child.moved.setdefault(name, {})
                     changes[reference.column] = self.gone[reference.parent][target]
         if child.rows and not (key and {*key} <= {*names}):
-            problem = (
-                f'Rows of "{table}" refer to what would go, and nothing in it is unique and never empty.'
-            )
+            problem = f'Rows of "{table}" refer to what would go, and the table has no primary key.'
             raise Refused(problem, "Give it a primary key, or move these rows in the application first.")
         return child
 
-    def _settle(self, child: Child) -> None:
-        """Decide for each group of rows that would be one which of them stays."""
-        groups: dict[tuple[str, ...], list[Rule]] = {}
+    def _decide_collisions(self, child: Child) -> None:
+        """Decide for each group of rows that would become one which row stays."""
+        groups: dict[tuple[str, ...], list[Rule]] = defaultdict(list)
         collisions = [*self._collisions(child)] if child.moved else []
-        for rule, names in collisions:
+        for rule, keys in collisions:
             if rule.operators is None:
-                groups.setdefault(tuple(names), []).append(rule)
-        several = Counter(key for keys in groups for key in keys)
+                groups[keys].append(rule)
+        collides = Counter(key for keys in groups for key in keys)
         for keys, rules in sorted(groups.items()):
-            decision = self._decide(child, keys, rules, max(several[key] for key in keys) > 1)
+            decision = self._decide(child, keys, rules, max(collides[key] for key in keys) > 1)
             if isinstance(decision, Blocked):
                 child.blocked.append(decision)
                 continue
             winner, reason = decision
             child.losers |= {key: winner for key in keys if key != winner}
             child.rules.add(reason)
-            owners = self._owners_of(child.table, keys)
-            self.owners |= {(child.table, key): owners for key in keys}
-        for rule, names in collisions:
-            if rule.operators is not None and not child.losers.keys() & {*names}:
-                reason = f"once they are of one record, the table's rule {rule.name} forbids it"
+            self.owners |= dict.fromkeys(
+                ((child.table, key) for key in keys), self._owners_of(child.table, keys)
+            )
+        for rule, keys in collisions:
+            if rule.operators is not None and not child.losers.keys() & {*keys}:
+                reason = f"after the merge the table's rule {rule.name} would forbid it"
                 remedy = f"Change or delete in the application the row of {child.table} that is wrong"
-                child.blocked.append(Blocked(child.table, tuple(names), reason, remedy))
+                child.blocked.append(Blocked(child.table, keys, reason, remedy))
 
-    def _collisions(self, child: Child) -> Iterator[tuple[Rule, list[str]]]:
-        """Yield the rows that break a rule once they have moved, as the database compares them.
-
-        That one member is registered once for an event is a rule of Murmurant's also where no index says so.
-        """
+    def _collisions(self, child: Child) -> Iterator[tuple[Rule, tuple[str, ...]]]:
+        """Yield the rows that would break a rule once they have moved, as the database compares them."""
         connection, described = self.context.raw, self.schema.catalogue.tables[child.table]
         table = rows.qualified(self.schema.catalogue, child.table)
         rules = [Rule(*rule) for rule in connection.execute(_RULES, {"table": table.as_string()})]
         pair = ("event_id", "member_id")
-        known = self._is_of_registrations(child) and {*pair} <= self._spelling.keys()
+        known = child.table == self._registrations and {*pair} <= self._spelling.keys()
         if known and not self.schema.forbids_twins("registrations", *pair):
+            # Murmurant's own rule, also where no index enforces it.
             names = [sql.Identifier(self._spelling[name]).as_string() for name in pair]
             rules.append(Rule("one registration per event and member", names))
         if not rules:
             return
-        alias = sql.SQL("({}) AS {}").format
-
-        def verbatim(text: str) -> sql.SQL:
-            return sql.SQL(text.replace("%", "%%"))
-
-        generated = dict(connection.execute(_GENERATED, [table.as_string()]).fetchall())
+        computed = dict(connection.execute(_GENERATED, [table.as_string()]).fetchall())
         columns = [
-            alias(verbatim(generated[name]), sql.Identifier(name))
-            if name in generated
+            sql.SQL("({}) AS {}").format(_verbatim(computed[name]), sql.Identifier(name))
+            if name in computed
             else sql.Identifier(name)
             for name in described.columns
         ]
-        cells, collisions = list[sql.Composable](), list[sql.Composable]()
-        for number, rule in enumerate(rules):
-            about, where = f"~{number}", verbatim(rule.where)
-            cells.append(alias(where, sql.Identifier(about)))
-            for place, cell in enumerate(rule.cells):
-                value = sql.SQL("CASE WHEN {} THEN ({}) END").format(where, verbatim(cell))
-                cells.append(alias(value, sql.Identifier(f"{about}.{place}")))
-            collisions.append(_collision(number, rule))
         query = sql.SQL(_AFTER).format(
-            cells=sql.SQL(", ").join(cells),
             columns=sql.SQL(", ").join(columns),
             table=table,
             key=rows.key_text(described.primary_key, "t"),
             referring=child.referring,
-            collisions=sql.SQL(" UNION ALL ").join(collisions),
+            broken=sql.SQL(" UNION ALL ").join(_broken(number, rule) for number, rule in enumerate(rules)),
         )
         changes = [json.dumps(child.moved.get(name, {})) for name in child.rows]
         for number, keys in connection.execute(query, [list(child.rows), changes]):
-            yield rules[number], keys
+            yield rules[number], tuple(keys)
 
     def _decide(
         self, child: Child, keys: tuple[str, ...], rules: Sequence[Rule], in_several: bool
     ) -> tuple[str, str] | Blocked:
-        """Return which of the rows that would be one stays, and by which rule; or why nobody can tell."""
-        moving = {reference.column for reference in child.references}
+        """Return which of the rows that would become one stays, and by which rule; or why no rule can tell."""
         names = ", ".join(rule.name for rule in rules)
-        kept = [key for key in keys if key in self.keep and not child.rewritten]
         remedy = f"Delete or change in the application the row of {child.table} that is wrong"
-        unconditional = (rule.cells for rule in rules if rule.where == "true")
-        alone = any({cell.strip('"') for cell in cells} <= moving for cells in unconditional)
-        if alone and not child.rewritten:
+        moving = {reference.column for reference in child.references}
+        cells = [{cell.strip('"') for cell in rule.cells} for rule in rules if rule.where == "true"]
+        if any(cell <= moving for cell in cells) and not child.rewritten:
             reason = f"each record has a row of its own there, and one record can have only one ({names})"
             return Blocked(child.table, keys, reason, f"{remedy}, and plan again")
         remedy += ", or name the one that stays with --keep ID"
+        kept = [key for key in keys if key in self.keep and not child.rewritten]
         if in_several or len(kept) > 1:
             reason = "more than one is named to stay" if kept else "they collide in more than one way"
             return Blocked(child.table, keys, reason, remedy)
         if kept:
             return kept[0], _BY_HAND
         after = {key: {**child.rows[key].values, **child.moved.get(key, {})} for key in keys}
-        ages = {key: (key in child.moved, _stamp(row, _BORN), key) for key, row in after.items()}
-        states = {row.get(self._spelling.get("status", "")) for row in after.values()}
-        if self._is_of_registrations(child) and (len(states) == 1 or states <= {*STANDING}):
-
-            def place(key: str) -> tuple[Any, ...]:
-                state = str(after[key].get(self._spelling.get("status", "")))
-                since = _stamp(after[key], [self._spelling.get("registered_at", "")])
-                return (len(states) > 1 and STANDING.index(state)), since, ages[key]
-
-            return min(keys, key=place), _FURTHER_ALONG
-        own = {*self.schema.catalogue.tables[child.table].primary_key, *_BORN, *_CHANGED, *_BY_RUN}
-        first, *others = after.values()
-        if differ := sorted({name for row in others for name in {*row} - own if row[name] != first[name]}):
+        ages = {key: (key in child.moved, _moment(row, _CREATED), key) for key, row in after.items()}
+        states = {key: str(row.get(self._spelling.get("status", ""))) for key, row in after.items()}
+        if child.table == self._registrations and (
+            len({*states.values()}) == 1 or {*states.values()} <= {*STATES}
+        ):
+            places = {state: place for place, state in enumerate(STATES)}
+            registered = [self._spelling.get("registered_at", "")]
+            order = {
+                key: (places.get(states[key], 0), _moment(row, registered), ages[key])
+                for key, row in after.items()
+            }
+            return min(keys, key=order.__getitem__), _FURTHER_ALONG
+        own = {*self.schema.catalogue.tables[child.table].primary_key, *_CREATED, *_UPDATED, *_RUN}
+        values = pd.DataFrame(after.values(), dtype=object).drop(columns=list(own), errors="ignore")
+        if differ := sorted(values.columns[values.nunique(dropna=False) > 1]):
             reason = f"they would be one row ({names}), and differ in {', '.join(differ)}"
             return Blocked(child.table, keys, reason, remedy)
-        return min(keys, key=ages.__getitem__), _SAME
-
-    def _is_of_registrations(self, child: Child) -> bool:
-        return self._registrations is not None and self._registrations.table == child.table
+        return min(keys, key=ages.__getitem__), _IDENTICAL
 
     def _block_parts(self, child: Child) -> None:
         """Block rows that become one where two of them have parts of their own, such as payments.
 
-        A part is what the database would not let its row go without: a reference that cascades, or forbids.
-        Parts of one of them move to the one that stays; of parts on both sides nobody but a person knows which count.
+        A part is a row that the database deletes with the row it refers to, or that forbids deleting it. Parts of one
+        row move to the row that stays; only a person can tell which parts of several rows count.
         """
         for reference in child.references:
             parent = self.children.get(reference.parent)
             if parent is None or not reference.declared or reference.on_delete == "SET NULL":
                 continue
-            groups, parts = defaultdict[str, set[str]](set), defaultdict[str, list[str]](list)
-            winners = dict(zip(parent.losers.values(), parent.losers.values(), strict=True)) | parent.losers
+            parts = defaultdict[str, dict[str, list[str]]](dict)
+            winners = {winner: winner for winner in parent.losers.values()} | parent.losers
             for key, row in child.rows.items():
-                target = row.values[reference.column] or ""
-                if target in winners:
-                    parts[target].append(key)
-                    groups[winners[target]].add(target)
-            for owners in groups.values():
-                if len(owners) > 1:
-                    names = "; ".join(f"{key} has {', '.join(parts[key])}" for key in sorted(owners))
-                    reason = f"more than one of them has rows of {child.table} ({names})"
-                    remedy = f"Settle in the application which of {child.table} count, then plan again"
-                    parent.blocked.append(Blocked(parent.table, tuple(sorted(owners)), reason, remedy))
+                if (target := row.values[reference.column] or "") in winners:
+                    parts[winners[target]].setdefault(target, []).append(key)
+            for owners in (owners for owners in parts.values() if len(owners) > 1):
+                names = "; ".join(f"{key} has {', '.join(keys)}" for key, keys in sorted(owners.items()))
+                reason = f"more than one of them has rows of {child.table} ({names})"
+                remedy = f"Decide in the application which of {child.table} count, then plan again"
+                parent.blocked.append(Blocked(parent.table, tuple(sorted(owners)), reason, remedy))
 
 
-def _collision(number: int, rule: Rule) -> sql.Composed:
-    """Return the question of the rows that break a rule; they have each of its cells as ``~number.place``."""
-    names = [f"~{number}.{place}" for place in range(len(rule.cells))]
-    literal = sql.Literal(number)
-    if rule.operators is None:
-        cells = sql.SQL(", ").join(map(sql.Identifier, names))
-        wanted: list[sql.Composable] = [sql.Identifier(f"~{number}")]
-        filled = [sql.SQL("{} IS NOT NULL").format(sql.Identifier(name)) for name in names]
-        wanted += [] if rule.nulls_are_equal else filled
-        return sql.SQL(_UNIQUE).format(number=literal, wanted=sql.SQL(" AND ").join(wanted), cells=cells)
-    if not rule.operators:
-        return sql.SQL(_CHECKED).format(number=literal, cell=sql.Identifier(*names))
-    related = [
-        sql.SQL("a.{} {} b.{}").format(sql.Identifier(name), sql.SQL(operator), sql.Identifier(name))
-        for name, operator in zip(names, rule.operators, strict=True)
-    ]
-    return sql.SQL(_EXCLUDED).format(number=literal, related=sql.SQL(" AND ").join(related))
+def _verbatim(text: str) -> sql.SQL:
+    return sql.SQL(text.replace("%", "%%"))
 
 
-def _stamp(row: Mapping[str, str | None], names: Sequence[str]) -> str:
-    """Return a row's moment, in whichever spelling; one that is not known is after every year."""
+def _broken(number: int, rule: Rule) -> sql.Composed:
+    """Return the query for the rows of ``after`` that break a rule: the rule's number, and their keys."""
+    cells = [sql.SQL("({})").format(_verbatim(cell)) for cell in rule.cells]
+    names = [sql.Identifier(f"~{place}") for place in range(len(cells))]
+    query, related = _TWICE, sql.Composed([])
+    if rule.operators is not None:
+        query = _EXCLUDED if rule.operators else _CHECKED
+    if rule.operators:
+        cells = [sql.SQL("{} AS {}").format(cell, name) for cell, name in zip(cells, names, strict=True)]
+        pairs = zip(names, rule.operators, strict=True)
+        related = sql.SQL(" AND ").join(
+            sql.SQL("a.{0} {1} b.{0}").format(name, sql.SQL(op)) for name, op in pairs
+        )
+    return sql.SQL(query).format(
+        number=sql.Literal(number),
+        cells=sql.SQL(", ").join(cells),
+        where=_verbatim(rule.where),
+        related=related,
+        nulls_are_equal=sql.Literal(rule.nulls_are_equal),
+    )
+
+
+def _moment(row: Mapping[str, str | None], names: Sequence[str]) -> str:
+    """Return a row's moment, however the column is spelled; an unknown one sorts after every date."""
     return next(filter(None, map(row.get, names)), "~")

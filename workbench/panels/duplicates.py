@@ -29,8 +29,8 @@ from traitlets import List, Unicode
 from workbench import Workbench
 from workbench.answer import many
 from workbench.duplicates.pairs import Matches
-from workbench.duplicates.records import Beside
-from workbench.duplicates.request import MERGE_RULES
+from workbench.duplicates.plan import MERGE_RULES
+from workbench.duplicates.records import SideBySide
 from workbench.panels.controls import WIDE, button, choice, line
 from workbench.panels.panel import Actions, Details
 from workbench.panels.plans import Planner
@@ -169,7 +169,7 @@ class DuplicateReview(Planner):
         """Keep what was read, and say what of it could not be told."""
         self.matches = self._known[matches.entity] = matches
         self.merging.offer(same)
-        warnings = [matches.not_run, *matches.notes, *same.attrs.get("said", ())]
+        warnings = [matches.not_run, *matches.notes, *same.attrs.get("notes", ())]
         warning = Markup('<p class="wb-answer wb-warn">{}</p>')
         self._unknown.value = Markup("").join(warning.format(text) for text in warnings if text)
 
@@ -216,7 +216,7 @@ class DuplicateReview(Planner):
         """Read the two."""
         matches = self.matches
         return (
-            (matches, self.wb.duplicates.beside(keys[0].split(" "), matches.entity))
+            (matches, self.wb.duplicates.side_by_side(keys[0].split(" "), matches.entity))
             if keys and matches
             else None
         )
@@ -273,7 +273,7 @@ class DuplicateReview(Planner):
         assert matches is not None
         self.merging.work.start(
             "Reading what would be merged",
-            lambda _: self.wb.duplicates.beside(members, matches.entity),
+            lambda _: self.wb.duplicates.side_by_side(members, matches.entity),
             lambda beside: self.merging.show(beside, not_reviewed(matches, beside.ids)),
         )
 
@@ -351,7 +351,7 @@ class PairCard(VBox):
         self.add_class("wb-card")
         self.layout.display = "none"
 
-    def show(self, matches: Matches | None, beside: Beside | None, place: str) -> None:
+    def show(self, matches: Matches | None, beside: SideBySide | None, place: str) -> None:
         """Show a pair, or none; `place` says which of how many it is."""
         self.layout.display = "none" if beside is None else ""
         self.pair = "" if beside is None else " ".join(beside.ids)
@@ -394,7 +394,7 @@ class Merging(VBox):
     ) -> None:
         self._wb, self._chosen, self.work = wb, chosen, Work(wb.environment.name)
         self._same = pd.DataFrame({"cluster": [], "members": [], "decided_by": []})
-        self._beside: Beside | None = None
+        self._beside: SideBySide | None = None
         self._proposed: dict[str, Any] = {}
         self._ours = False  # a change that is nobody's choice
         self.group = choice("Called the same", [], "46rem")
@@ -477,7 +477,7 @@ class Merging(VBox):
             if pair <= set(members):
                 self.group.value = cluster
 
-    def show(self, beside: Beside, rest: list[str]) -> None:
+    def show(self, beside: SideBySide, rest: list[str]) -> None:
         """Show records to choose about, and name those that stay as they are since nobody reviewed them."""
         self._beside = None  # nothing is chosen about these yet
         self._side_by_side.selected_index = 0 if len(beside.ids) > 2 else None  # two are seen above
@@ -503,7 +503,7 @@ class Merging(VBox):
             self.fields[name].options = options
             self.fields[name].value = chosen
 
-    def _values(self, beside: Beside) -> dict[str, list[tuple[str, str]]]:
+    def _values(self, beside: SideBySide) -> dict[str, list[tuple[str, str]]]:
         """Return what each field that differs can be: by the rule, or that of a record."""
         shown = mask(beside.records, self._wb.session.shows_people).set_index("id")
         options = {}
@@ -521,6 +521,6 @@ class Merging(VBox):
             self._chosen(list(self.members))
 
 
-def _why(beside: Beside, record: str) -> str:
+def _why(beside: SideBySide, record: str) -> str:
     rows = f"{many(beside.associations[record], 'row')} refer to it"
     return rows + (f"; proposed: {beside.by}" if record == beside.canonical else "")

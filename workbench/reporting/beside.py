@@ -9,7 +9,7 @@ import pandas as pd
 
 from workbench.duplicates.matching import evidence
 from workbench.duplicates.pairs import Matches
-from workbench.duplicates.records import Beside
+from workbench.duplicates.records import SideBySide
 from workbench.reporting.masking import mask
 from workbench.reporting.tables import DASH, Shown, heading, listed, show, text_of
 
@@ -42,14 +42,14 @@ def pairs_to_review(matches: Matches) -> pd.DataFrame:
     return pd.DataFrame({**columns, "pair_ids": pairs["left"] + " " + pairs["right"]})
 
 
-def records_side_by_side(beside: Beside, unmask: bool = False) -> Shown:
+def records_side_by_side(beside: SideBySide, unmask: bool = False) -> Shown:
     """Lay records side by side, field by field, what differs marked by a sign and a word.
 
     What is masked is still compared as it is: two addresses that look alike behind their dots say that they differ.
     Fields that are empty in all of them are left out.
     """
     rows: list[tuple[Any, ...]] = [("Record", "", *beside.ids)]
-    for frame in (beside.guests.drop(columns="id"), beside.records.drop(columns="id")):
+    for frame in (beside.linked.drop(columns="id"), beside.records.drop(columns="id")):
         shown = mask(frame, unmask)
         for name in frame:
             texts = [text_of(value, name) for value in shown[name]]

@@ -1,8 +1,8 @@
-"""What imports wrote into records that were merged, from the duplicates' side: both WA ids still lead there."""
+"""The next sync after a merge: both WA ids still lead to the canonical record, so it writes both contacts into it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -16,6 +16,13 @@ from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, ENTITY_TYPES
 from workbench.plans.journal import Entry
 from workbench.runs.evidence import TOLERANCE
 
+_IN_WILD_APRICOT = {
+    "Member": ("contact", "merge contact {1} into {0}, or archive {1}"),
+    "Event": ("event", "move the remaining registrations of event {1} to {0}, and delete {1}"),
+    "Registration": ("registration", "cancel registration {1}"),
+}
+_LISTED = 10  # warnings in a plan; its parameters have all ids
+
 _LOGGED = [f"audit.{name}" for name in ("metadata", "resource_type", "resource_id", "action", "created_at")]
 
 _MAPPED = """
@@ -26,27 +33,51 @@ _MAPPED = """
 """
 
 Write = tuple[str, str, str, str | None, datetime | None, str]
-"""Entity, record and WA id of what an import wrote, the run, when, and what says so."""
+"""Entity, record and WA id of what an import wrote, the run, when, and the evidence."""
+
+
+def next_sync(parameters: Mapping[str, Any]) -> list[str]:
+    """Return what the next sync will do to records to which several WA ids lead, and how to prevent it.
+
+    Parameters
+    ----------
+    parameters : mapping
+        Of a merge plan's header.
+    """
+    noun, remedy = _IN_WILD_APRICOT[parameters["entity"]]
+    warnings = []
+    for merge in parameters["merges"]:
+        records = merge["canonical"], *merge["duplicates"]
+        wa_ids = [wa_id for record in records for wa_id in merge.get("wa_ids", {}).get(record, ())]
+        if len(wa_ids) > 1:
+            warnings.append(
+                f"Wild Apricot {noun}s {', '.join(wa_ids)} all lead to {merge['canonical']}: the next full sync writes each"
+                " of them into it, and the values of the last one stay. Before that, in Wild Apricot:"
+                f" {remedy.format(wa_ids[0], ', '.join(wa_ids[1:]))}."
+            )
+    more = len(warnings) - _LISTED
+    rest = f"The same applies to {more:,} more: `show PLAN --json` has the ids of each, under merges."
+    return warnings[:_LISTED] + ([rest] if more > 0 else [])
 
 
 def written_since(
     connection: Connection, schema: Schema, runs: Sequence[Run], plans: Sequence[Entry]
 ) -> list[dict[str, Any]] | None:
-    """List what imports wrote into merged records, since the merge, for the WA id of a duplicate.
+    """List what imports wrote into merged records since the merge, for the WA id of a duplicate.
 
-    An audit row of the sync says so, or a report that lists records; where the log names no records, a mapping
-    that was written again, with the record it leads to.
+    The evidence is an audit row of the sync, or a report that lists records; where the log names no records, a mapping
+    that was written again together with the record it leads to.
 
     Parameters
     ----------
     plans : sequence of Entry
-        The merges that stand.
+        The merges in force.
 
     Returns
     -------
     list of dict or None
-        ``key`` (the record that stayed), ``entity``, ``wa_id`` (the duplicate's), ``run``, ``at``, ``evidence``,
-        ``plan`` (the merge); None where nothing can tell.
+        ``key`` (the canonical record), ``entity``, ``wa_id`` (the duplicate's), ``run``, ``at``, ``evidence``,
+        ``plan`` (the merge); None where there is no evidence either way.
     """
     merges = {
         (plan.parameters["entity"], merge["canonical"], wa_id): plan
@@ -77,7 +108,7 @@ def written_since(
 
 
 def _mapped(connection: Connection, schema: Schema, ids: list[str]) -> Iterator[Write]:
-    """Yield the mappings that were written again, and the record that each leads to with it."""
+    """Yield the mappings that were written again together with the record they lead to."""
     for entity in ENTITIES:
         relation = CONCEPT_OF[entity]
         if schema.has("mappings.synced_at", f"{relation}.updated_at"):
