@@ -53,11 +53,10 @@ KINDS: tuple[Document, ...] = (
     ),
     DryRun(
         name="dry_run_1", command=("true",), environment="demo", kind="demo", operator="dana", started_at=NOON,
-        told_by="DRY_RUN=1", variables=(),
     ),
     Bundle(
         bundle="b", run="r", environment=None, sealed_by="dana", sealed_at=NOON, runs={},
-        files=(), notes=(),
+        files=(),
     ),
 )  # fmt: skip
 every_kind = pytest.mark.parametrize("document", KINDS, ids=lambda document: document.noun)

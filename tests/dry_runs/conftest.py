@@ -1,4 +1,4 @@
-"""A foreign importer's double: prints, heeds ``DRY_RUN``, and writes a report in the importers' form."""
+"""An importer's double, which heeds ``DRY_RUN`` and writes a report, and a way to run it dry."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from tests.bundles.conftest import DRY, LIVE, api_report, csv_report
-from workbench.migration.dry_runs import DryRun
-from workbench.migration.running import run_dry
+from workbench.migration.dry_runs import DryRun, run_dry
 
 Run = Callable[..., DryRun]
 
@@ -32,14 +31,11 @@ API_DRY = "sync_1795367838359_u3b25u"
 
 def api_dry() -> dict[str, Any]:
     """Return a dry run's report of the API sync: no registration was looked up."""
+    counts = {"created": 2, "updated": 1, "skipped": 0, "errors": 0}
     return api_report(
         runId=API_DRY, startedAt="2026-11-22T17:17:18.358Z", finishedAt="2026-11-22T17:17:18.515Z", durationMs=157, dryRun=True,
         fetched={"contacts": 3, "events": 3, "registrations": 0},
-        stats={
-            "members": {"created": 2, "updated": 1, "skipped": 0, "errors": 0},
-            "events": {"created": 2, "updated": 1, "skipped": 0, "errors": 0},
-            "registrations": {"created": 0, "updated": 0, "skipped": 0, "errors": 0},
-        },
+        stats={"members": counts, "events": counts, "registrations": dict.fromkeys(counts, 0)},
         registrationDiagnostics={
             "eventsProcessed": 3, "eventsSkippedUnmapped": 2, "registrationsFetchedTotal": 0, "registrationsUpserted": 0,
             "topSkipReasons": [{"reason": "Event 9000 not mapped", "count": 1}, {"reason": "Event 9001 not mapped", "count": 1}],
@@ -49,7 +45,7 @@ def api_dry() -> dict[str, Any]:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    """Where the importer lies, and the folder of its reports."""
+    """The folder of the importer, and of its reports."""
     (tmp_path / "importer.py").write_text(IMPORTER)
     (tmp_path / "imports").mkdir()
     name = "migration-{}-2026-11-22T17-18-36-215Z-full.json"
@@ -64,19 +60,17 @@ def place(tmp_path: Path) -> Path:
 @pytest.fixture
 def importer(place: Path) -> list[str]:
     """The command that runs it."""
-    return [
-        sys.executable, str(place / "importer.py"), str(place / "reports.json"), str(place / "imports"),
-    ]  # fmt: skip
+    return [sys.executable, str(place / "importer.py"), str(place / "reports.json"), str(place / "imports")]
 
 
 @pytest.fixture
 def dry(place: Path) -> Run:
-    """Run a command dry, without asking whether it would heed it."""
+    """Run a command dry."""
 
-    def run(command: list[str], show: Callable[[str], None] = lambda piece: None, **more: Any) -> DryRun:
+    def run(command: list[str], show: Callable[[str], None] = lambda line: None, **more: Any) -> DryRun:
         values = {
             "backups": place / "backups", "environment": "club", "kind": "development", "operator": "dana",
-            "told_by": "test", "reports": [place / "imports"], "folder": place,
+            "reports": [place / "imports"], "folder": place,
         }  # fmt: skip
         return run_dry(command, show=show, **(values | more))
 

@@ -14,8 +14,8 @@ from tests.bundles.conftest import DRY, LIVE, api_report, csv_report, member, pu
 from tests.conftest import database_at
 from tests.dry_runs.conftest import API_DRY, api_dry
 from workbench.database.connection import raw
+from workbench.migration.dry_runs import transaction_mark, written_since
 from workbench.migration.review import DIFFERENT, INNOCENT, SAME, review_dry_run
-from workbench.migration.running import transaction_mark, written_since
 from workbench.murmurant.importers import Run
 from workbench.murmurant.reports import read_reports
 from workbench.murmurant.schema import read_schema

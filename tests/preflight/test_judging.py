@@ -22,10 +22,10 @@ from workbench.migration.preflight import (
     config_evidence,
     dry_run_evidence,
     environment_evidence,
-    holding,
     judge,
     operator_evidence,
     rollback_evidence,
+    valid,
 )
 from workbench.snapshots.manifest import Manifest, Verification
 
@@ -51,7 +51,7 @@ def word(item: str, kind: str = "attested", hours_ago: float = 1, about: str = "
 
 
 def said(*words: Attestation, last_import: datetime | None = None) -> dict[str, Attestation]:
-    return holding(words, 72, Clock(NOW, last_import))
+    return valid(words, 72, Clock(NOW, last_import))
 
 
 VOUCHED = said(*(word(name) for name, item in ITEMS.items() if not item.by_evidence))
@@ -115,7 +115,7 @@ def test_a_word_holds_for_this_migration_and_this_configuration_only() -> None:
         ([snapshot(30, PASSED)], None, False, "older than 24 hours"),
         ([snapshot(2, PASSED)], NOW - HOUR, False, "an import has written since"),
         ([snapshot(2, PASSED), snapshot(1)], None, False, "nobody has restored it"),
-        ([snapshot(2, PASSED)], NOW - 3 * HOUR, True, "proved by restoring, by dana"),
+        ([snapshot(2, PASSED)], NOW - 3 * HOUR, True, "verified by restoring, by dana"),
     ],
 )
 def test_a_backup_counts_when_it_is_proved_fresh_and_newer_than_the_last_import(
@@ -131,7 +131,7 @@ def dry_run(folder: Path, hours_ago: float, outcome: str = "completed", config: 
     configuration = (KeptFile(file="m.yaml", sha256=config),) if config else ()
     return DryRun(
         name="dry", command=("x",), environment="club", kind="demo", operator="dana", started_at=NOW - hours_ago * HOUR,
-        told_by="test", variables=(), outcome=outcome, configuration=configuration,  # type: ignore[arg-type]
+        outcome=outcome, configuration=configuration,  # type: ignore[arg-type]
         reports=(KeptFile(file="report.json", sha256=sha256(b"").hexdigest(), run="r", mode="dry"),),
     ).write(folder / "dry" / "dry_run.json")  # fmt: skip
 
@@ -141,8 +141,8 @@ def dry_run(folder: Path, hours_ago: float, outcome: str = "completed", config: 
     [
         (1, "completed", True, None, "reviewed by erin"),
         (1, "completed", False, None, "nobody has reviewed"),
-        (1, "interrupted", True, None, "did not come to its end"),
-        (1, "not dry", True, None, "did not come to its end"),
+        (1, "interrupted", True, None, "did not complete"),
+        (1, "not dry", True, None, "did not complete"),
         (30, "completed", True, None, "older than 24"),
         (2, "completed", True, NOW - HOUR, "an import has written since"),
     ],
@@ -166,11 +166,11 @@ def test_a_dry_run_counts_when_it_is_whole_fresh_and_reviewed(
 def test_a_configuration_is_open_where_anything_speaks_against_it(tmp_path: Path) -> None:
     same = dry_run(tmp_path, 1, config="a" * 64)
     files = {"m.yaml": "a" * 64}
-    assert config_evidence({}, "", [], [same]).holds is False
-    assert config_evidence(files, "a" * 64, ["a level is unknown"], [same]).holds is False
-    assert config_evidence({"m.yaml": "b" * 64}, "b" * 64, [], [same]).holds is False
-    assert config_evidence({**files, "s.yaml": "b" * 64}, "c" * 64, [], [same]).holds is False
-    assert config_evidence(files, "a" * 64, [], [same]).holds is None  # a person reviews it
+    assert config_evidence({}, [], [same]).holds is False
+    assert config_evidence(files, ["a level is unknown"], [same]).holds is False
+    assert config_evidence({"m.yaml": "b" * 64}, [], [same]).holds is False
+    assert config_evidence({**files, "s.yaml": "b" * 64}, [], [same]).holds is False
+    assert config_evidence(files, [], [same]).holds is None  # a person reviews it
 
 
 PROVED, NONE = Evidence(True, "a snapshot"), Evidence(False, "no snapshot", "make one")

@@ -144,5 +144,5 @@ def test_a_dry_run_that_failed_and_a_snapshot_of_another_database_do_not_count(p
         taken.model_copy(update={"target": replace(taken.target, database="another")}).write(taken.path)
         evidence = wb.migration.evidence()
         assert wb.snapshots.here() == []
-    assert "did not come to its end" in evidence["dry-run"].says
+    assert "did not complete" in evidence["dry-run"].says
     assert "no snapshot of this database" in evidence["backup"].says

@@ -189,14 +189,14 @@ def test_dry_runs_go_after_seven_days_but_the_last(clubs, opened, backups):
         folder = backups / f"dry_run_{started:%Y%m%d_%H%M%S}"
         folder.mkdir(parents=True)
         run = DryRun(name=folder.name, command=("importer",), environment="demo", kind="demo", operator="dana", started_at=started,
-                     told_by="DRY_RUN=1", variables=(), finished_at=started, outcome="completed" if days != 8 else "running",
+                     finished_at=started, outcome="completed" if days != 8 else "running",
                      process=os.getpid() if days == 8 else 0)  # fmt: skip
         run.write(folder / "dry_run.json")
         (folder / "importer.log").write_text("would create 3\n", encoding="utf-8")
     with opened(clubs.clone("application")) as wb:
         decided = wb.snapshots.retention()
         assert [each.keep for each in decided] == [False, False, True]
-        with pytest.raises(Refused, match="runs, or has changed"):
+        with pytest.raises(Refused, match="running, or has changed"):
             wb.snapshots.prune(decided[1:])
         assert wb.snapshots.prune(decided[:1]) == [decided[0].name]
         assert list(wb.audit.entries(action="migration:dry-run:pruned")["operator"]) == ["dana"]

@@ -149,17 +149,15 @@ OPTIONS: dict[str, Option] = {
     "wait": option("How long to go on asking; 0 asks once. [app_health_limit]", metavar="SECONDS", min=0),
     # Before an import.
     "item": argument("ITEM", "As `workbench preflight` names it."),
-    "says": argument("TEXT", "What you vouch for, without personal data."),
+    "says": argument("TEXT", "What you attest, without personal data."),
     "words": argument("-- COMMAND...", "The importer, as in a shell."),
     "report": option("Where it leaves its reports, besides import_reports.", metavar="PATH"),
-    "vouch": option("Say, in your name, that sudo, ssh, docker ... pass DRY_RUN=1 on."),
     "dry-run review name": argument("[RUN]", "A dry run's name or run id; else the latest."),
     "approve": option("Record that you read it and approve of it, in your name."),
     "sample": option("How many records to show of each kind.", min=0),
     "files": argument("FILE|FOLDER...", "Exports, configuration, logs; else what belongs to --run."),
     "output": option("Where the bundle's folder is made. [default: backups]", metavar="DIR"),
     "bundle create run": option("The import; else the one its report names.", metavar="RUN_ID"),
-    "redact": option("Seal copies with *** for passwords in URLs, instead of refusing."),
     "bundle verify name": argument("[BUNDLE]", "A folder, a name or a digest; else all of them."),
     "bundle verify environment": option(
         "Compare with its audit log, too. [default: no database]", "--environment", "-e"

@@ -1,8 +1,8 @@
-"""Bundles: an import's inputs and outputs, sealed by SHA-256 (guide §2.3).
+"""Bundles: the files an import read and wrote, sealed by SHA-256 (guide §2.3).
 
-A bundle is a BagIt bag (RFC 8493): ``sha256sum -c manifest-sha256.txt`` and ``bagit.py --validate`` prove it without
-us. In its payload ``data/bundle.json`` says who sealed what of which run, when and where, with each file's role and
-digest. The digest of ``bundle.json`` is the bundle's: whoever knows it knows the bundle.
+A bundle is a BagIt bag (RFC 8493): ``sha256sum -c manifest-sha256.txt`` and ``python -m bagit --validate`` prove it
+without the workbench. ``data/bundle.json`` names the run, who sealed it and when, and each file's role and digest. The
+digest of ``bundle.json`` identifies the bundle.
 """
 
 from __future__ import annotations
@@ -12,12 +12,9 @@ import logging
 import os
 import re
 import shutil
-import stat
-import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from functools import partial
 from itertools import count
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -28,12 +25,10 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from workbench.database.address import redact
 from workbench.documents import Document, Store, flush_folder
 from workbench.errors import DocumentError, Refused, UsageError, WorkbenchError, unknown
-from workbench.migration.invariants import check_invariants, read_files
+from workbench.migration.invariants import check_files
 from workbench.murmurant.reports import ImportReport, read_report
 
-MANIFEST, DIGESTS, TAG_DIGESTS = "data/bundle.json", "manifest-sha256.txt", "tagmanifest-sha256.txt"
-TAGS = ("bagit.txt", "bag-info.txt", DIGESTS, TAG_DIGESTS)
-"""The files of every bag beside its payload."""
+MANIFEST = "data/bundle.json"
 
 _ROLES = {
     r"dry_run.*\.(json|log)": "dry run",
@@ -43,11 +38,9 @@ _ROLES = {
     r"\.env.*|.*\.(ya?ml|toml|ini|cfg|conf|env|properties|json)": "configuration",
     r".*": "other",
 }
-"""What a file is by its name."""
+"""File name to role; the first match counts."""
 
-_LONGEST_LINE, _SHOWN = 1 << 20, 20
-
-logging.getLogger("bagit").addHandler(logging.NullHandler())  # we report its errors ourselves
+logging.getLogger("bagit").addHandler(logging.NullHandler())  # its errors are raised again as ours
 
 
 class SealedFile(BaseModel):
@@ -58,9 +51,9 @@ class SealedFile(BaseModel):
     path : str
         Relative to the bundle, with ``/``.
     role : str
-        What it was to the import: export, report, id map, configuration, log, ...
+        ``export``, ``report``, ``configuration``, ``dry run``, ``log`` or ``other``.
     run : str or None
-        The run that it is about, where it says so.
+        The run that a report is about.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -72,29 +65,23 @@ class SealedFile(BaseModel):
 
 
 class Bundle(Document):
-    """A bundle: what its ``bundle.json`` says, whose digest is the bundle's.
+    """The content of ``bundle.json``.
 
     Attributes
     ----------
     bundle : str
-        Its name, that of its folder.
+        The name of the bundle and of its folder.
     run : str
-        The import that it is about.
-    environment : str or None
-        Where it ran, by its name in ``workbench.toml``.
+        The import that the bundle is about.
     runs : dict of str to str
-        Every run that its reports are about, the import and its dry run, to its mode.
-    files : tuple of SealedFile
-        By path.
-    notes : tuple of str
-        What whoever relies on it should know besides.
+        Every run that its reports are about, with its mode.
     """
 
     noun = "bundle"
     suffix = f"/{MANIFEST}"
-    remedy = "Take it from where it was kept; `workbench bundle list` shows what there is."
+    remedy = "Get an intact copy; `workbench bundle list` shows the bundles that are kept."
     sealed = False
-    version = 2
+    version = 3
 
     bundle: str
     run: str
@@ -103,31 +90,15 @@ class Bundle(Document):
     sealed_at: AwareDatetime
     runs: dict[str, str]
     files: tuple[SealedFile, ...]
-    notes: tuple[str, ...]
 
     @property
     def folder(self) -> Path:
         """The bundle's folder."""
         return self.path.parents[1]
 
-    @property
-    def altered(self) -> bool:
-        """Whether ``bundle.json`` is not the one in the list of digests."""
-        return _listed(self.folder / DIGESTS).get(MANIFEST) != self.digest
-
 
 class Discrepancy(NamedTuple):
-    """One way in which a bundle is not as it was sealed.
-
-    Attributes
-    ----------
-    path : str
-        Within the bundle; letters that would steer a terminal are escaped.
-    what : {"altered", "missing", "added"}
-        What became of it.
-    detail : str
-        In words.
-    """
+    """A file that is ``altered``, ``missing`` or ``added`` since the bundle was sealed."""
 
     path: str
     what: str
@@ -135,84 +106,76 @@ class Discrepancy(NamedTuple):
 
 
 def read_bundle(folder: Path) -> Bundle:
-    """Read what a bundle says of itself; `DocumentError` when it is none, or damaged."""
+    """Read a bundle's ``bundle.json``; `DocumentError` when it is missing or damaged."""
     return Bundle.read(folder / MANIFEST)
 
 
 def verify_bundle(folder: Path, digest: str | None = None) -> list[Discrepancy]:
-    """Compare every byte of a bundle with what was sealed; list by path what differs.
-
-    What lies outside it, or is a link, is not opened.
+    """Compare every file of a bundle with what was sealed; links are not followed.
 
     Parameters
     ----------
     digest : str, optional
-        The bundle's digest as somebody noted it: in the audit log, in a plan. Only this shows that a bundle
-        was altered and sealed again.
+        The bundle's digest as recorded elsewhere, in the audit log or a plan. Nothing else reveals a bundle that was
+        altered and sealed again.
+
+    Returns
+    -------
+    list of Discrepancy
+        By path; empty when the bundle is intact.
 
     Raises
     ------
     DocumentError
-        When the folder is no bundle at all.
+        When the folder is not a bundle.
     """
     import bagit
 
-    paths = [path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()]
-    contents = {path.relative_to(folder).as_posix(): _content(path) for path in paths}
-    if not contents.keys() & {MANIFEST, DIGESTS}:
-        raise DocumentError(f"{folder} is no bundle: it has no {MANIFEST}.", Bundle.remedy)
-    listed = _listed(folder / DIGESTS) | _listed(folder / TAG_DIGESTS)
-    sealed, wrong = dict(listed), list[Discrepancy]()
-    if contents.get(MANIFEST):
+    try:
+        bundle = read_bundle(folder)
+    except DocumentError as error:
+        if not (folder / "bagit.txt").is_file():
+            raise
+        return [Discrepancy(MANIFEST, "altered", error.what)]
+    wrong = []
+    if digest is not None and digest.lower() != bundle.digest:
+        wrong.append((MANIFEST, "altered", f"its digest is {bundle.digest}, not {digest.lower()[:80]}"))
+    if folder.resolve().name != bundle.bundle:
+        wrong.append((MANIFEST, "altered", f"it belongs to {bundle.bundle}"))
+    sealed = {file.path: file.sha256 for file in bundle.files} | {MANIFEST: bundle.digest}
+    present = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*")}
+    links = {name for name, path in present.items() if path.is_symlink()}
+    payload = {name for name, path in present.items() if name[:5] == "data/" and not path.is_dir()}
+    for name in sealed.keys() | payload | links:
+        if name not in present:
+            wrong.append((name, "missing", "the file does not exist"))
+        elif name not in sealed and name not in links:
+            wrong.append((name, "added", "the file was not sealed"))
+        elif name in links or not (actual := _content(present[name])):
+            wrong.append((name, "altered", "it is not a regular file, or not readable"))
+        elif actual != sealed[name]:
+            wrong.append((name, "altered", f"its SHA-256 is {actual}"))
+    if not wrong:  # the bag's own lists must agree as well
         try:
-            bundle = read_bundle(folder)
-        except DocumentError as error:
-            wrong.append(Discrepancy(MANIFEST, "altered", error.what))
-        else:
-            sealed = {file.path: file.sha256 for file in bundle.files} | {MANIFEST: bundle.digest}
-            if digest is not None and digest.lower() != bundle.digest:
-                detail = f"its digest is {bundle.digest}, not {digest.lower()[:80]}"
-                wrong.append(Discrepancy(MANIFEST, "altered", detail))
-            if folder.resolve().name != bundle.bundle:
-                wrong.append(Discrepancy(MANIFEST, "altered", f"it belongs to {bundle.bundle!r}"))
-    sealed = {**{tag: listed.get(tag, "") for tag in TAGS}, MANIFEST: "", **sealed}
-    for path in {*sealed, *listed, *contents}:
-        content = contents.get(path)
-        expected = {sealed.get(path), listed.get(path)} if path != TAG_DIGESTS else {content or "a file"}
-        if content is None:
-            wrong.append(Discrepancy(printable(path), "missing", "it is not there"))
-        elif path not in sealed:
-            wrong.append(Discrepancy(printable(path), "added", "it was not sealed"))
-        elif expected != {content}:
-            detail = f"its SHA-256 is {content}" if content else "it is a link, or cannot be read"
-            wrong.append(Discrepancy(printable(path), "altered", detail))
-    if not wrong:
-        try:
-            bagit.Bag(str(folder)).validate(completeness_only=True)  # the digests are compared above
-        except (bagit.BagError, ValueError) as error:
-            wrong.append(Discrepancy("bagit.txt", "altered", f"it is no valid bag: {printable(str(error))}"))
-    return sorted(wrong)
+            bagit.Bag(str(folder)).validate()
+        except bagit.BagValidationError as error:
+            details = [(detail.path, "altered", str(detail)) for detail in error.details]
+            wrong += details or [("manifest-sha256.txt", "altered", str(error))]
+        except (bagit.BagError, ValueError, LookupError, OSError) as error:
+            wrong.append(("manifest-sha256.txt", "altered", str(error)))
+    return sorted(Discrepancy(*map(_printable, row)) for row in wrong)
+
+
+def _printable(text: str) -> str:
+    """Escape the characters that would control a terminal."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
 def _content(path: Path) -> str:
-    """Return a file's SHA-256; empty for a link, a special file and one that cannot be read."""
-    try:
-        return file_digest(path) if stat.S_ISREG(path.lstat().st_mode) else ""
-    except OSError:
-        return ""
-
-
-def _listed(path: Path) -> dict[str, str]:
-    """Return path to digest of a list of digests; nothing where it is not there, or a link."""
-    if path.is_symlink() or not path.is_file():
-        return {}
-    lines = path.read_bytes().decode("utf-8", "replace").split("\n")
-    return {words[1]: words[0] for line in lines if len(words := line.split(maxsplit=1)) == 2}
-
-
-def printable(text: str) -> str:
-    """Escape the letters that would steer a terminal, or break a line."""
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+    """Return the SHA-256 of a regular file; empty where that cannot be read."""
+    with suppress(OSError):
+        return file_digest(path) if path.is_file() else ""
+    return ""
 
 
 def file_digest(path: Path) -> str:
@@ -222,93 +185,71 @@ def file_digest(path: Path) -> str:
 
 
 def free_name(folder: Path, stem: str) -> Path:
-    """Return a path in a folder that nothing has yet: the stem's, or the next number's."""
+    """Return an unused path in a folder: the stem's own, or with a number after it."""
     paths = (folder / (f"{stem}_{number}" if number > 1 else stem) for number in count(1))
     return next(path for path in paths if not os.path.lexists(path))
 
 
 def bundle_folders(folder: Path) -> list[Path]:
-    """List every folder that is, or was, a bundle, by name."""
+    """List the folders of all bundles, by name; damaged ones too."""
     paths = sorted(folder.glob("[!.]*/")) if folder.is_dir() else []
     return [path for path in paths if path.name.startswith("bundle_") or (path / MANIFEST).is_file()]
 
 
 def list_bundles(folder: Path, run: str | None = None) -> list[Bundle]:
-    """List the bundles of a folder, the newest first; `verify_bundle` names what cannot be read.
-
-    Parameters
-    ----------
-    run : str, optional
-        Only those that hold anything of this run; one whose ``bundle.json`` was altered holds nothing.
-    """
+    """List the readable bundles of a folder, newest first; with `run`, only those that hold something of it."""
     bundles = [bundle for _, bundle in Store(folder, Bundle).scan() if isinstance(bundle, Bundle)]
     if run is not None:
-        bundles = [bundle for bundle in bundles if run in {bundle.run, *bundle.runs} and not bundle.altered]
+        bundles = [bundle for bundle in bundles if run in {bundle.run, *bundle.runs}]
     return sorted(bundles, key=lambda bundle: (bundle.sealed_at, bundle.folder.name), reverse=True)
 
 
 def find_bundle(folder: Path, name: str) -> Path:
-    """Return a bundle's folder by its path, its name, or the beginning of its digest; `UsageError` when there is none."""
-    path = Path(name.removesuffix(Bundle.suffix)).absolute()
-    folders = {path.name: path for path in bundle_folders(folder)}
-    if path.is_dir() or name in folders:
-        return path if path.is_dir() else folders[name]
-    bundles = list_bundles(folder) if len(name) >= 6 else []
-    matches = [bundle.folder for bundle in bundles if bundle.digest.startswith(name.lower())]
-    if len(matches) != 1:
-        raise unknown("bundle", name, folders)
-    return matches[0]
+    """Return a bundle's folder by its path or name; `UsageError` when there is none."""
+    path = Path(name.removesuffix(Bundle.suffix))
+    for known in (path, folder / path):
+        if known.is_dir():
+            return known.absolute()
+    raise unknown("bundle", name, [known.name for known in bundle_folders(folder)])
 
 
 def sealed_in(bundles: Iterable[Bundle], path: Path) -> tuple[Bundle, SealedFile] | None:
-    """Return the first bundle that holds a file exactly as it is now, by its content, or None."""
-    try:
-        content = file_digest(path)
-    except OSError:
-        return None
+    """Return the first bundle that holds a file with its present content, or None."""
+    content = _content(path)
     files = ((bundle, file) for bundle in bundles for file in bundle.files)
     return next(((bundle, file) for bundle, file in files if file.sha256 == content), None)
 
 
 def check_bundle(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Ask the migration invariants of a bundle's files: see `check_invariants` (guide §2.3, §2.4).
+    """Check the invariants of a bundle's files: see `workbench.migration.invariants.check_files`.
 
     Raises
     ------
     DocumentError
-        When the folder is no bundle.
+        When the folder is not a bundle.
     Refused
-        When it is not as it was sealed: altered files say nothing about the import.
+        When the bundle was altered.
     """
     if wrong := verify_bundle(folder):
         raise Refused(
-            f"{folder.name} is not as it was sealed: {wrong[0].path} was {wrong[0].what}.",
-            "`workbench bundle verify` names all that differs.",
+            f"{folder.name} was altered since it was sealed: {wrong[0].path} is {wrong[0].what}.",
+            "`workbench bundle verify` lists every difference.",
         )
     files = [(file.role, folder / file.path) for file in read_bundle(folder).files]
     reports = [path for role, path in files if role == "report"]
     exports = [path for role, path in files if role == "export" and path.suffix.lower() == ".csv"]
-    return check_invariants(read_files(reports, exports))
+    return check_files(reports, exports)
 
 
 def bundles_frame(bundles: Sequence[Bundle]) -> pd.DataFrame:
-    """Lay bundles out as a table.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``bundle``, ``run``, ``sealed_at`` (UTC), ``sealed_by``, ``files``, ``digest``, ``altered`` (see `Bundle`), ``path``.
-    """
-    rows = [
-        (
-            *(bundle.folder.name, bundle.run, bundle.sealed_at.astimezone(UTC).replace(tzinfo=None)),
-            *(bundle.sealed_by, len(bundle.files), bundle.digest, bundle.altered, str(bundle.folder)),
-        )
-        for bundle in bundles
-    ]
-    return pd.DataFrame(
-        rows, columns=["bundle", "run", "sealed_at", "sealed_by", "files", "digest", "altered", "path"]
-    )
+    """Return ``bundle``, ``run``, ``sealed_at`` (UTC), ``sealed_by``, ``files``, ``digest``, ``path``; a row per bundle."""
+    columns = ["bundle", "run", "sealed_at", "sealed_by", "files", "digest", "path"]
+    rows = []
+    for bundle in bundles:
+        at = bundle.sealed_at.astimezone(UTC).replace(tzinfo=None)
+        facts = (bundle.sealed_by, len(bundle.files), bundle.digest, str(bundle.folder))
+        rows.append((bundle.folder.name, bundle.run, at, *facts))
+    return pd.DataFrame(rows, columns=columns)
 
 
 def seal(
@@ -320,138 +261,127 @@ def seal(
     run: str | None = None,
     known_runs: Callable[[], Sequence[str]] = tuple,
     environment: str | None = None,
-    redacting: bool = False,
 ) -> Bundle:
-    """Seal files, and those in folders, into a new bundle.
+    """Copy files, and the files of folders except hidden ones, into a new bundle.
 
-    It is written under a temporary name, flushed and renamed, so that what is called a bundle is whole.
+    The bundle is written under a temporary name, flushed and renamed, so a killed process leaves no partial bundle.
 
     Parameters
     ----------
     folder : Path
-        Where bundles are kept; where it lies in a folder that was given, it is left out.
+        The folder in which bundles are kept.
     run : str, optional
-        The import; else the one that the reports are about.
+        The import; by default the one that the reports are about.
     known_runs : callable
-        Returns the runs that are known by other evidence: one that left no report may be sealed too.
-    redacting : bool
-        Whether to seal copies without the passwords that are in URLs, instead of refusing.
+        Returns the runs known by other evidence, for a run that left no report.
 
     Raises
     ------
     UsageError
-        For what cannot be sealed, naming each: what is not there, a link, no regular file, or has a name that no list
-        of digests can carry; and when it does not follow which run the bundle is about.
+        For files that cannot be sealed, and when the reports do not tell which run the bundle is about.
     Refused
-        When there is a URL with a password in a file.
+        When a file holds a URL with a password.
     """
     import bagit
 
-    sources, notes = _gather(paths, folder.resolve())
+    sources = _collect(paths, folder.resolve())
     reports = {name: report for name, path in sources.items() if (report := _report(path))}
     runs = {report.run_id: report.mode for report in reports.values()}
     run = _which_run(run, runs, known_runs)
-    place = free_name(folder, f"bundle_{now.astimezone(UTC):%Y%m%d_%H%M%S}")
-    work = folder / f".{place.name}-{os.getpid()}.partial"
+    target = free_name(folder, f"bundle_{now.astimezone(UTC):%Y%m%d_%H%M%S}")
+    work = folder / f".{target.name}-{os.getpid()}.partial"
     files, passwords = [], []
     try:
         work.mkdir(parents=True, mode=0o700)
         for name, path in sorted(sources.items()):
-            lines = _copy(path, work / name)
-            passwords += [f"{path}, line {line}" for line in lines]
-            notes += [f"data/{name} was sealed without the passwords in its URLs"][: len(lines)]
-            role = next(
-                role for pattern, role in _ROLES.items() if re.fullmatch(pattern, path.name, re.IGNORECASE)
-            )
+            passwords += [f"{path}, line {line}" for line in _copy(path, work / name)]
             report = reports.get(name)
-            about = {"role": "report", "run": report.run_id} if report else {"role": role}
+            about = {"role": "report", "run": report.run_id} if report else {"role": _role(path)}
             files.append(SealedFile(path=f"data/{name}", sha256=file_digest(work / name), **about))
-        if passwords and not redacting:
+        if passwords:
             raise Refused(
-                _in_lines("These files have URLs with a password in them:", passwords),
-                "Nothing was sealed. Seal copies with *** in their place (--redact), or leave these files out.",
+                f"These files hold a URL with a password: {'; '.join(passwords[:20])}.",
+                "Nothing was sealed. Leave these files out, or replace the passwords.",
             )
         bundle = Bundle(
-            bundle=place.name,
+            bundle=target.name,
             run=run,
             environment=environment,
             sealed_by=by,
             sealed_at=now.astimezone(UTC).replace(microsecond=0),
             runs=dict(sorted(runs.items())),
             files=tuple(files),
-            notes=tuple(notes),
         )
-        (work / PurePosixPath(MANIFEST).name).write_bytes(bundle.content())
+        (work / "bundle.json").write_bytes(bundle.content())
         tags = {"Bagging-Date": f"{now:%Y-%m-%d}", "External-Identifier": run}
         bagit.make_bag(str(work), tags, checksums=["sha256"])
         for path in [*work.rglob("*"), work]:
             flush_folder(path)
             if path.is_file():
                 path.chmod(0o400)
-        work.rename(place)
+        work.rename(target)
         flush_folder(folder)
     except (OSError, bagit.BagError) as error:
         raise WorkbenchError(
             f"The bundle cannot be written to {folder}: {error}.",
-            "Nothing was sealed. Make room, or name another folder with --output.",
+            "Nothing was sealed. Correct that and try again.",
         ) from None
     finally:
-        shutil.rmtree(work, ignore_errors=True)  # gone already where all went well
-    return read_bundle(place)
+        shutil.rmtree(work, ignore_errors=True)
+    return read_bundle(target)
 
 
-def _gather(paths: Iterable[Path], bundles: Path) -> tuple[dict[str, Path], list[str]]:
-    """Return the files to seal by their path in the bundle, and a note on hidden ones, which are left out."""
-    sources: dict[str, Path] = {}
-    taken, hidden, problems = {PurePosixPath(MANIFEST).name}, 0, list[str]()
+def _collect(paths: Iterable[Path], bundles: Path) -> dict[str, Path]:
+    """Return the files to seal by their path in the bundle."""
+    sources, taken, problems = dict[str, Path](), {"bundle.json"}, list[str]()
     for given in paths:
-        folder = given if given.is_dir() and not given.is_symlink() else given.parent
-        inside = sorted(given.rglob("*")) if folder == given else [given]
-        for path in inside:
-            name = path.relative_to(folder)
-            if folder == given and (any(part[0] == "." for part in name.parts) or _is_below(path, bundles)):
-                hidden += 1
-            elif problem := _problem(path, str(name)):
-                problems.append(f"{printable(str(path))} {problem}")
+        is_folder = given.is_dir() and not given.is_symlink()
+        contains_bundles = is_folder and bundles.is_relative_to(given.resolve())
+        for path in sorted(given.rglob("*")) if is_folder else [given]:
+            name = path.relative_to(given if is_folder else given.parent)
+            if is_folder and any(part.startswith(".") for part in name.parts):
+                continue
+            if contains_bundles and path.resolve().is_relative_to(bundles):
+                continue
+            if path.is_symlink() or not (path.is_file() or path.is_dir()) or not os.access(path, os.R_OK):
+                problems.append(f"{_printable(str(path))} is a link, not a regular file, or not readable")
+            elif not str(name).isprintable() or re.search(r"\\| $|%0[AD]", str(name), re.IGNORECASE):
+                # Tools disagree on how a list of digests spells these names.
+                problems.append(rf"{_printable(str(path))} has a control character, \ or %0A in its name")
             elif path.is_file() and path.resolve() not in sources.values():
                 sources[_free_path(PurePosixPath(name), taken)] = path.resolve()
     if problems or not sources:
-        headline = (
-            f"{len(problems)} of what was given cannot be sealed:"
-            if problems
-            else "There is no file to seal."
-        )
         raise UsageError(
-            _in_lines(headline, problems), "Nothing was sealed. Leave these out, or put them right."
+            f"These files cannot be sealed: {'; '.join(problems[:20]) or 'none was found'}.",
+            "Nothing was sealed. Leave these files out, or correct them.",
         )
-    return sources, [f"{hidden} hidden files and folders were left out"][:hidden]
+    return sources
 
 
-def _is_below(path: Path, bundles: Path) -> bool:
-    return bundles in (path.resolve(), *path.resolve().parents)
+def _free_path(wanted: PurePosixPath, taken: set[str]) -> str:
+    """Return a path that no other file of the bundle has, even where case does not matter."""
+    names = (wanted.with_name(f"{wanted.stem}~{number}{wanted.suffix}") for number in count(2))
+    path = wanted
+    while str(path).casefold() in taken:
+        path = next(names)
+    taken.add(str(path).casefold())
+    return str(path)
 
 
-def _problem(path: Path, name: str) -> str:
-    """Say why a file or folder cannot be sealed; empty where it can."""
-    if path.is_symlink() or (path.exists() and not path.is_dir() and not path.is_file()):
-        return "is a symbolic link, or no regular file"
-    if not os.access(path, os.R_OK):
-        return "is not there, or cannot be read"
-    # Lone surrogates are what is no UTF-8; what lists of digests escape is not read alike by every tool.
-    if not name.isprintable() or re.search(r"\\| $|%0[AD]", name, re.IGNORECASE):
-        return r"has a control character, a \, %0A or %0D, or a space at the end of its name, or is no UTF-8; rename it"
-    return ""
+def _role(path: Path) -> str:
+    patterns = _ROLES.items()
+    return next(role for pattern, role in patterns if re.fullmatch(pattern, path.name, re.IGNORECASE))
 
 
 def _report(path: Path) -> ImportReport | None:
-    """Return what a file says where it is an importer's report."""
-    with suppress(DocumentError):  # what a killed importer left is sealed all the same
+    """Read a file as an importer's report; None where it is not one, or was cut off."""
+    with suppress(DocumentError):
         return read_report(path) if path.suffix.lower() == ".json" else None
     return None
 
 
 def _which_run(run: str | None, runs: Mapping[str, str], known_runs: Callable[[], Sequence[str]]) -> str:
-    """Return the run that the bundle is about: the one that is named, or the only live one of the reports."""
+    """Return the run that the bundle is about: the named one, or the only live one of the reports."""
     if run is not None:
         if run not in runs and run not in (known := known_runs()):
             raise unknown("run", run, {*runs, *known})
@@ -460,42 +390,19 @@ def _which_run(run: str | None, runs: Mapping[str, str], known_runs: Callable[[]
     if len(candidates) != 1:
         raise UsageError(
             f"The reports among these files are about {len(candidates)} runs: {', '.join(candidates) or 'none'}.",
-            "Say with --run RUN_ID which one the bundle is about; `workbench runs` lists them.",
+            "Name the run of this bundle with --run RUN_ID; `workbench runs` lists them.",
         )
     return candidates[0]
 
 
 def _copy(source: Path, target: Path) -> list[int]:
-    """Copy a file, a text without the passwords in its URLs; return the lines that had one."""
+    """Copy a file; return the numbers of the lines that hold a URL with a password."""
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lines, before = list[int](), source.stat()
+    lines = []
     with source.open("rb") as original, target.open("xb") as copy:
-        is_text = b"\0" not in original.read(8192)
-        original.seek(0)
-        for number, line in enumerate(iter(partial(original.readline, _LONGEST_LINE), b""), 1):
-            clean = line
-            if is_text and b"://" in line:
-                clean = redact(line.decode(errors="surrogateescape")).encode(errors="surrogateescape")
-            lines += [number] if clean != line else []
-            copy.write(clean)
-    after = source.stat()
-    if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
-        raise UsageError(
-            f"{source} changed while it was being sealed.", "Wait until the import is over, and try again."
-        )
+        for number, line in enumerate(original, 1):
+            text = line.decode(errors="surrogateescape") if b"://" in line else ""
+            if redact(text) != text:
+                lines.append(number)
+            copy.write(line)
     return lines
-
-
-def _free_path(wanted: PurePosixPath, taken: set[str]) -> str:
-    """Return a path that no other file has, on a file system that minds neither case nor Unicode's form either."""
-    more = (wanted.with_name(f"{wanted.stem}~{number}{wanted.suffix}") for number in count(2))
-    path = wanted
-    while (key := unicodedata.normalize("NFC", str(path)).casefold()) in taken:
-        path = next(more)
-    taken.add(key)
-    return str(path)
-
-
-def _in_lines(headline: str, lines: Sequence[str]) -> str:
-    more = [f"and {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else []
-    return "\n  ".join([headline, *lines[:_SHOWN], *more])

@@ -1,6 +1,6 @@
-"""Preflight: the guide's checklist before a migration (§6), by evidence where there is any, else by a named person's word.
+"""Preflight: the guide's checklist before a migration (§6), settled by evidence or by a named person's word.
 
-Pure judgements: what was found, what people said, and the clock are arguments.
+These functions only judge: the evidence, the attestations and the clock are arguments.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Kind = Literal["attested", "waived", "withdrawn"]
 
 
 class ChecklistItem(NamedTuple):
-    """What the guide asks of an item, and whether evidence alone can settle it."""
+    """An item of the checklist, and whether evidence alone can settle it."""
 
     title: str
     asks: str
@@ -36,26 +36,22 @@ ITEMS = {
     "rollback": ChecklistItem("Rollback plan", "level 1 or 2 predetermined"),
     "operator": ChecklistItem("Operator identified", "who is running this, logged", True),
     "stakeholders": ChecklistItem("Stakeholders notified", "board and operations aware of the migration"),
-    "environment": ChecklistItem("Environment verified", "the target is the one that is meant", True),
+    "environment": ChecklistItem("Environment verified", "the target is the intended one", True),
 }
-"""Guide §6's seven items, and its verification of the environment as an eighth."""
+"""Guide §6's seven items; the eighth is its verification of the environment."""
 
 STATUSES: dict[str, Status] = {"ok": "pass", "open": "fail", "waived": "waived"}
 
 
 class Attestation(Statement):
-    """One person's word on one item of the checklist.
+    """A person's word on an item of the checklist.
 
     Attributes
     ----------
-    item : str
-        Which, such as ``window``.
     kind : {"attested", "waived", "withdrawn"}
-        ``waived``: it is accepted that the item is open. ``withdrawn``: what was said before holds no more.
-    says : str
-        What is vouched for, or why it is waived, without personal data.
+        ``waived``: the item is accepted as open. ``withdrawn``: the previous word is revoked.
     about : str
-        The digest of what it is about, such as the configuration's; it does not hold for another. Else empty.
+        The digest of what it is about, such as the configuration; it is not valid for another. Empty for none.
     """
 
     noun = "preflight attestations"
@@ -68,18 +64,18 @@ class Attestation(Statement):
 
 
 class Evidence(NamedTuple):
-    """What was found for one item.
+    """The evidence for one item.
 
     Attributes
     ----------
     holds : bool or None
         Whether it settles the item; None where only a person can know.
     says : str
-        What was found, in words.
+        What was found.
     next_step : str
-        What would settle it.
+        What would settle the item.
     about : str
-        The digest of what it is about; an attestation given for another does not hold.
+        The digest of what it is about; an attestation for another is not valid.
     """
 
     holds: bool | None
@@ -89,13 +85,13 @@ class Evidence(NamedTuple):
 
 
 class Clock(NamedTuple):
-    """The time now (with its zone), and when the last live run wrote something."""
+    """The time now (with its zone), and of the last live run's last write."""
 
     now: datetime
     last_import: datetime | None
 
     def age(self, at: datetime, hours: float) -> tuple[str, str]:
-        """Return how old something is, and why it is too old; empty where it is not."""
+        """Return the age of something, and why it is too old; empty where it is not."""
         old = f"{(self.now - at) / timedelta(hours=1):.1f} hours old"
         if self.now - at > timedelta(hours=hours):
             return old, f"older than {hours:g} hours"
@@ -103,8 +99,8 @@ class Clock(NamedTuple):
         return old, "an import has written since" if overtaken else ""
 
 
-def holding(statements: Sequence[Attestation], hours: float, clock: Clock) -> dict[str, Attestation]:
-    """Return the word that holds for each item: the last one, young enough, and given since the last import."""
+def valid(statements: Sequence[Attestation], hours: float, clock: Clock) -> dict[str, Attestation]:
+    """Return the valid attestation of each item: the last one, if it is recent and newer than the last import."""
     words = {word.item: word for word in statements if not clock.age(word.at, hours)[1]}
     return {item: word for item, word in words.items() if word.kind != "withdrawn"}
 
@@ -115,15 +111,15 @@ def judge(evidence: Mapping[str, Evidence], words: Mapping[str, Attestation]) ->
     Parameters
     ----------
     evidence : mapping of str to Evidence
-        Item to what was found; an item without any is a person's to know.
+        By item; without any, only a person can know.
     words : mapping of str to Attestation
-        Item to the word that holds: see `holding`.
+        The valid one of each item: see `valid`.
 
     Returns
     -------
     pandas.DataFrame
-        ``item``, ``title``, ``asks``, ``state`` (``ok``, ``open``, ``waived``; what is not known is open), ``evidence``,
-        ``by`` (who vouches for it, or waived it and why), ``next_step`` (what would settle it).
+        ``item``, ``title``, ``asks``, ``state`` (``ok``, ``open``, ``waived``; unknown is open), ``evidence``,
+        ``by`` (who attested or waived it, and why), ``next_step`` (what would settle it).
     """
     rows = []
     for item, (title, asks, by_evidence) in ITEMS.items():
@@ -132,7 +128,7 @@ def judge(evidence: Mapping[str, Evidence], words: Mapping[str, Attestation]) ->
         by = f"{word.kind} by {word.by}: {word.says}" if word else ""
         if word and word.about and fact.about and word.about != fact.about:
             word, by = None, f"{by} (about another state of it)"
-        # Nobody's word makes true what evidence contradicts: that takes a waiver, with a reason.
+        # An attestation cannot override contradicting evidence; only a waiver can.
         decided = fact.holds is False or (fact.holds and by_evidence)
         settled = fact.holds if decided else word is not None
         state = "waived" if word and word.kind == "waived" else "ok" if settled else "open"
@@ -143,7 +139,7 @@ def judge(evidence: Mapping[str, Evidence], words: Mapping[str, Attestation]) ->
 
 
 def findings(checklist: pd.DataFrame) -> list[Finding]:
-    """Return the items as findings: an open one fails, a waived one is waived, by whom and why."""
+    """Return the items as findings; an open one fails."""
     return [
         Finding(
             *(f"preflight-{row['item']}", row["title"], STATUSES[row["state"]], int(row["state"] == "open")),
@@ -158,7 +154,7 @@ def findings(checklist: pd.DataFrame) -> list[Finding]:
 
 
 def backup_evidence(snapshots: Sequence[Manifest], hours: float, clock: Clock) -> Evidence:
-    """Guide §2.1: a snapshot of this database, proved by restoring, young enough, and taken after the last import."""
+    """Guide §2.1: a snapshot of this database, verified by restoring, recent, and newer than the last import."""
     make = "`workbench snapshot create`, then `workbench snapshot verify`"
     if not snapshots:
         return Evidence(False, "there is no snapshot of this database", make)
@@ -169,14 +165,14 @@ def backup_evidence(snapshots: Sequence[Manifest], hours: float, clock: Clock) -
         return Evidence(False, f"{says}: {problem}", make)
     tries = [f"its verification was {tried.outcome}: {tried.detail}" for tried in last.verifications]
     if not last.verified:
-        why = tries[-1] if tries else "nobody has restored it to see"
+        why = tries[-1] if tries else "nobody has restored it yet"
         return Evidence(False, f"{says}: {why}", f"`workbench snapshot verify {last.snapshot}`")
     proof = [tried for tried in last.verifications if tried.outcome == "pass"][-1]
-    return Evidence(True, f"{says}; proved by restoring, by {proof.by}", about=last.sha256)
+    return Evidence(True, f"{says}; verified by restoring, by {proof.by}", about=last.sha256)
 
 
 def dry_run_evidence(dry_runs: Sequence[DryRun], hours: float, clock: Clock) -> Evidence:
-    """Guide §2.2: the last dry run came to its end, is fresh, came after the last import, and was reviewed."""
+    """Guide §2.2: the last dry run completed, is recent, newer than the last import, and reviewed."""
     make = "`workbench dry-run -- COMMAND...`, then `workbench dry-run review --approve`"
     if not dry_runs:
         return Evidence(False, "there is no dry run", make)
@@ -184,41 +180,40 @@ def dry_run_evidence(dry_runs: Sequence[DryRun], hours: float, clock: Clock) -> 
     age, problem = clock.age(last.started_at, hours)
     says = f"{last.name}, {age}"
     if last.state != "completed":
-        problem = "it did not come to its end"
+        problem = "it did not complete"
     if problem or last.approval is None:
         return Evidence(False, f"{says}: {problem or 'nobody has reviewed it'}", make)
     return Evidence(True, f"{says}; reviewed by {last.approval.by}")
 
 
 def config_evidence(
-    files: Mapping[str, str], digest: str, problems: Sequence[str], dry_runs: Sequence[DryRun]
+    files: Mapping[str, str], problems: Sequence[str], dry_runs: Sequence[DryRun]
 ) -> Evidence:
-    """Guide §6: tier and status mappings checked against the database, and the files that the dry run had.
+    """Guide §6: tier and status mappings checked against the database and the dry run's files.
 
     Parameters
     ----------
     files : mapping of str to str
-        The configuration's files, name to SHA-256; empty where none is configured.
-    digest : str
-        Of all of them: what an attestation is about.
+        File name to SHA-256; empty where none is configured.
     problems : sequence of str
-        What the checks found wrong with it here, or could not ask.
+        What the checks found or could not check.
     """
     if not files:
-        step = "Set tier_mapping, and status_mapping where members have both, for this environment."
+        step = "Set tier_mapping (and status_mapping) for this environment."
         return Evidence(False, "no configuration is named", step)
-    says = f"{' and '.join(files)}, SHA-256 {digest[:12]}"
+    says = " and ".join(f"{name}, SHA-256 {digest[:12]}" for name, digest in files.items())
+    about = " ".join(files.values())
     if problems:
         step = "`workbench tiers` shows each level and its tier."
-        return Evidence(False, f"{says}: {'; '.join(problems)}", step, digest)
+        return Evidence(False, f"{says}: {'; '.join(problems)}", step, about)
     rehearsed = {file.file: file.sha256 for run in dry_runs[:1] for file in run.configuration}
     if rehearsed.keys() & files.keys() and not files.items() <= rehearsed.items():
-        return Evidence(False, f"{says}: the dry run had another", "Run the dry run again.", digest)
-    return Evidence(None, f"{says}: every level and tier it names is here", about=digest)
+        return Evidence(False, f"{says}: the dry run had another", "Run the dry run again.", about)
+    return Evidence(None, f"{says}: every level and tier it names exists here", about=about)
 
 
 def operator_evidence(operator: str, named: bool) -> Evidence:
-    """Guide §6: who is running this, by name, and not merely whoever is logged in."""
+    """Guide §6: the operator by name; a login does not count."""
     if named:
         return Evidence(True, operator)
     step = "--as NAME, or operator = NAME in workbench.toml"
@@ -226,7 +221,7 @@ def operator_evidence(operator: str, named: bool) -> Evidence:
 
 
 def environment_evidence(environment: str, address_pinned: bool, problems: Sequence[str]) -> Evidence:
-    """Guide §6's last verification command: which database this is, and that its data say the same."""
+    """Guide §6, verify environment: its name and address, and that its data do not contradict it."""
     if problems:
         return Evidence(False, f"{environment}: {'; '.join(problems)}", "`workbench check environment-wrong`")
     agrees = "nothing in its data contradicts that"
@@ -236,22 +231,22 @@ def environment_evidence(environment: str, address_pinned: bool, problems: Seque
 
 
 def rollback_evidence(attested: str, backup: Evidence, traces: bool) -> Evidence:
-    """Guide §6: level 1 or 2 predetermined; level 2 only with a proved snapshot, level 1 only where an import leaves traces.
+    """Guide §6: level 1 or 2 predetermined; level 2 needs a verified snapshot, level 1 an import that leaves traces.
 
     Parameters
     ----------
     attested : str
-        What was said of it: ``level 1`` or ``level 2`` must stand in it. Empty where nothing was said.
+        Must contain ``level 1`` or ``level 2``; empty where nobody attested it.
     traces : bool
-        Whether imports leave traces in this database, or report files.
+        Whether imports leave traces in this database or report files.
     """
     named = re.search(r"\blevel[\s-]*([12])\b", attested, re.IGNORECASE)
-    step = '`workbench preflight attest rollback "level 1"`, or "level 2" to restore a proved snapshot'
-    if named is None:  # words that name no level settle nothing
+    step = '`workbench preflight attest rollback "level 1"`, or "level 2" to restore a verified snapshot'
+    if named is None:
         return Evidence(False if attested else None, "no level is predetermined", step)
     if named[1] == "2" and not backup.holds:
         return Evidence(False, f"level 2, but {backup.says}", backup.next_step)
     if named[1] == "1" and not traces:
-        says = "level 1, but no import has left a trace here by which it could be taken back"
+        says = "level 1, but imports leave no traces here, so no run can be rolled back"
         return Evidence(False, says, "Configure import_reports, or choose level 2.")
     return Evidence(None, f"level {named[1]} is possible here")

@@ -1,7 +1,7 @@
-"""What a dry run says would be done, beside the dry run before it and the live run after it (guide §2.2).
+"""Review of a dry run, beside the dry run before it and the live run after it (guide §2.2).
 
-A dry run's counts may differ from the live run's for an innocent reason: it does not look registrations up, so it
-calls those new that are there; and of events that it did not make it has no mapping, so it does not fetch theirs.
+A dry run's counts may differ from the live run's for an innocent reason: it does not look registrations up, so it counts
+existing ones as new; and it has no mapping of the events that it would create, so it does not fetch their registrations.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from typing import Any
 import pandas as pd
 
 from workbench.answer import Answer, Part, Table
-from workbench.migration.invariants import check_invariants, read_files
+from workbench.migration.invariants import check_files
 from workbench.murmurant.importers import ACTIONS, Run, is_fetch_trouble
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, REGISTRATION
 from workbench.runs.rehearsals import rehearsals
 
 PARTS = ["created", "updated", "existing", "errors"]
-"""What may become of a record; ``existing`` is all that the importers call skipped, whatever the reason."""
+"""The possible outcomes of a record; ``existing`` is what the importers call skipped."""
 
 SAME, INNOCENT, DIFFERENT = "same", "innocent", "different"
 
-NOT_LOOKED_UP = "a dry run does not look up whether a registration is there: it calls all of them new"
+NOT_LOOKED_UP = "a dry run does not look registrations up: it counts all of them as new"
 NOT_FETCHED = (
-    "a dry run has no mapping of the events it did not make, so it does not fetch their registrations"
+    "a dry run has no mapping of the events it would create, so it does not fetch their registrations"
 )
 _NOT_MAPPED = "not mapped"
 
@@ -32,14 +32,14 @@ _NOT_MAPPED = "not mapped"
 def review_dry_run(
     run: Run, runs: Sequence[Run], sample: int = 3, expected: Mapping[Any, int] | None = None
 ) -> Answer:
-    """Lay out a dry run for its reviewer.
+    """Show what a dry run would do.
 
     Parameters
     ----------
     run : Run
         A dry run.
     runs : sequence of Run
-        All that are known, by start.
+        All known runs, by start.
     sample : int
         How many records to show of each entity and action.
     expected : mapping of str to int, optional
@@ -55,14 +55,12 @@ def review_dry_run(
     kind = "dry", run.importer, run.sync
     dated = [dry for dry in runs if dry.started and (dry.mode, dry.importer, dry.sync) == kind]
     before = [dry for dry in dated if run.started and dry.started and dry.started < run.started][-1:]
-    pairs = [pair for pair in rehearsals(runs, 0) if pair.dry is not None]
-    live = [pair.run for pair in pairs if pair.dry is not None and pair.dry.run == run.run][:1]
+    live = [pair.run for pair in rehearsals(runs, 0) if pair.dry and pair.dry.run == run.run][:1]
     names = {"created": "would_create", "updated": "would_update", "existing": "would_skip"}
     would = _counts(run).rename(columns=names).rename_axis("entity").reset_index()
     columns = ["what", "says", "count", "innocent"]
-    warnings = pd.DataFrame(_warnings(run, expected or {}), columns=columns).drop_duplicates(
-        ignore_index=True
-    )
+    warnings = pd.DataFrame([*_warnings(run, expected or {})], columns=columns)
+    warnings = warnings.drop_duplicates(ignore_index=True)
     records = [record for report in run.reports for record in report.records]
     rows = [(record.entity, record.action, record.wa_id, record.fields) for record in records]
     samples = pd.DataFrame(rows, columns=["entity", "action", "wa_id", "record"])
@@ -86,21 +84,20 @@ def review_dry_run(
         "would": Table(would, "What it would do"),
         "samples": Table(samples, "Samples", "its reports list no records"),
         "warnings": Table(warnings, "Warnings"),
-        "before": Table(since, f"Since the dry run before, {facts['before']}", "no counts")
-        if before
-        else "There is no dry run of this importer before it to compare it with.",
+        "before": "There is no earlier dry run of this importer to compare with.",
     }
+    if before:
+        parts["before"] = Table(since, f"Compared with the previous dry run, {before[0].run}", "no counts")
     if live:
-        parts["happened"] = Table(happened, f"What really happened, in {live[0].run}", "no counts")
+        parts["happened"] = Table(happened, f"What the live run did, {live[0].run}", "no counts")
     code = int(bool(facts["open"] or facts["different"]))
-    return Answer(
-        f"Dry run {run.run} ({run.importer}): {run.status}, {run.why}.", parts, facts=facts, code=code
-    )
+    headline = f"Dry run {run.run} ({run.importer}): {run.status}, {run.why}."
+    return Answer(headline, parts, facts=facts, code=code)
 
 
 def _counts(run: Run) -> pd.DataFrame:
-    """Return what a run did, or would do, by entity and part; missing where nothing says it."""
-    # A dry run leaves nothing but its report; of a live run the traces are better than its word.
+    """Return what a run did or would do, by entity and outcome; missing where unknown."""
+    # A dry run leaves nothing but its report; of a live run the traces are better evidence.
     cells = pd.DataFrame.from_dict(run.reported if run.mode == "dry" else run.counts, orient="index")
     cells = cells.reindex(index=ENTITIES, columns=ACTIONS)
     known = cells.notna().any(axis=1)
@@ -109,15 +106,15 @@ def _counts(run: Run) -> pd.DataFrame:
 
 
 def _side_by_side(left: Sequence[Run], right: Sequence[Run], *names: str) -> pd.DataFrame:
-    """Set two runs' counts side by side, but for those that are nothing in both; no rows where one is missing."""
+    """Compare two runs' counts, without those that are zero in both; no rows where a run is missing."""
     sides = [_counts(run)[PARTS].stack() for run in (*left, *right)]
-    table = pd.concat(sides[:2] if len(sides) == 2 else [sides[0].head(0)] * 2, axis=1)
+    table = pd.concat(sides if len(sides) == 2 else [sides[0].head(0)] * 2, axis=1)
     table = table.reset_index().set_axis(["entity", "action", *names], axis=1)
     return table[table[list(names)].fillna(0).ne(0).any(axis=1)].reset_index(drop=True)
 
 
 def _warnings(run: Run, expected: Mapping[Any, int]) -> Iterator[tuple[str, str, int, bool]]:
-    """Yield what a reviewer should look into: what it is about, in words, how many, and whether it is innocent."""
+    """Yield what a reviewer should look into: the kind, the text, how many, and whether it is innocent."""
     if run.status != "completed":
         yield "ending", f"it ended as {run.status}: {run.why}", 1, False
     for entity, count in _counts(run)[PARTS].sum(axis=1).items():
@@ -135,13 +132,13 @@ def _warnings(run: Run, expected: Mapping[Any, int]) -> Iterator[tuple[str, str,
     for problem in run.problems:
         about = " ".join(filter(None, (problem.entity.lower(), problem.wa_id)))
         yield "errors", f"{about}: {problem.message or 'no reason given'}".lstrip(": "), 1, False
-    violations = check_invariants(read_files([report.path for report in run.reports], []))[1]
+    violations = check_files([report.path for report in run.reports], [])[1]
     for invariant, file, key, says in violations.itertuples(index=False):
         yield invariant, f"{file}: {key}: {says}", 1, False
 
 
 def _happened(run: Run, live: Sequence[Run]) -> pd.DataFrame:
-    """Compare with the live run: the registrations alone may differ innocently, and their sum may only grow for a reason."""
+    """Compare with the live run: only registrations may differ innocently, and their total may only grow for a reason."""
     table = _side_by_side([run], live, "would", "did")
     would, did = table["would"].fillna(0), table["did"].fillna(0)
     seats = (table["entity"] == REGISTRATION) & (table["action"] != "errors")
