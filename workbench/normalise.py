@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
-
-from workbench.errors import nearest
 
 # Letters that do not come apart into a letter and an accent: o with stroke, d with stroke, eth, ...
 _LETTERS = str.maketrans(
@@ -36,13 +33,3 @@ def normalise(text: str, *, punctuation: bool = False) -> str:
     if not punctuation and not plain.isalnum():
         plain = "".join(sign if unicodedata.category(sign)[0] in "LMN" else " " for sign in plain)
     return " ".join(plain.split())
-
-
-def nearest_name(wanted: str, known: Iterable[str]) -> str | None:
-    """Return the known name nearest to one that is not known; None when nothing is near."""
-    spellings: dict[str, str] = {}
-    for name in sorted(known):
-        spellings.setdefault(normalise(name, punctuation=True), name)
-    mine = normalise(wanted, punctuation=True)
-    near = [mine] if mine in spellings else nearest(mine, spellings, 1)
-    return spellings[near[0]] if near else None

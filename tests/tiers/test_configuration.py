@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from tests.tiers.conftest import Written
 from workbench.errors import UsageError
-from workbench.normalise import nearest_name, normalise
 from workbench.tiers.configuration import read_tier_mapping
 
 LEVELS = {"Newcomer": "NEWCOMER", "2nd Year": "NEWCOMER", "Alumni": "ALUMNI"}
@@ -44,14 +43,6 @@ membership:
             {"key": "membership.tiers.waMapping", "value": LEVELS, "source": "manual"},
             {"key": "membership.tiers.defaultCode", "value": "PROSPECT"}]}
     ),
-    "nested.toml": """
-[membership.tiers]
-defaultCode = "PROSPECT"
-[membership.tiers.waMapping]
-Newcomer = "NEWCOMER"
-"2nd Year" = "NEWCOMER"
-Alumni = "ALUMNI"
-""",
     "half-nested.yml": """
 membership.tiers:
   defaultCode: PROSPECT
@@ -88,7 +79,6 @@ WRONG = {
     "not YAML": ("m.yaml", "a: [1,\nb: }"),
     "two documents": ("m.yaml", "a: 1\n---\nb: 2\n"),
     "not JSON": ("m.json", "{"),
-    "not TOML": ("m.toml", "a = "),
     "nothing of tiers": ("m.yaml", "version: 1"),
     "a key misspelt": ("m.yaml", "membership_status_maping: {A: B}"),
     "both kinds": ("m.yaml", "membership_status_mapping: {A: B}\nmembership.tiers.waMapping: {A: B}"),
@@ -97,7 +87,6 @@ WRONG = {
     "no mapping": ("m.yaml", "membership_status_mapping: NEWCOMER"),
     "a level twice": ("m.yaml", "membership_status_mapping:\n  A: B\n  C: D\n  A: E\n"),
     "a level twice in JSON": ("m.json", '{"membership_status_mapping": {"A": "B", "A": "C"}}'),
-    "a level twice in TOML": ("m.toml", "[membership_status_mapping]\nA='B'\nA='C'"),
     "a level twice in a list": ("m.json", '{"levels": [{"waName": "A"}, {"waName": "A"}]}'),
     "a level without a tier": ("m.yaml", "membership_status_mapping:\n  A:\n"),
     "a level without a name": ("m.yaml", "membership_status_mapping: {'': A}"),
@@ -146,18 +135,3 @@ def test_whatever_json_says_is_what_is_read(
             read_tier_mapping(path)
     else:
         assert read_tier_mapping(path).levels == levels
-
-
-def test_names_that_are_nearly_the_same_are_offered() -> None:
-    known = ["Newcomer", "Third Year", "Alumni", "Études"]
-    for wanted, near in (
-        ("NEWCOMER", "Newcomer"),
-        ("Third  Year ", "Third Year"),
-        ("etudes", "Études"),
-        ("3rd Year", "Third Year"),
-        ("Alumnus", "Alumni"),
-        ("\N{MATHEMATICAL DOUBLE-STRUCK CAPITAL A}lumni", "Alumni"),
-    ):
-        assert nearest_name(wanted, known) == near
-    assert nearest_name("Gold Circle", ["Xyz"]) is None
-    assert normalise(" Ünïted\tStates ", punctuation=True) == "united states"

@@ -1,4 +1,4 @@
-"""Which way is recommended: every branch of the decision, on values alone."""
+"""The recommendation: every branch of the decision, on values alone."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from workbench.checks import REGISTRY, Finding
 from workbench.murmurant.importers import Run
-from workbench.triage.modes import MODES, failure_modes
-from workbench.triage.recommending import SUSPECTS, recommend, run_in_question
+from workbench.triage.judgement import MODES, SUSPECTS, failure_modes, recommend, run_in_question
 from workbench.triage.ways import TITLES, Way, level_0, rerun, together, ways_frame
 
 LIVE = Run("sync_1779532200000_msfvmd", "api", status="completed", why="its report file is complete")
@@ -41,7 +40,7 @@ def blamed(*suspects: tuple[Run, float, str]) -> pd.DataFrame:
         (run.run, run.importer, run.status, int(10 * share), 10, share, named, share >= 0.5 or bool(named))
         for run, share, named in suspects
     ]
-    return pd.DataFrame(rows, columns=SUSPECTS)
+    return pd.DataFrame(rows, columns=SUSPECTS).astype({"bad": bool})
 
 
 def ways(*closed: str) -> dict[str, Way]:
@@ -136,7 +135,6 @@ def test_what_is_not_known_is_no_zero() -> None:
     both = together({"tiers": tiers, "policies": policies})
     assert both[:6] == tiers[:6]
     assert not together({"policies": policies}).possible
-    frame = ways_frame([both, policies], None, None)
-    assert frame["references_at_risk"].isna().all()
+    frame = ways_frame([both, policies], None)
+    assert [*frame["references_at_risk"].fillna(-1)] == [5, -1]
     assert [*frame["minutes"].fillna(-1)] == [2, -1]
-    assert ways_frame([both], None, 4)["references_at_risk"][0] == 9

@@ -1,17 +1,15 @@
-"""Which tier or status each Wild Apricot level becomes: read from the importers' own files (guide §1.3).
+"""Which tier or status each Wild Apricot level becomes, read from the importers' own files (guide §1.3).
 
-Three kinds of file say it. The application's policies have ``membership.tiers.waMapping`` and ``.defaultCode`` (nested,
-as dotted keys, or as the ``policies`` of a captured bundle, each with ``key`` and ``value``): they give *tiers*. The CSV
-importer's configuration has ``membership_status_mapping``, in which ``_default`` is no level but what every other level
-becomes; a captured ``membership_levels_mapping.json`` has ``levels``, each mapped or ignored. Both give *statuses*,
-although the latter calls its codes tiers. No table holds any of this, so files are the only place to read it.
+There are three kinds of file. The application's policies, ``membership.tiers.waMapping`` and ``.defaultCode`` (nested, as
+dotted keys, or as the ``policies`` of a captured bundle), give tiers. The CSV importer's configuration, with
+``membership_status_mapping`` and its ``_default`` for every other level, gives statuses; so does a captured
+``membership_levels_mapping.json``, whose ``levels`` are mapped or ignored, although it calls its codes tiers.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -22,36 +20,34 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from workbench.errors import UsageError
 
 IMPORTER_KEY, POLICY = "membership_status_mapping", "membership.tiers."
-_NEEDS = f"{IMPORTER_KEY}, {POLICY}waMapping, or levels with waName"
 
 Mappings = str | Path | Sequence[str | Path] | None
 """One file, or one for tiers and one for statuses."""
 
 
-def _with_a_name(text: str) -> str:
-    if not text.strip() or b"\0" in text.encode():  # half a character is no UTF-8
+def _check_name(text: str) -> str:
+    if not text.strip() or b"\0" in text.encode():  # which fails for half a surrogate pair
         raise ValueError("a level or a code needs a name that a database can hold")
     return text
 
 
-Name = Annotated[str, AfterValidator(_with_a_name)]
+Name = Annotated[str, AfterValidator(_check_name)]
 
 
 class TierMapping(BaseModel):
-    """What a configuration says.
+    """The content of a configuration.
 
     Attributes
     ----------
     name, sha256 : str
-        The file's name, and the digest of its bytes.
+        The file's name and digest.
     kind : {"importer's configuration", "tier policy", "level mapping"}
-        Which of the three it is.
     levels : dict of str to str
-        Wild Apricot level to code, letter by letter.
+        Wild Apricot level to code.
     default : str or None
-        The code of every level it does not name.
+        The code of every other level.
     ignored : tuple of str
-        Levels that it leaves out on purpose.
+        Levels that are skipped on purpose.
     enabled : bool
         False for a policy that switches tiers off.
     """
@@ -73,7 +69,7 @@ class TierMapping(BaseModel):
 
     @property
     def codes(self) -> dict[str, list[str]]:
-        """Every code it gives, sorted, with the levels that become it."""
+        """Every code that it gives, sorted, with the levels that become it."""
         pairs = [(code, level) for level, code in sorted(self.levels.items())]
         pairs += [(self.default, "every other level")] if self.default else []
         codes: dict[str, list[str]] = {code: [] for code, _ in sorted(pairs)}
@@ -83,7 +79,7 @@ class TierMapping(BaseModel):
 
 
 def mappings_for(named: Mappings, configured: Sequence[Path]) -> tuple[TierMapping, ...]:
-    """Read the files that are named, else those that are configured: one for tiers, one for statuses, or either.
+    """Read the named files, or else the configured ones.
 
     Raises
     ------
@@ -100,26 +96,25 @@ def mappings_for(named: Mappings, configured: Sequence[Path]) -> tuple[TierMappi
 
 
 def distinct(mappings: Sequence[TierMapping]) -> tuple[TierMapping, ...]:
-    """Return mappings as they are; `UsageError` when two say which tier, or which status, a level becomes."""
+    """Return the mappings; `UsageError` when two of them give tiers, or two give statuses."""
     giving: dict[str, TierMapping] = {}
     for mapping in mappings:
         first = giving.setdefault(mapping.gives, mapping)
         if first is not mapping:
             raise UsageError(
-                f"{first.name} ({first.kind}) and {mapping.name} ({mapping.kind}) both say which {mapping.gives} a"
-                " level becomes.",
-                "Name the one that counts.",
+                f"Both {first.name} and {mapping.name} say which {mapping.gives} a level becomes.",
+                "Name one of them.",
             )
     return tuple(mappings)
 
 
 def read_document(path: Path) -> tuple[dict[str, Any], bytes]:
-    """Read a configuration file as plain values, and its bytes: JSON or TOML by its ending, else YAML.
+    """Read a configuration file as plain values, and its bytes: JSON by its ending, else YAML.
 
     Raises
     ------
     UsageError
-        When it cannot be read, is no mapping, or has a key twice.
+        When it cannot be read, is not a mapping, or has a key twice.
     """
     try:
         content = path.read_bytes()
@@ -127,31 +122,22 @@ def read_document(path: Path) -> tuple[dict[str, Any], bytes]:
         match path.suffix.lower():
             case ".json":
                 document = json.loads(text, object_pairs_hook=_unique)
-            case ".toml":
-                document = tomllib.loads(text)
             case _:
                 document = yaml.load(text, _TextLoader)
         if not isinstance(document, dict):
-            raise ValueError("it is no mapping of keys to values")
-    except OSError as error:
-        raise _unreadable(path, str(error.strerror)) from None
-    except RecursionError:
-        raise _unreadable(path, "it is nested too deeply") from None
-    except UnicodeDecodeError as error:
-        raise _unreadable(path, f"it is not UTF-8 (byte {error.start + 1})") from None
-    except (ValueError, yaml.YAMLError) as error:
-        raise _unreadable(path, " ".join(str(error).split())) from None
+            raise ValueError("it is not a mapping of keys to values")
+    except (OSError, RecursionError, ValueError, yaml.YAMLError) as error:
+        raise _unreadable(path, error) from None
     return document, content
 
 
 def read_tier_mapping(path: Path) -> TierMapping:
-    """Read the mapping of levels to codes from any of the three kinds of file, in YAML, JSON or TOML.
+    """Read the mapping of levels to codes from any of the three kinds of file.
 
     Raises
     ------
     UsageError
-        When the file cannot be read, says nothing of tiers or says it twice, or when a level or a
-        code is not plain text.
+        When the file cannot be read, has no mapping or several, or a level or code is not plain text.
     """
     document, content = read_document(path)
     try:
@@ -162,7 +148,7 @@ def read_tier_mapping(path: Path) -> TierMapping:
         problems = (f"{'.'.join(map(str, row['loc']))}: {row['msg']}" for row in error.errors())
         raise _unreadable(path, "; ".join(problems)) from None
     except ValueError as error:
-        raise _unreadable(path, str(error)) from None
+        raise _unreadable(path, error) from None
 
 
 def _mapping_in(document: dict[str, Any]) -> dict[str, Any]:
@@ -170,40 +156,38 @@ def _mapping_in(document: dict[str, Any]) -> dict[str, Any]:
     captured = bundle if isinstance(bundle, list) else []
     values = {str(row.get("key")): row.get("value") for row in captured if isinstance(row, dict)}
     policies = _unique([*_dotted(values), *_dotted(document)])
-    rows = [row for row in levels if isinstance(row, dict)] if isinstance(levels, list) else []
-    present = (
-        IMPORTER_KEY in document,
-        f"{POLICY}waMapping" in policies,
-        any("waName" in row for row in rows),
+    listed = [row for row in levels if isinstance(row, dict)] if isinstance(levels, list) else []
+    rows = (
+        _unique([(row.get("waName"), row) for row in listed])
+        if any("waName" in row for row in listed)
+        else {}
     )
-    if sum(present) != 1:
-        says = "says it in more than one way" if any(present) else "says nothing of tiers"
-        raise ValueError(f"it {says}; it needs one of {_NEEDS}")
-    if present[0]:
-        table = document[IMPORTER_KEY]
-        default = table.get("_default") if isinstance(table, dict) else None
-        rest = (
-            {key: code for key, code in table.items() if key != "_default"}
-            if isinstance(table, dict)
-            else table
-        )
-        return {"kind": "importer's configuration", "levels": rest, "default": default}
-    if present[1]:
+    mapped = policies.get(f"{POLICY}waMapping")
+    if (IMPORTER_KEY in document) + (mapped is not None) + bool(rows) != 1:
+        raise ValueError(f"it needs one of {IMPORTER_KEY}, {POLICY}waMapping, or levels with waName")
+    if mapped is not None:
         return {
             "kind": "tier policy",
-            "levels": policies[f"{POLICY}waMapping"],
+            "levels": mapped,
             "default": policies.get(f"{POLICY}defaultCode"),
             "enabled": str(policies.get(f"{POLICY}enabled")).lower() != "false",
         }
-    named = _unique([(row.get("waName"), row) for row in rows])
-    ignored = tuple(name for name, row in named.items() if str(row.get("ignore")).lower() == "true")
-    codes = {name: row.get("murmurantTier", row.get("clubosTier")) for name, row in named.items()}
-    mapped = {name: code for name, code in codes.items() if name not in ignored}
-    return {"kind": "level mapping", "levels": mapped, "ignored": ignored}
+    if not rows:
+        table = document[IMPORTER_KEY]
+        codes = dict(table) if isinstance(table, dict) else {}
+        default = codes.pop("_default", None)
+        return {"kind": "importer's configuration", "levels": codes, "default": default}
+    ignored = tuple(name for name, row in rows.items() if str(row.get("ignore")).lower() == "true")
+    codes = {name: row.get("murmurantTier", row.get("clubosTier")) for name, row in rows.items()}
+    return {
+        "kind": "level mapping",
+        "levels": {name: code for name, code in codes.items() if name not in ignored},
+        "ignored": ignored,
+    }
 
 
 def _dotted(value: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the policies on tiers by their full names, however deep they are nested."""
+    """Yield the tier policies by their full names, at any depth."""
     for key, inner in value.items():
         name = f"{above}{key}"
         if name.startswith(POLICY):
@@ -216,21 +200,21 @@ def _unique(pairs: Sequence[tuple[Any, Any]]) -> dict[str, Any]:
     unique: dict[str, Any] = {}
     for key, value in pairs:
         if not isinstance(key, str) or key in unique:
-            raise ValueError(f"the key {key!r} stands twice, or is no text")
+            raise ValueError(f"the key {key!r} is repeated, or not text")
         unique[key] = value
     return unique
 
 
 class _TextLoader(yaml.BaseLoader):
-    """YAML in which every scalar is text and no key stands twice; nothing is executed."""
+    """YAML in which every scalar is text and no key is repeated; nothing is executed."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         pairs = [[self.construct_object(child, deep=True) for child in pair] for pair in node.value]
         return _unique([(key, value) for key, value in pairs])
 
 
-def _unreadable(path: Path, why: str) -> UsageError:
+def _unreadable(path: Path, why: object) -> UsageError:
     return UsageError(
-        f"The tier mapping {path} cannot be read: {why.rstrip('.')}.",
+        f"The tier mapping {path} cannot be read: {' '.join(str(why).split()).rstrip('.')}.",
         "Correct the file, or name another with --mapping.",
     )

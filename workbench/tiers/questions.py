@@ -1,7 +1,8 @@
-"""Who is in which membership tier, and who should be (guide §1.3, §4.3): asked, and corrected."""
+"""Members in the wrong membership tier or status: compared with their levels, and corrected (guide §1.3, §4.3)."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -11,42 +12,57 @@ import pandas as pd
 
 from workbench.answer import Answer, Part, Step, Table
 from workbench.covering import answering, covering
-from workbench.errors import unknown
+from workbench.errors import Refused, UsageError, unknown
 from workbench.hints import paths_below
+from workbench.murmurant.spellings import MEMBER
+from workbench.plans.draft import Draft, PlanContext
 from workbench.plans.plan import Plan
 from workbench.reporting.masking import mask_text
 from workbench.reporting.tables import visible
 from workbench.session import Session
-from workbench.tiers.configuration import Mappings, mappings_for
-from workbench.tiers.plan import plan_tiers
-from workbench.tiers.review import RIGHT, Of, TierReview, compared, members_of, review_tiers
+from workbench.tiers.configuration import Mappings, TierMapping, mappings_for
+from workbench.tiers.review import (
+    CORRECTABLE,
+    NO_LEVEL,
+    RIGHT,
+    UNKNOWN_LEVEL,
+    Of,
+    TierReview,
+    compared,
+    members_of,
+    review_tiers,
+)
 
-_SHOWN = 20
+CORRECTED = "migration:tiers:corrected"
+"""The audit log's action for a correction, in the style of guide §5.1."""
 
 
 class Tiers:
-    """The membership tiers, or statuses where no tier was ever made: ``wb.tiers()`` compares them with the levels."""
+    """Membership tiers, or statuses where no tier was ever made: ``wb.tiers()``."""
 
     def __init__(self, wb: Session) -> None:
         self.wb = wb
 
     @answering
     def __call__(self, mapping: Mappings = None) -> Answer:
-        """Compare every member's membership tier with what their Wild Apricot level should give.
+        """Compare every member's membership tier with the one that their Wild Apricot level should give.
 
         Parameters
         ----------
         mapping : path, or sequence of path
-            A tier policy, the importer's configuration, or both; else the environment's.
+            A tier policy, the importer's configuration, or both; by default the environment's.
         """
         wb, reviews = self.wb, self.review(mapping)
         first = foremost(reviews)
         facts = {kind: _facts(review, wb.shows_people) for kind, review in reviews.items()}
         named = [mapping] if isinstance(mapping, str | Path) else mapping or []
         options = "".join(f" --mapping {path}" for path in paths_below([Path(path) for path in named]))
+        parts: dict[str, Part] = {}
+        for review in reviews.values():
+            parts |= _parts(review)
         return Answer(
             _headline(reviews),
-            {name: part for review in reviews.values() for name, part in _parts(review).items()},
+            parts,
             next_steps=[
                 step for review in reviews.values() for step in _steps(review, options, len(reviews))
             ],
@@ -64,9 +80,9 @@ class Tiers:
         )
 
     def review(self, mapping: Mappings = None) -> dict[str, TierReview]:
-        """Look at tiers and statuses from all sides, by kind; without any mapping, at their distribution only."""
+        """Review tiers and statuses, by kind; without any mapping, only their distribution."""
         with self.wb.reading() as connection:
-            # The schema first: that no club is here is said before its mapping is missed.
+            # The schema first: a missing club is reported before a missing mapping.
             schema, configured = self.wb.schema, self.wb.options.mappings
             read = mappings_for(mapping, configured) if mapping is not None or configured else ()
             return review_tiers(connection, schema, read)
@@ -79,22 +95,20 @@ class Tiers:
         levels: Sequence[str] = (),
         of: Of | None = None,
     ) -> pd.DataFrame:
-        """List the members with another tier than their level says, or none.
+        """List the members with another tier than their level's, or none.
 
         Parameters
         ----------
-        limit : int, optional
-            The most to return.
         levels : sequence of str
-            Only members of these Wild Apricot levels; of all, when empty.
+            Only members of these Wild Apricot levels; all when empty.
         of : {"tiers", "statuses"}, optional
-            Which of the two; else tiers, where there are any.
+            By default tiers, where there are any.
 
         Returns
         -------
         pandas.DataFrame
             ``key``, ``level``, ``expected``, ``actual``, ``finding``, ``by_a_person`` (whether the audit log says that
-            somebody set it by hand); in the order of the ids.
+            a person set it), by id.
         """
         with self.wb.reading() as connection:
             schema, read = self.wb.schema, mappings_for(mapping, self.wb.options.mappings)
@@ -111,39 +125,146 @@ class Tiers:
         on_conflict: Literal["keep", "restore"] = "keep",
         reason: str | None = None,
     ) -> Plan:
-        """Plan to give members the tier of their level (guide §4.3); writes a plan file and nothing else.
+        """Plan to give members the tier of their level (guide §4.3); writes only a plan file.
 
         Parameters
         ----------
         mapping : path or sequence of path, optional
-            A tier policy, the importer's configuration or both; else those of the environment.
+            A tier policy, the importer's configuration or both; by default the environment's.
         of : {"tiers", "statuses"}, optional
-            What is corrected: tiers; statuses only where no tier was ever made, or when they are asked for.
+            By default tiers; statuses where no tier was ever made.
         levels : sequence of str
             Only members of these Wild Apricot levels.
         on_conflict : {"keep", "restore"}
-            What becomes of a tier that a person set after the import.
+            Whether a tier that a person set after the import is kept or corrected too.
         reason : str, optional
-            Why, in your words.
+            A text for the plan.
 
         Raises
         ------
         UsageError
-            When the configuration names a tier that is not here, or a level is asked for that nobody has.
+            When the configuration names a code that does not exist, or no member has a named level.
         Refused
-            When no configuration speaks of what is to be corrected, it leaves a level open, a tier cannot be told
-            apart, or nothing is wrong.
+            When no configuration gives a code, it leaves a level open, a code is ambiguous, or nothing is wrong.
         """
         if on_conflict not in ("keep", "restore"):
             raise unknown("way with conflicts", on_conflict, ("keep", "restore"))
         with self.wb.planning() as context:
             read = mappings_for(mapping, self.wb.options.mappings)
             review = compared(review_tiers(context.connection, context.schema, read), of)
-            return plan_tiers(context, review, levels, on_conflict, reason or "")
+            assert review.mapping is not None
+            _refuse_to_guess(review, review.mapping, levels)
+            return _plan(context, review, review.mapping, sorted({*levels}), on_conflict, reason or "")
+
+
+def _plan(
+    context: PlanContext,
+    review: TierReview,
+    mapping: TierMapping,
+    levels: Sequence[str],
+    on_conflict: str,
+    reason: str,
+) -> Plan:
+    schema, kind = context.schema, review.kind
+    table, column = schema.table_of(MEMBER), schema.resolved["members"].spelling[f"{kind}_id"]
+    corrected, wanted = Counter[str](), dict[str, dict[str, str]]()
+    with Draft(
+        context,
+        "tiers",
+        parameters={
+            "mapping": mapping.name,
+            "mapping_sha256": mapping.sha256,
+            "corrects": kind,
+            "levels": levels,
+            "on_conflict": on_conflict,
+        },
+        evidence=[f"{mapping.kind} {mapping.name}, SHA-256 {mapping.sha256}"],
+        nothing=f"Nothing to correct: nobody has another {kind} than their level's",
+        hint="`workbench tiers` shows them.",
+    ) as draft:
+        findings = (*CORRECTABLE, NO_LEVEL, UNKNOWN_LEVEL)
+        members: Any = members_of(context.connection, schema, review, findings)
+        for row in members.itertuples():
+            if row.finding == NO_LEVEL:
+                sync = "a sync, which brings the level"
+                draft.unresolved(table, row.key, "their Wild Apricot level is not known", sync)
+                continue
+            if row.finding == UNKNOWN_LEVEL:
+                line = f"a line for the level {row.level!r} in {mapping.name}"
+                draft.unresolved(table, row.key, "no line names their level", line)
+                continue
+            if levels and row.level not in levels:
+                continue
+            if row.by_a_person:
+                who = f"member {row.by}" if row.by else "a person"
+                when = f" on {row.at:%Y-%m-%d}" if row.at else ""
+                why = f"{who} changed it{when}, by the audit log; the configuration gives {row.expected}"
+                draft.conflict(table, row.key, column, None, row.was, row.held, f"{why}; {on_conflict}")
+                if on_conflict == "keep":
+                    draft.keep(table, row.key, f"{column}: {why} (--on-conflict restore would change it)")
+                    continue
+            wanted[row.key] = {column: review.ids[row.expected][0]}
+            corrected[f"{row.actual or 'none'} -> {row.expected}"] += 1
+        draft.update(table, wanted)
+        among = f" of the level {', '.join(map(repr, levels))}" if levels else ""
+        draft.reasons.append(
+            f"Gives {draft.total:,} of {review.members:,} members{among} the membership {kind} that"
+            f" {mapping.name} gives their Wild Apricot level (guide §4.3)."
+        )
+        draft.reasons += [reason.strip()] if reason.strip() else []
+        draft.notes += [f"{change}: {count:,}." for change, count in sorted(corrected.items())]
+        in_wa = review.counts["in_wa"] & review.counts["finding"].isin(CORRECTABLE)
+        if as_in_wa := int(review.counts.loc[in_wa, "members"].sum()):
+            draft.note(
+                f"{as_in_wa:,} members have the status that Wild Apricot itself gave their contact, and the"
+                " configuration gives their level another. Check the configuration."
+            )
+        if review.not_judged:
+            draft.note(f"Left alone: {review.not_judged}.")
+        by_default = {*(levels or review.counts["level"].dropna())} - {*mapping.levels, *mapping.ignored}
+        if mapping.default and by_default:
+            draft.note(
+                f"No line names {', '.join(map(repr, sorted(by_default)))}: these become {mapping.default}."
+            )
+        if not schema.has("audit.resource_type", "audit.resource_id", "audit.metadata", "audit.created_at"):
+            draft.note(
+                "The audit log does not say who changed a member, so a tier set by a person is not kept."
+            )
+        draft.log(
+            CORRECTED,
+            configuration=mapping.name,
+            configuration_sha256=mapping.sha256,
+            corrected=dict(sorted(corrected.items())),
+            column=column,
+            records_affected=draft.total,
+        )
+    return draft.plan
+
+
+def _refuse_to_guess(review: TierReview, mapping: TierMapping, levels: Sequence[str]) -> None:
+    kind, ids = review.kind, review.ids
+    if not ids:
+        raise Refused(f"There is no membership {kind} here.", "Seed them first.")
+    if codes := [*review.unknown_codes["code"]]:
+        raise UsageError(
+            f"{mapping.name} gives a {kind} that does not exist here: {', '.join(map(repr, codes))}.",
+            f"Correct the codes, or seed the rows ({', '.join(sorted(ids))} exist).",
+        )
+    if ambiguous := [code for code in mapping.codes if len(ids[code]) > 1]:
+        raise Refused(f"There is more than one {kind} {ambiguous[0]!r}.", "Merge them first.")
+    known = {*review.counts["level"].dropna()}
+    if strange := {*levels} - known:
+        raise unknown("level", min(strange), known)
+    unmapped = [level for level in review.unknown_levels["level"] if not levels or level in levels]
+    if unmapped:
+        raise Refused(
+            f"No line of {mapping.name} names the level {', '.join(map(repr, unmapped))}.",
+            "Add a line for each, or correct only the levels you name with --level.",
+        )
 
 
 def foremost(reviews: dict[str, TierReview]) -> TierReview:
-    """Return what a configuration speaks of, tiers first; where none does, what there is."""
+    """Return the first review with a configuration, tiers first; without any, the first."""
     return next((review for review in reviews.values() if review.mapping), next(iter(reviews.values())))
 
 
@@ -151,7 +272,7 @@ def _headline(reviews: dict[str, TierReview]) -> str:
     judged = [review for review in reviews.values() if review.mapping]
     if not judged:
         kind, review = next(iter(reviews.items()))
-        return f"Nobody's {kind} was compared with their level: {review.not_compared}."
+        return f"No member's {kind} was compared with their level: {review.not_compared}."
     wrong = (f"{review.correctable:,} do not have their level's {review.kind}" for review in judged)
     return f"Of {judged[0].members:,} members {', '.join(wrong)}."
 
@@ -162,17 +283,15 @@ def _parts(review: TierReview) -> dict[str, Part]:
     kind, levels, codes, matrix = review.kind, review.unknown_levels, review.unknown_codes, review.matrix
     by_code = review.distribution.drop(columns="kind").fillna({"code": "(none)"})
     by_code["share"] = [f"{members / max(review.members, 1):.0%}" for members in by_code["members"]]
-    # What is wrong stands first.
+    # Wrong rows first.
     matrix = matrix.sort_values("finding", key=lambda finding: finding == RIGHT, kind="stable")
     parts: dict[str, Part] = {
         "distribution": Table(by_code, f"Members by {kind}", "no members"),
         "drawn": partial(tier_chart, review.distribution),
         "configuration": configuration(review),
-        "matrix": Table(matrix, "Level, what it should be, and what members have", ""),
-        "unknown_levels": Table(
-            levels, f"Levels missing from the tier mapping ({len(levels):,})", "", limit=_SHOWN
-        ),
-        "unknown_codes": Table(codes, f"Codes that do not exist here ({len(codes):,})", "", limit=_SHOWN),
+        "matrix": Table(matrix, f"Level, expected {kind} and actual {kind}", ""),
+        "unknown_levels": Table(levels, "Levels missing from the configuration", "", limit=20),
+        "unknown_codes": Table(codes, "Codes that do not exist here", "", limit=20),
         "findings": "\n".join(f"! {line}" for line in review.findings),
     }
     if review.mapping:
@@ -181,13 +300,13 @@ def _parts(review: TierReview) -> dict[str, Part]:
 
 
 def configuration(review: TierReview) -> dict[str, str]:
-    """Say which configuration the tiers were compared with, and what it leaves alone."""
+    """Name the configuration that members were compared with."""
     mapping = review.mapping
     if mapping is None:
         return {"Compared with": f"nothing: {review.not_compared}"}
     facts = {
         "Compared with": f"{mapping.name} ({mapping.kind}), SHA-256 {mapping.sha256}",
-        "Levels that it does not list become": mapping.default or "nothing: add them to it",
+        "Other levels become": mapping.default or "nothing: add them to it",
         "Left alone": review.not_judged,
     }
     return {name: fact for name, fact in facts.items() if fact}
@@ -196,14 +315,11 @@ def configuration(review: TierReview) -> dict[str, str]:
 def _steps(review: TierReview, options: str, kinds: int) -> list[Step]:
     kind, of = review.kind, " --of statuses" if review.kind == "status" and kinds > 1 else ""
     if review.mapping is None:
-        return [Step("Name a tier policy, or the importer's configuration", "tiers --mapping FILE")] * (
-            kinds == 1
-        )
+        step = Step("Name a tier policy, or the importer's configuration", "tiers --mapping FILE")
+        return [step] if kinds == 1 else []
     if len(review.unknown_codes) or len(review.unknown_levels):
-        words = (
-            f"First put the configuration right ({review.mapping.name}; guide §4.3), or seed the {kind}; then"
-        )
-        return [Step(words, f"tiers{options}")]
+        correct = f"First correct {review.mapping.name} (guide §4.3), or seed the {kind}; then"
+        return [Step(correct, f"tiers{options}")]
     if review.correctable:
         return [Step("To correct them", f"plan tiers{of}{options}")]
     if review.findings:

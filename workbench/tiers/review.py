@@ -1,7 +1,7 @@
-"""Who is in which membership tier or status, and who should be (guide §1.3): counted together, judged once.
+"""Members by membership tier or status, compared with what a configuration says (guide §1.3).
 
-The database counts its members by level and by what they have; these few rows are judged by the configuration, for the
-matrix, the checks and the planner alike. Members are read one by one only where somebody asks who they are.
+The database counts members by level and by what they have; these few rows are judged by the configuration. Members are
+read one by one only where a question is about single members.
 """
 
 from __future__ import annotations
@@ -20,38 +20,36 @@ from workbench.murmurant.canonical import Canonical, ask, listed
 from workbench.murmurant.importers import IMPORT_SOURCE
 from workbench.murmurant.schema import Schema
 from workbench.murmurant.spellings import MEMBER
-from workbench.normalise import nearest_name
 from workbench.tiers.configuration import TierMapping
 
 Of = Literal["tiers", "statuses"]
 KINDS: dict[str, Of] = {"tier": "tiers", "status": "statuses"}
-"""What tells members apart, and the relation of its codes, by which it is asked for too."""
+"""The two kinds, and the relation of each one's codes."""
 
 EVERYBODY, FEW = 0.9, 10
-"""The share of members in one tier that counts as all of them, and the least members to judge by."""
+"""The share of members with the same code that counts as all of them, and the fewest members to judge by."""
 
 RIGHT, WRONG, NONE, GONE = "right", "wrong", "none", "not there"
 NO_LEVEL, UNKNOWN_LEVEL, IGNORED, OF_ITS_OWN = "no level", "unknown level", "ignored", "of its own"
-"""What can be said of a member's tier. `GONE` is a reference to a tier that does not exist; `IGNORED` a level
-that the configuration leaves out; `OF_ITS_OWN` a status that no line of the configuration gives, which an
-importer has set by other rules."""
+"""The findings. `GONE` is a reference to a tier that does not exist; `IGNORED` a level that the configuration skips;
+`OF_ITS_OWN` a status that the configuration never gives, which an importer set by other rules."""
 
 OFF = "membership.tiers.enabled is false"
 """Why tiers are not compared where a policy switches them off."""
 
 CORRECTABLE = (WRONG, NONE, GONE)
-"""Where the configuration says which tier it should be, and it is another one."""
+"""The findings that a correction can fix: the configuration gives another code."""
 
 # A sync sets the status by what Wild Apricot says of the contact: not_a_member for NotAMember.
-_COUNTED = """
+_COUNTS = """
 SELECT m.level, m.{kind}_id::text AS held, c.code AS actual,
        coalesce(c.code = lower(regexp_replace({in_wa}, '(?<=.)([A-Z])', '_\\1', 'g')), false) AS in_wa,
        count(*) AS members
 FROM members AS m LEFT JOIN {of} AS c ON c.id = m.{kind}_id GROUP BY 1, 2, 3, 4
 """
 
-# Of the audit log's entries on a member's tier the last one counts: a person set it where it was no import and no plan
-# of the workbench, and what they set it to is still there, or the entry does not say what it became.
+# The last audit entry on a member's tier decides: a person set it if the entry is from no import and no plan of the
+# workbench, and the value is still there, or the entry does not name the value.
 _MEMBERS = """
 WITH last AS (
   SELECT DISTINCT ON (resource_id) resource_id AS key, member_id AS by, created_at AS at, before ->> '{column}' AS was,
@@ -77,19 +75,18 @@ ORDER BY m.id::text COLLATE "C"
 
 @dataclass(frozen=True)
 class TierReview:
-    """The tiers of a club, or its statuses, beside what a configuration says.
+    """A club's tiers or statuses, compared with a configuration.
 
     Attributes
     ----------
     kind : {"tier", "status"}
-        What is reviewed.
     ids : mapping of str to list of str
-        Each code there is, with the ids of its rows.
+        Each existing code, with the ids of its rows.
     counts : pandas.DataFrame
         ``level``, ``held`` (the reference), ``actual`` (its code), ``in_wa`` (whether it is the status that Wild Apricot
-        gave the contact), ``members``, ``expected`` and ``finding`` (None for all without a mapping).
+        gave the contact), ``members``, ``expected`` and ``finding`` (None without a mapping).
     mapping : TierMapping or None
-        What they were compared with.
+        The configuration.
     not_compared : str
         Why there is no mapping; empty where there is one.
     """
@@ -112,58 +109,57 @@ class TierReview:
 
     @property
     def members(self) -> int:
-        """How many members there are."""
+        """The number of members."""
         return int(self.counts["members"].sum())
 
     @property
     def none(self) -> int:
-        """How many have none that exists."""
+        """The number of members with none, or one that does not exist."""
         return int(self.counts.loc[self.counts["actual"].isna(), "members"].sum())
 
     def count(self, *findings: str) -> int:
-        """Count the members of whom one of these is said."""
+        """Return the number of members with one of some findings."""
         return int(self.counts.loc[self.counts["finding"].isin(findings), "members"].sum())
 
     @property
     def correctable(self) -> int:
-        """How many have another than the configuration gives their level."""
+        """The number of members that should have another."""
         return self.count(*CORRECTABLE)
+
+    @property
+    def judged(self) -> int:
+        """The number of members that could be compared."""
+        return self.count(RIGHT, *CORRECTABLE)
 
     @cached_property
     def everybody(self) -> tuple[str, int, int] | None:
-        """The code that nearly everybody has without a reason, how many have it, and of how many who have any.
+        """The code that nearly everybody has without a reason, its members, and all members with a code.
 
-        There is a reason where a line of the configuration gives it to nearly all of them (a default does not: it is
-        what a configuration without its lines gives), or Wild Apricot's own status of the contact does.
+        A reason is a line of the configuration that gives the code (its default is none), or the status in Wild Apricot.
         """
         counts = self.distribution.dropna(subset="code")
         total = int(counts["members"].sum())
         if total < FEW or counts["members"].iloc[0] < EVERYBODY * total:
             return None
         code, most = str(counts["code"].iloc[0]), int(counts["members"].iloc[0])
-        mine = self.counts[self.counts["actual"] == code]
-        by_line = mine["level"].map(self.mapping.levels if self.mapping else {}) == code
-        reasoned = int(mine.loc[by_line | mine["in_wa"], "members"].sum())
+        rows = self.counts[self.counts["actual"] == code]
+        by_line = rows["level"].map(self.mapping.levels if self.mapping else {}) == code
+        reasoned = int(rows.loc[by_line | rows["in_wa"], "members"].sum())
         return None if reasoned >= EVERYBODY * most else (code, most, total)
 
     @property
     def matrix(self) -> pd.DataFrame:
-        """``level``, ``expected``, ``actual`` (codes; gaps for none), ``members``, ``finding``; empty without a mapping."""
+        """``level``, ``expected``, ``actual`` (codes), ``members``, ``finding``; empty without a mapping."""
         columns = ["level", "expected", "actual", "finding"]
         rows = self.counts[self.counts["finding"].notna()]
         counts = rows.groupby(columns, dropna=False)["members"].sum().reset_index()
         return counts[["level", "expected", "actual", "members", "finding"]]
 
     @property
-    def judged(self) -> int:
-        """How many the configuration says something of."""
-        return self.count(RIGHT, *CORRECTABLE)
-
-    @property
     def not_judged(self) -> str:
-        """How many members the configuration says nothing of, by the reason; empty where it speaks of all."""
+        """How many members could not be compared, and why; empty where all could."""
         reasons = {
-            OF_ITS_OWN: "have a status that it does not give",
+            OF_ITS_OWN: "have a status that it never gives",
             IGNORED: "have a level that it ignores",
             NO_LEVEL: "have no known level",
         }
@@ -172,54 +168,37 @@ class TierReview:
 
     @property
     def too_few_judged(self) -> bool:
-        """Whether hardly anybody could be compared, so that the answer says little of the others."""
+        """Whether too few members could be compared to speak for the others."""
         return bool(self.not_judged) and (not self.judged or self.count(OF_ITS_OWN) > self.judged)
 
-    @cached_property
+    @property
     def unknown_levels(self) -> pd.DataFrame:
-        """The levels that no line names and no default covers: ``level``, ``members``, ``nearest``."""
-        levels = self.counts[self.counts["finding"] == UNKNOWN_LEVEL].groupby("level")["members"].sum()
-        named = [*self.mapping.levels, *self.mapping.ignored] if self.mapping else []
-        rows = [(level, members, nearest_name(str(level), named)) for level, members in levels.items()]
-        return pd.DataFrame(rows, columns=["level", "members", "nearest"], dtype=object)
+        """Levels without a line or a default: ``level``, ``members``."""
+        rows = self.counts[self.counts["finding"] == UNKNOWN_LEVEL]
+        return rows.groupby("level")["members"].sum().reset_index()
 
-    @cached_property
+    @property
     def unknown_codes(self) -> pd.DataFrame:
-        """The codes of the configuration that are not here: ``code``, ``levels`` (that would get it), ``nearest``."""
+        """Codes of the configuration that do not exist: ``code``, ``levels`` (that would get it)."""
         codes = self.mapping.codes if self.mapping else {}
-        rows = [
-            (code, ", ".join(levels), nearest_name(code, self.ids))
-            for code, levels in codes.items()
-            if code not in self.ids
-        ]
-        return pd.DataFrame(rows, columns=["code", "levels", "nearest"], dtype=object)
-
-    @property
-    def codes_not_here(self) -> list[str]:
-        """A sentence for each unknown code."""
-        return [
-            f"The {self.kind} {code!r} (for {levels}) does not exist here; nearest: {near or 'none'}."
-            for code, levels, near in self.unknown_codes.itertuples(index=False)
-        ]
-
-    @property
-    def levels_without_a_line(self) -> dict[str, str]:
-        """A sentence for each unknown level."""
-        return {
-            level: f"No line maps the level {level!r} of {members:,} members; nearest: {near!r}."
-            for level, members, near in self.unknown_levels.itertuples(index=False)
-        }
+        rows = [(code, ", ".join(levels)) for code, levels in codes.items() if code not in self.ids]
+        return pd.DataFrame(rows, columns=["code", "levels"], dtype=object)
 
     @property
     def findings(self) -> list[str]:
-        """What is wrong, a sentence each; nothing when all is well."""
+        """A sentence for each problem; empty when there is none."""
         kind, sentences = self.kind, []
         if self.everybody:
             code, members, total = self.everybody
             sentences.append(f"Nearly everybody has the same {kind}: {members:,} of {total:,} have {code}.")
         if self.none:
             sentences.append(f"{self.none:,} members have no {kind}, or one that does not exist.")
-        sentences += [*self.codes_not_here, *self.levels_without_a_line.values()]
+        for code, levels in self.unknown_codes.itertuples(index=False):
+            sentences.append(f"The {kind} {code!r} (for {levels}) does not exist here.")
+        for level, members in self.unknown_levels.itertuples(index=False):
+            sentences.append(
+                f"No line of the configuration names the level {level!r} of {members:,} members."
+            )
         if self.too_few_judged:
             sentences.append(
                 f"Only {self.judged:,} of {self.members:,} members could be compared: {self.not_judged}."
@@ -232,20 +211,20 @@ class TierReview:
 def review_tiers(
     connection: Connection, schema: Schema, mappings: Sequence[TierMapping] = ()
 ) -> dict[str, TierReview]:
-    """Look at tiers and statuses, each beside what its own configuration says where there is one.
+    """Compare tiers and statuses with their configurations.
 
-    A tier policy speaks of tiers, also where none was seeded yet; the other two kinds of file speak of statuses, and
-    of tiers only where members have no status at all, as in the guide's database.
+    A tier policy gives tiers, even before any was seeded. The other two kinds of file give statuses, and tiers only where
+    members have no status, as in the guide's database.
 
     Returns
     -------
     dict of str to TierReview
-        By kind, tiers first; statuses alone where no tier was ever made.
+        By kind, tiers first; only statuses where no tier was ever made.
 
     Raises
     ------
     SchemaGap
-        Where members have neither, or no level to compare by.
+        Where members have neither, or no level.
     """
     schema.refuse_unreadable("members", "tiers", "statuses")
     canonical = Canonical(schema)
@@ -273,7 +252,7 @@ def review_tiers(
         if mapping:
             schema.require("members.level")
         in_wa = "m.wa_raw ->> 'status'" if kind == "status" else "NULL"
-        query = _COUNTED.format(kind=kind, of=KINDS[kind], in_wa=in_wa)
+        query = _COUNTS.format(kind=kind, of=KINDS[kind], in_wa=in_wa)
         counts = _as_objects(ask(connection, canonical, query)[1]).astype({"members": int, "in_wa": bool})
         counts = counts.assign(expected=None, finding=None)
         why = "" if mapping else _why_not_compared(kind, mappings)
@@ -284,13 +263,13 @@ def review_tiers(
 
 
 def _judge(review: TierReview, mapping: TierMapping) -> None:
-    """Fill in what each row should be, and what is to be said of it."""
+    """Fill in ``expected`` and ``finding``."""
     counts = review.counts
     level, actual = counts["level"], counts["actual"]
     named = level.fillna("").str.strip(" ") != ""
     codes = [mapping.levels.get(name, mapping.default) for name in level]
     counts["expected"] = pd.Series(codes, counts.index, dtype=object).where(named, None)
-    # What nearly everybody has without a reason is no rule of its own.
+    # A code that nearly everybody has without a reason was not set by other rules.
     given = [*mapping.codes, *(review.everybody or ())[:1]]
     findings = {
         NO_LEVEL: ~named,
@@ -305,12 +284,12 @@ def _judge(review: TierReview, mapping: TierMapping) -> None:
 
 
 def compared(reviews: Mapping[str, TierReview], of: Of | None = None) -> TierReview:
-    """Return the review of tiers or of statuses; without a word that of tiers, where there are any.
+    """Return the review of tiers or of statuses; by default of tiers, where there are any.
 
     Raises
     ------
     Refused
-        When no configuration speaks of it, or it is not there.
+        When there are none, or no configuration gives them.
     """
     kind = next(iter(reviews)) if of is None else "tier" if of == "tiers" else "status"
     review = reviews.get(kind)
@@ -318,7 +297,7 @@ def compared(reviews: Mapping[str, TierReview], of: Of | None = None) -> TierRev
         raise Refused(f"No membership {kind} was ever made here.", "See `workbench tiers`.")
     if review.mapping is None:
         raise Refused(
-            f"Nothing says which {kind} a level becomes: {review.not_compared}.",
+            f"No configuration says which {kind} a level becomes: {review.not_compared}.",
             "Name a tier policy (membership.tiers.waMapping); --of statuses corrects statuses."
             if kind == "tier"
             else "Name the importer's configuration (membership_status_mapping) or a membership_levels_mapping.json.",
@@ -334,18 +313,18 @@ def members_of(
     levels: Sequence[str] = (),
     limit: int | None = None,
 ) -> pd.DataFrame:
-    """List the members of whom something is said, by their ids.
+    """List the members with some findings, by id.
 
     Parameters
     ----------
     levels : sequence of str
-        Only members of these Wild Apricot levels; of all, when empty.
+        Only members of these Wild Apricot levels; all when empty.
 
     Returns
     -------
     pandas.DataFrame
-        ``key``, ``level``, ``expected``, ``actual``, ``finding``, ``held``, and of the audit log's last word on it ``by``,
-        ``at``, ``was``, ``by_a_person``: whether it is as a person set it.
+        ``key``, ``level``, ``expected``, ``actual``, ``finding``, ``held``; of the last audit entry on it ``by``, ``at``,
+        ``was``; and ``by_a_person``, whether a person set the present value.
     """
     rows = review.counts[review.counts["finding"].isin(findings)].drop_duplicates(["level", "held"])
     rows = rows[rows["level"].isin(levels)] if levels else rows

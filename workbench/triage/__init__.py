@@ -1,4 +1,4 @@
-"""Triage: which of the guide's failures are here, the ways out side by side, and which to take (guide §1, §3, §4)."""
+"""Triage: which failure modes are present, the ways out side by side, and which to take (guide §1, §3, §4)."""
 
 from __future__ import annotations
 
@@ -23,48 +23,46 @@ from workbench.reporting.charts import ways_chart
 from workbench.reporting.masking import mask_text
 from workbench.runs.discovery import pick_run
 from workbench.runs.telling import LevelZero
-from workbench.triage.modes import Mode, failure_modes
-from workbench.triage.recommending import find_suspects, recommend, run_in_question
+from workbench.triage.judgement import Mode, failure_modes, find_suspects, recommend, run_in_question
 from workbench.triage.ways import TITLES, Way, attempt, level_0, rerun, together, ways_frame
 
 Advance = Callable[[str, int, int], None]
 
 CULPRITS = 20_000
-"""How many rows of a finding are traced to the run that wrote them."""
+"""The most rows of a finding that are traced to the runs that wrote them."""
 
-_MINUTES = "Minutes are the machine's, measured here; what is not known is left empty. Nothing was written."
+_MINUTES = "Minutes are the machine's, measured here; unknown figures are empty. Nothing was written."
 
 
 class Triage:
-    """The first look on a bad night: ``wb.triage()``; it asks every other subject of a workbench."""
+    """The first look at a failed migration: ``wb.triage()``."""
 
     def __init__(self, wb: Any) -> None:
-        self.wb = wb
+        self.wb = wb  # the workbench: triage asks every other subject
         self._on = on_environment(wb.session.environment.name)
 
     @answering
     def __call__(self, run_id: str | None = None, advance: Advance = lambda *_: None) -> Answer:
-        """Name the failure modes that are here, and lay the ways out side by side (guide §1, §3, §4).
+        """Name the failure modes that are present, and compare the ways out (guide §1, §3, §4).
 
-        Every way's figures are measured on this database: plans are made, counted and thrown away.
-        Looking never writes, and neither does this.
+        The figures of each way are measured: plans are made, counted and discarded. Nothing is written.
 
         Parameters
         ----------
         run_id : str, optional
-            The run in question; else the one most to blame, else the last live one.
+            The run in question; by default the one most to blame, or else the last live one.
         advance : callable, optional
-            Told what is being done, how many steps are done, and how many there are.
+            Called with each step, how many are done, and how many there are.
 
         Raises
         ------
         UsageError
-            For a run that left no trace.
+            For an unknown run.
         """
         session = self.wb.session
         runs = session.find_runs()
         asked = pick_run(runs, run_id)[0] if run_id is not None else None
-        advance("asking every check", 0, 4)
+        advance("running every check", 0, 4)
         findings = self.wb.check(sample=CULPRITS).findings
         advance("looking for the runs to blame", 1, 4)
         modes = failure_modes(findings)
@@ -75,30 +73,33 @@ class Triage:
         unmapped = any(
             finding.check == "mappings-missing" and finding.status == "fail" for finding in findings
         )
-        with self._plans_thrown_away():
+        with self._plans_discarded():
             ways = [level_0(run), rerun(runs, asked, "§1.1" in present, unmapped)]
             advance("trying a rollback", 2, 4)
             ways.append(self._rollback(run))
             advance("trying the corrections", 3, 4)
             ways += [together(dict(self._corrections(present, unmapped))), self._level_2(run)]
         recommended, why = recommend(modes, {way.way: way for way in ways}, run, suspects)
-        offered = ways_frame(ways, recommended, _dangling(modes))
-        title, commands = "none of the ways out as things stand", list[str]()
+        offered = ways_frame(ways, recommended)
+        title, steps = "none of the ways out as things stand", list[Step]()
         for way in ways:
             if way.way == recommended:
                 title = f"{way.way}, {TITLES[way.way].lower()}"
-                commands = "; ".join(way.commands).split("; ") if way.commands else []
-        steps = [Step("", line.removeprefix("workbench ").removesuffix(self._on)) for line in commands]
-        steps.append(
-            Step("To read and to show", f"report triage{f' -p run_id {run.run}' if asked and run else ''}")
-        )
+                lines = "; ".join(way.commands).split("; ") if way.commands else []
+                steps = [Step("", line.removeprefix("workbench ").removesuffix(self._on)) for line in lines]
+        page = f"report triage{f' -p run_id {run.run}' if asked and run else ''}"
         shown = pd.DataFrame(modes, columns=[*Mode._fields]).drop(columns=["findings", "unanswered"])
         shown = shown.astype({"rows": "Int64"})
-        question = "none"
-        if run:
-            chosen = "as asked" if asked else "the most to blame"
-            question = f"{run.run}, {chosen}: {run.status}, {run.why}"
+        question = (
+            f"{run.run}, {'as asked' if asked else 'the most to blame'}: {run.status}, {run.why}"
+            if run
+            else "none"
+        )
         suspects = suspects.drop(columns="bad")
+        notes = {}
+        for way in ways:
+            name = way.way if way.possible else f"{way.way} (not possible here)"
+            notes[name] = " ".join(way.notes)
         return Answer(
             f"Recommended: {title}. {why}",
             {
@@ -112,14 +113,11 @@ class Triage:
                     first=("way", "possible", "rows_reverted", "work_lost", "minutes"),
                     note=_MINUTES,
                 ),
-                "notes": {
-                    way.way + ("" if way.possible else " (not possible here)"): " ".join(way.notes)
-                    for way in ways
-                },
+                "notes": notes,
             },
             findings=findings,
             sample=0,
-            next_steps=steps,
+            next_steps=[*steps, Step("As a page to read and to show", page)],
             facts={
                 "environment": vars(session.environment),
                 "run": run and run.run,
@@ -134,8 +132,8 @@ class Triage:
         )
 
     @contextmanager
-    def _plans_thrown_away(self) -> Iterator[None]:
-        """Let plans be made where nobody finds them, and be gone at the end."""
+    def _plans_discarded(self) -> Iterator[None]:
+        """Write plans to a temporary folder."""
         session, before = self.wb.session, self.wb.session.plans_in
         with TemporaryDirectory(prefix="workbench-triage-") as folder:
             session.plans_in = Path(folder)
@@ -155,7 +153,7 @@ class Triage:
         return self._try(f"plan rollback {run.run}", make, "level 1")
 
     def _corrections(self, present: set[str], unmapped: bool) -> Iterator[tuple[str, Way]]:
-        """Plan what each failure that is here can be corrected by; `unmapped` where mappings are missing."""
+        """Plan the correction of each failure that is present."""
         wb = self.wb
         if unmapped:
             yield "lost mappings", self._try("plan mapping --rebuild", wb.mappings.plan_rebuild)
@@ -179,7 +177,7 @@ class Triage:
         clusters = self.wb.duplicates.find(entity).clusters
         sure = clusters[clusters["offered"]]
         if sure.empty:
-            raise Refused(f"No cluster is sure enough to be merged without a review, of {len(clusters)}.")
+            raise Refused(f"None of {len(clusters)} clusters is sure enough to be merged without a review.")
         pairs = [
             (canonical, [member for member in members if member != canonical])
             for canonical, members in zip(sure["canonical"], sure["members"], strict=True)
@@ -188,10 +186,7 @@ class Triage:
         return plan
 
     def _level_2(self, run: Run | None) -> Way:
-        """Measure a restore of the last proved snapshot from before the run, else of the last one (guide §3, level 2).
-
-        Which references dangle in the snapshot itself is known only once it is restored and checked.
-        """
+        """Measure a restore of the last verified snapshot from before the run, or else of the last one (guide §3)."""
         before = run.started.replace(tzinfo=UTC) if run is not None and run.started else None
         usable = [taken for taken in self.wb.snapshots.here() if before is None or taken.created_at < before]
         if not usable:
@@ -202,7 +197,7 @@ class Triage:
         name, reverts, loses = chosen.snapshot, None, None
         notes = [f"{name}, taken {chosen.created_at:%Y-%m-%d %H:%M} UTC."]
         if not chosen.verified:
-            notes.append(f"Nobody has proved it by restoring: `workbench snapshot verify {name}{self._on}`.")
+            notes.append(f"It was never verified by restoring: `workbench snapshot verify {name}{self._on}`.")
         try:
             bad = [run.run] if run is not None and run.mode != "dry" else []
             losses = self.wb.history.losses(name, bad, limit=1).facts
@@ -212,14 +207,8 @@ class Triage:
             notes.append(f"What a restore would lose could not be counted: {error}")
         if loses:
             replay = f"plan replay --snapshot {name} --run RUN_ID{self._on}"
-            notes.append(f"What it loses can be planned now and put back after it: `workbench {replay}`.")
+            notes.append(f"Plan now to put back what it loses: `workbench {replay}`.")
         seconds = [proof.seconds for proof in chosen.verifications if proof.outcome == "pass"]
         commands = (f"workbench snapshot restore {name}{self._on}",)
         took = seconds[-1] if seconds else None
         return Way("level 2", chosen.verified, reverts, loses, None, took, commands, tuple(notes))
-
-
-def _dangling(modes: list[Mode]) -> int | None:
-    """Return how many references dangle, None where that is not known."""
-    references = next(mode for mode in modes if mode.guide == "§7.1")
-    return None if references.state == "not known" else references.rows or 0
