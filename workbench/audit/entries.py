@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 import psycopg
-from sqlalchemy import ColumnElement, Connection, String, and_, cast, func
+from sqlalchemy import Connection
 
 from workbench.database.connection import Session, raw
 from workbench.murmurant.canonical import Canonical
@@ -84,15 +84,10 @@ def ask_log(connection: Session, schema: Schema, question: str, **given: Any) ->
     return canonical.execute(connection, question, given | words)
 
 
-def migration_action(schema: Schema) -> ColumnElement[str]:
-    """Return an entry's action as guide §5.1 names it: the application's enum has no such actions; there the metadata name them."""
-    audit = schema.audit
-    return func.coalesce(audit.c.metadata["migrationAction"].astext, cast(audit.c.action, String))
+def has_action(schema: Schema, *actions: str) -> str:
+    """Return SQL that is true of an entry of ``audit`` whose migration action is one of these.
 
-
-def has_action(schema: Schema, *actions: str) -> ColumnElement[bool]:
-    """Whether an entry's migration action is one of these; where it is an enum, without reading a million metadata."""
-    named = migration_action(schema).in_(actions)
-    if schema.audit_action_is_enum:
-        return and_(cast(schema.audit.c.action, String) == ROLLBACK_ACTION, named)
-    return named
+    Where the action is an enum, the metadata name these actions, of entries of one kind alone: an index finds those.
+    """
+    named = "migration_action IN ({})".format(", ".join(f"'{action}'" for action in actions))
+    return f"spelled = '{ROLLBACK_ACTION}' AND {named}" if schema.audit_action_is_enum else named

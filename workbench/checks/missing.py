@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pandas as pd
+from sqlalchemy import Connection
 
 from workbench.checks.look import Look, NotRunError, made_up
 from workbench.checks.registry import Rows
-from workbench.database.connection import raw
+from workbench.database.connection import cached_per_connection, raw
 from workbench.mappings.queries import fetch
+from workbench.murmurant.canonical import Canonical
 from workbench.murmurant.importers import Run
 from workbench.murmurant.spellings import CONCEPT_OF, EVENT, MEMBER, REGISTRATION
 from workbench.runs.left_out import (
@@ -58,13 +60,13 @@ def _missing(look: Look, entity: str) -> Rows:
     """Compare, run by run, what was created with what is there, or was taken away by a plan that stands."""
     look.require_runs()
     live = [run for run in look.live if not run.rolled_back]
-    counts = _by_run(look, entity)
+    counts = _gone(look.connection, look.canonical)
     rows: Rows = []
     for run in live:
         reported = run.reported.get(entity, {})
         created = reported.get("created", 0)
-        traced = run.traced.get(entity, {}).get("created", 0) + counts.get(("taken", run.run), 0)
-        missing, evidence = counts.get(("gone", run.run), 0), ["audit rows"]
+        traced = run.traced.get(entity, {}).get("created", 0) + counts.get(("taken", entity, run.run), 0)
+        missing, evidence = counts.get(("gone", entity, run.run), 0), ["audit rows"]
         report = max(run.reports, key=lambda report: len(report.records), default=None)
         ids = [
             record.record_id
@@ -113,38 +115,53 @@ def _fetched_too_little(run: Run, entity: str) -> tuple[int, str]:
     return named, f"{words.rstrip('.')}; of those that are missing {named:,} are known by their WA id"
 
 
-# Per run: the records bearing its id that a plan took away; and what has a CREATE audit row and is gone, by no person's
-# DELETE and no plan. Of the audit rows only these few are read whole.
-_BY_RUN = """
+# Of every entity and run: the records bearing its id that a plan took away; and those with a CREATE audit row that are
+# gone, deleted by no person and no plan. Of the audit rows only these few are read whole.
+_GONE = """
 WITH gone AS MATERIALIZED (
-  SELECT id, resource_id FROM audit WHERE action = 'CREATE' AND resource_type = %(entity)s
-  AND NOT EXISTS (SELECT FROM {relation} AS record WHERE record.id = resource_id)
+  SELECT id, 'Member' AS entity, resource_id FROM audit
+  WHERE spelled = 'CREATE' AND resource_type = 'Member'
+    AND NOT EXISTS (SELECT FROM members WHERE members.id = resource_id)
+  UNION ALL
+  SELECT id, 'Event', resource_id FROM audit
+  WHERE spelled = 'CREATE' AND resource_type = 'Event'
+    AND NOT EXISTS (SELECT FROM events WHERE events.id = resource_id)
+  UNION ALL
+  SELECT id, 'Registration', resource_id FROM audit
+  WHERE spelled = 'CREATE' AND resource_type = 'Registration'
+    AND NOT EXISTS (SELECT FROM registrations WHERE registrations.id = resource_id)
 )
-SELECT 'taken' AS what, run, count(DISTINCT record_id) FROM taken
-WHERE entity = %(entity)s AND run IS NOT NULL
-  AND NOT EXISTS (SELECT FROM {relation} AS record WHERE record.id::text = record_id) GROUP BY run
+SELECT 'taken' AS what, entity, run, count(DISTINCT record_id) FROM taken
+WHERE run IS NOT NULL
+  AND NOT EXISTS (SELECT FROM members WHERE entity = 'Member' AND members.id::text = record_id)
+  AND NOT EXISTS (SELECT FROM events WHERE entity = 'Event' AND events.id::text = record_id)
+  AND NOT EXISTS (SELECT FROM registrations WHERE entity = 'Registration' AND registrations.id::text = record_id)
+GROUP BY entity, run
 UNION ALL
-SELECT 'gone', run_id, count(DISTINCT gone.resource_id) FROM audit JOIN gone USING (id)
+SELECT 'gone', entity, run_id, count(DISTINCT gone.resource_id) FROM audit JOIN gone USING (id)
 WHERE run_id IS NOT NULL
-  AND NOT EXISTS (SELECT FROM taken WHERE entity = %(entity)s AND record_id = gone.resource_id::text)
-  AND NOT EXISTS (SELECT FROM audit AS del WHERE del.resource_id = gone.resource_id AND del.action = 'DELETE')
-GROUP BY run_id
+  AND NOT EXISTS (SELECT FROM taken WHERE taken.entity = gone.entity AND record_id = gone.resource_id::text)
+  AND NOT EXISTS (SELECT FROM audit AS del WHERE del.resource_id = gone.resource_id AND del.spelled = 'DELETE')
+GROUP BY entity, run_id
 """
 
 _NOT_THERE = """
 SELECT count(*) FROM unnest(%(ids)s::text[]) AS named(id)
 WHERE NOT EXISTS (SELECT FROM {relation} AS record WHERE record.id::text = named.id)
   AND NOT EXISTS (SELECT FROM taken WHERE entity = %(entity)s AND record_id = named.id)
-  AND NOT EXISTS (SELECT FROM audit WHERE resource_id::text = named.id AND action = 'DELETE')
+  AND NOT EXISTS (SELECT FROM audit WHERE resource_id::text = named.id AND spelled = 'DELETE')
 """
 
 
-def _by_run(look: Look, entity: str) -> dict[tuple[str, str], int]:
-    # One by one a million of them are looked up: the planner takes them for a few.
-    raw(look.connection).execute("SET LOCAL enable_nestloop = off")
-    rows = look.rows(_BY_RUN.format(relation=CONCEPT_OF[entity]), entity=entity)
-    raw(look.connection).execute("SET LOCAL enable_nestloop = on")
-    return {(what, run): count for what, run, count in rows}
+@cached_per_connection
+def _gone(connection: Connection, canonical: Canonical) -> dict[tuple[str, str, str], int]:
+    """Count the records that are gone, by whether a plan took them (``taken``, ``gone``), entity and run."""
+    session = raw(connection)
+    # The planner expects a few records and would look up a million one by one.
+    session.execute("SET LOCAL enable_nestloop = off")
+    rows = canonical.execute(session, _GONE).fetchall()
+    session.execute("SET LOCAL enable_nestloop = on")
+    return {(what, entity, run): count for what, entity, run, count in rows}
 
 
 def _not_there(look: Look, entity: str, ids: Sequence[str]) -> int:

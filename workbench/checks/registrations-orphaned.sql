@@ -4,9 +4,7 @@
 -- question = "Does every registration belong to a member and an event that exist?"
 -- remedy = "Bring the member or event back from a snapshot, or remove the registration."
 
--- Two plain anti-joins; as alternatives of one condition they would be asked row by row.
-SELECT id AS key, member_id AS member, event_id AS event
-FROM registrations r WHERE NOT EXISTS (SELECT FROM members m WHERE m.id = r.member_id)
-UNION
-SELECT id, member_id, event_id
-FROM registrations r WHERE NOT EXISTS (SELECT FROM events e WHERE e.id = r.event_id)
+-- One scan with two joins; two NOT EXISTS as alternatives of one condition would be asked row by row.
+SELECT r.id AS key, member_id AS member, event_id AS event
+FROM registrations AS r LEFT JOIN members AS m ON m.id = r.member_id LEFT JOIN events AS e ON e.id = r.event_id
+WHERE m.id IS NULL OR e.id IS NULL

@@ -20,7 +20,7 @@ WITH led AS NOT MATERIALIZED (
 ), born AS (
   SELECT metadata ->> 'waId' AS wa_id, resource_id::text AS record, 'its audit row created another record' AS evidence
   FROM audit
-  WHERE action = 'CREATE' AND resource_type = %(entity)s AND coalesce(run_id, '') <> ALL (%(rolled_back)s::text[])
+  WHERE spelled = 'CREATE' AND resource_type = %(entity)s AND coalesce(run_id, '') <> ALL (%(rolled_back)s::text[])
   UNION ALL
   SELECT wa_id, record, 'its report created another record'
   FROM unnest(%(born)s::text[], %(became)s::text[]) AS made(wa_id, record)

@@ -130,11 +130,12 @@ def corrections_made(connection: Connection, schema: Schema, since: Any = None) 
     """List the corrections by guide §4.2's audit entries, oldest first; none that was taken back."""
     if not schema.has("audit.metadata", "audit.action", "audit.created_at"):
         return []
-    facts, at = schema.audit.c.metadata, schema.audit.c.created_at
-    names = ("entityType", "waId", "oldMurmurantId", "newMurmurantId")
-    entity, *others = (func.coalesce(facts[name].astext, "") for name in names)
-    query = select(entity_of(entity), *others).where(
-        facts["waId"].astext.is_not(None), facts["newMurmurantId"].astext.is_not(None), not_taken_back(schema)
-    )
-    query = query.where(at > since) if since else query
-    return [Corrected._make(row) for row in connection.execute(query.order_by(at))]
+    query = f"""
+        SELECT replace(coalesce(metadata ->> 'entityType', ''), 'EventRegistration', 'Registration') AS entity,
+               metadata ->> 'waId' AS wa_id, coalesce(metadata ->> 'oldMurmurantId', '') AS was,
+               metadata ->> 'newMurmurantId' AS record
+        FROM audit AS entry
+        WHERE metadata ->> 'newMurmurantId' IS NOT NULL AND metadata ->> 'waId' IS NOT NULL
+          AND (%(since)s::timestamp IS NULL OR created_at > %(since)s) AND {not_taken_back(schema)}
+        ORDER BY created_at"""
+    return [Corrected(*row) for row in fetch(connection, schema, query, since=since)]

@@ -11,14 +11,15 @@ import psycopg
 
 _COLUMNS = """
     SELECT c.relname AS table_name, a.attname AS column_name,
-           format_type(a.atttypid, a.atttypmod) AS type, t.typtype = 'e' AS is_enum, NOT a.attnotnull AS nullable, a.attgenerated <> '' AS generated,
+           format_type(a.atttypid, a.atttypmod) AS type,
+           (SELECT array_agg(enumlabel::text) FROM pg_enum WHERE enumtypid = a.atttypid) AS labels,
+           NOT a.attnotnull AS nullable, a.attgenerated <> '' AS generated,
            a.atthasdef OR a.attidentity <> '' AS has_default,
            c.relkind IN ('r', 'p') AND has_column_privilege(c.oid, a.attnum, 'SELECT')
            AND has_schema_privilege(c.relnamespace, 'USAGE') AS readable, c.relkind NOT IN ('r', 'p') AS in_view,
            NOT coalesce(o.collisdeterministic, true) AS loose
     FROM pg_class c
     JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-    JOIN pg_type t ON t.oid = a.atttypid
     LEFT JOIN pg_collation o ON o.oid = a.attcollation
     WHERE c.relnamespace = to_regnamespace(quote_ident(%(schema)s)) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
       AND NOT c.relispartition  -- their rows are the partitioned table's
@@ -69,6 +70,8 @@ class Column:
 
     Attributes
     ----------
+    labels : list of str or None
+        The values of an enum; None of any other type.
     nullable, readable : bool
         Whether it may be null; whether we may read it, whole: a view or foreign table may leave rows out.
     generated : bool
@@ -83,13 +86,18 @@ class Column:
 
     name: str
     type: str
-    is_enum: bool
+    labels: list[str] | None
     nullable: bool
     generated: bool
     has_default: bool
     readable: bool
     in_view: bool = False
     loose: bool = False
+
+    @property
+    def is_enum(self) -> bool:
+        """Whether its type is an enum."""
+        return self.labels is not None
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,9 @@ FROM_METADATA = {
 _ONE_FORM = "octet_length(email) = length(email) OR getdatabaseencoding() <> 'UTF8'"
 _PLAIN = f"lower(trim(CASE WHEN {_ONE_FORM} THEN email ELSE normalize(email, NFKC) END))"
 _MAILBOX = f"""replace(split_part(split_part({_PLAIN}, '@', 1), '+', 1), '.', '') || '@' || split_part({_PLAIN}, '@', 2)"""
+LOGGED = ("CREATE", "UPDATE", "DELETE", "UNDO")
+"""The actions that ``audit.spelled`` may be compared with."""
+
 _ENTITY = {"entity_type", "resource_type"}
 _INTEGERS = {"integer", "bigint", "smallint"}
 _SQL_TYPES: dict[str, TypeEngine[Any]] = {
@@ -281,6 +284,10 @@ class Schema:
         if concept == "mappings":  # the kind as the table has it: by it an index serves, and its statistics
             kind = here.get("entity_type")
             cells["spelled"] = f"{quote(kind.name) if kind else 'NULL'}::text"
+        if concept == "audit":  # the action likewise, an enum where that has every action which is asked for
+            action = here.get("action")
+            as_enum = action and {*LOGGED} <= {*(action.labels or ())}
+            cells["spelled"] = quote(action.name) if action and as_enum else cells["action"]
         columns = ", ".join(f"{cell} AS {quote(column)}" for column, cell in cells.items())
         if concept in self.resolved:
             table = f"{quote(self.catalogue.schema)}.{quote(self.resolved[concept].table)}"

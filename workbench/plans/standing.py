@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from psycopg import sql
-from sqlalchemy import ColumnElement, Connection, exists, func, select, true
-from sqlalchemy.dialects.postgresql import distinct_on
+from sqlalchemy import Connection
 
 from workbench.audit.entries import has_action
 from workbench.database.connection import raw
@@ -89,21 +88,13 @@ def merged(connection: Connection) -> dict[tuple[str, str], tuple[str, str]]:
     return ends
 
 
-def not_taken_back(schema: Schema) -> ColumnElement[bool]:
-    """Whether no plan that wrote an entry of the log was taken back since: what was, counts for nothing."""
-    if not schema.has("audit.action", "audit.metadata", "audit.created_at"):
-        return true()
-    audit = schema.audit
-    about = func.coalesce(audit.c.metadata["root_plan"].astext, audit.c.metadata["undone_plan"].astext)
-    last = (
-        select(
-            about.label("plan"), has_action(schema, UNDONE).label("undone"), audit.c.created_at.label("at")
-        )
-        .where(has_action(schema, UNDONE, REDONE))
-        .ext(distinct_on(about))
-        .order_by(about, audit.c.created_at.desc())
-        .subquery("last_undone")
-    )
-    return ~exists().where(
-        last.c.undone, last.c.plan == audit.c.metadata["plan"].astext, last.c.at >= audit.c.created_at
-    )
+def not_taken_back(schema: Schema) -> str:
+    """Return SQL that is true of ``audit AS entry`` unless the plan that wrote it was taken back since: then it counts for nothing."""
+    return f"""NOT EXISTS (
+        SELECT FROM (
+            SELECT DISTINCT ON (plan) coalesce(metadata ->> 'root_plan', metadata ->> 'undone_plan') AS plan,
+                   migration_action = '{UNDONE}' AS undone, created_at AS at
+            FROM audit WHERE {has_action(schema, UNDONE, REDONE)} ORDER BY plan, created_at DESC
+        ) AS last
+        WHERE last.undone AND last.plan = entry.metadata ->> 'plan' AND last.at >= entry.created_at
+    )"""

@@ -11,9 +11,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pandas as pd
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
-from workbench.audit.entries import has_action, migration_action
+from workbench.audit.entries import has_action
 from workbench.database.address import redact
 from workbench.errors import unknown
 from workbench.murmurant.importers import (
@@ -46,21 +46,30 @@ STARTING = timedelta(minutes=1)
 """How long after its id was made a sync may say that it started."""
 
 _NAMED = """
-    SELECT run_id, 'audit row', resource_type, CASE action WHEN 'CREATE' THEN 'created' ELSE 'updated' END, count(*),
-           min(created_at), max(created_at), min(metadata ->> 'environment'), min(metadata ->> 'operator'), min(metadata ->> 'mode')
-    FROM audit
-    WHERE run_id IS NOT NULL AND action IN ('CREATE', 'UPDATE') AND NOT starts_with(coalesce(metadata ->> 'source', ''), 'workbench')
-    GROUP BY run_id, action, resource_type
+    -- LATERAL: else the run id is extracted twice from each of a million rows, and a group expected for each.
+    SELECT logged.run, 'audit row', resource_type, CASE spelled WHEN 'CREATE' THEN 'created' ELSE 'updated' END, count(*),
+           min(created_at), max(created_at)
+    FROM audit, LATERAL (SELECT run_id AS run OFFSET 0) AS logged
+    WHERE logged.run IS NOT NULL AND spelled IN ('CREATE', 'UPDATE')
+      AND NOT starts_with(coalesce(metadata ->> 'source', ''), 'workbench')
+    GROUP BY logged.run, spelled, resource_type
     UNION ALL
-    SELECT run_id, 'run id on mapping', entity_type, 'mapped', count(*), min(synced_at), max(synced_at), NULL, NULL, NULL
+    SELECT run_id, 'run id on mapping', entity_type, 'mapped', count(*), min(synced_at), max(synced_at)
     FROM mappings WHERE run_id IS NOT NULL GROUP BY run_id, entity_type
 """ + "".join(
     f"""
     UNION ALL
-    SELECT run_id, 'run id on record', '{entity}', 'created', count(*), min(created_at), max(created_at), NULL, NULL, NULL
+    SELECT run_id, 'run id on record', '{entity}', 'created', count(*), min(created_at), max(created_at)
     FROM {CONCEPT_OF[entity]} WHERE run_id IS NOT NULL GROUP BY run_id"""
     for entity in ENTITIES
 )
+# A sync says this in each row that it logs: the first ones are enough.
+_CIRCUMSTANCES = """
+    SELECT run_id, min(metadata ->> 'environment'), min(metadata ->> 'operator'), min(metadata ->> 'mode')
+    FROM audit
+    WHERE created_at = ANY (%(firsts)s::timestamp[]) AND run_id = ANY (%(runs)s::text[]) AND spelled IN ('CREATE', 'UPDATE')
+    GROUP BY run_id
+"""
 
 
 def find_runs(connection: Connection, schema: Schema, reports: Sequence[ImportReport] = ()) -> list[Run]:
@@ -146,19 +155,23 @@ def in_words(cells: dict[str, int]) -> str:
 def _from_rows(connection: Connection, schema: Schema, runs: _Runs) -> None:
     """Note the runs that audit rows, records and mappings name themselves."""
     mapped: dict[tuple[str, str], int] = {}
-    for run_id, word, entity, action, count, first, last, environment, operator, sync in ask(
-        connection, schema, _NAMED
-    ):
+    firsts: list[tuple[datetime, str]] = []
+    for run_id, word, entity, action, count, first, last in ask(connection, schema, _NAMED):
         run, trace = runs[run_id], Trace(word)
         run.saw(trace, count)
         run.started = min(filter(None, (run.started, first)), default=None)
         run.last_trace = max(filter(None, (run.last_trace, last)), default=None)
-        run.environment, run.operator = run.environment or environment, run.operator or operator
-        run.sync = run.sync or (sync if sync in SYNCS else "")
+        if trace is Trace.AUDIT:
+            firsts.append((first, run_id))
         if entity in ENTITIES and trace is Trace.MAPPING:
             mapped[run_id, entity] = count
         elif entity in ENTITIES:
             run.traced.setdefault(entity, {})[action] = count
+    values = {"firsts": [first for first, _ in firsts], "runs": [run_id for _, run_id in firsts]}
+    for run_id, environment, operator, sync in ask(connection, schema, _CIRCUMSTANCES, values):
+        run = runs[run_id]
+        run.environment, run.operator = environment, operator
+        run.sync = sync if sync in SYNCS else ""
     for (run_id, entity), count in mapped.items():
         cells = runs[run_id].traced.setdefault(entity, {})
         if count > cells.get("created", 0):
@@ -170,15 +183,11 @@ def _from_migration_entries(connection: Connection, schema: Schema, runs: _Runs)
     rewriting: list[Entry] = []
     if not schema.has("audit.metadata", "audit.action", "audit.created_at"):
         return rewriting
-    audit = schema.audit
     wanted = [f"{MIGRATION_PREFIX}{event}" for event in ("started", "completed", "failed")]
-    columns = migration_action(schema), audit.c.metadata, audit.c.created_at, schema.audit_run
-    rows = connection.execute(
-        select(*columns)
-        .where(has_action(schema, *wanted, *_REWRITING), not_taken_back(schema))
-        .order_by(audit.c.created_at)
-    )
-    for action, metadata, at, run_id in rows:
+    query = f"""
+        SELECT migration_action, metadata, created_at, run_id FROM audit AS entry
+        WHERE {has_action(schema, *wanted, *_REWRITING)} AND {not_taken_back(schema)} ORDER BY created_at"""
+    for action, metadata, at, run_id in ask(connection, schema, query):
         facts = metadata if isinstance(metadata, dict) else {}
         if action in _REWRITING:
             rewriting.append((action, facts, at))

@@ -43,9 +43,10 @@ CORRECTABLE = (WRONG, NONE, GONE)
 # A sync sets the status by what Wild Apricot says of the contact: not_a_member for NotAMember.
 _COUNTS = """
 SELECT m.level, m.{kind}_id::text AS held, c.code AS actual,
-       coalesce(c.code = lower(regexp_replace({in_wa}, '(?<=.)([A-Z])', '_\\1', 'g')), false) AS in_wa,
-       count(*) AS members
-FROM members AS m LEFT JOIN {of} AS c ON c.id = m.{kind}_id GROUP BY 1, 2, 3, 4
+       coalesce(c.code = lower(regexp_replace(m.in_wa, '(?<=.)([A-Z])', '_\\1', 'g')), false) AS in_wa,
+       sum(m.members)::int8 AS members
+FROM (SELECT level, {kind}_id, {in_wa} AS in_wa, count(*) AS members FROM members GROUP BY 1, 2, 3) AS m
+LEFT JOIN {of} AS c ON c.id = m.{kind}_id GROUP BY 1, 2, 3, 4
 """
 
 # The last audit entry on a member's tier decides: a person set it if the entry is from no import and no plan of the
@@ -251,7 +252,7 @@ def review_tiers(
         mapping = giving.get(kind)
         if mapping:
             schema.require("members.level")
-        in_wa = "m.wa_raw ->> 'status'" if kind == "status" else "NULL"
+        in_wa = "wa_raw ->> 'status'" if kind == "status" else "NULL"
         query = _COUNTS.format(kind=kind, of=KINDS[kind], in_wa=in_wa)
         counts = _as_objects(ask(connection, canonical, query)[1]).astype({"members": int, "in_wa": bool})
         counts = counts.assign(expected=None, finding=None)
