@@ -44,7 +44,7 @@ def test_a_bad_file_is_two_and_says_where(clubs, at, tmp_path):  # noqa: F811
     ):
         done = run(*arguments)
         assert (done.returncode, done.stdout) == (2, ""), arguments
-    assert "did you mean 'title'?" in run("policies", "--rules", "mine").stderr
+    assert "titel" in run("policies", "--rules", "mine").stderr
     (tmp_path / "policies").mkdir()
     (tmp_path / "policies" / "events-overbooked.sql").write_bytes(b"\xff\xfe")
     assert run("policies").returncode == 2

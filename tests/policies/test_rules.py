@@ -38,8 +38,8 @@ def test_a_wrong_file_is_refused_and_named(write, name):
         read_rules(write(mine=WRONG[name]))
 
 
-def test_a_key_that_is_misspelt_is_told_the_nearest(write):
-    with pytest.raises(UsageError, match="severity"):
+def test_an_unknown_key_is_named(write):
+    with pytest.raises(UsageError, match="severty"):
         read_rules(write(mine=rule(SELECT, severty="warn")))
 
 

@@ -133,7 +133,7 @@ class Look:
         limit, as_of = self.settings.event_capacity_limit, self.as_of
         facts = {
             "as_of": ("timestamp", as_of),
-            "now": ("timestamp", max(filter(None, (_now(), as_of)))),
+            "now": ("timestamp", max(filter(None, (datetime.now(UTC).replace(tzinfo=None), as_of)))),
             "capacity_limit": ("integer", limit),
             "environment": ("text", self.environment.name),
             "kind": ("text", self.environment.kind),
@@ -297,7 +297,3 @@ def _relation(
 ) -> Relation:
     cells = {column: (kind, [row[at] for row in rows]) for at, (column, kind) in enumerate(columns.items())}
     return listed(name, cells, {"": if_empty} if if_empty and not rows else {})
-
-
-def _now() -> datetime:
-    return datetime.now(UTC).replace(tzinfo=None)

@@ -23,7 +23,7 @@ from workbench.checks.finding import Finding, Severity, Status, culprits, sectio
 from workbench.checks.look import Look, NotConfiguredError, NotRunError
 from workbench.database.address import redact
 from workbench.database.connection import raw
-from workbench.errors import SchemaGap, UsageError, nearest
+from workbench.errors import SchemaGap, UsageError
 from workbench.hints import aim
 from workbench.murmurant.canonical import ask
 from workbench.murmurant.spellings import ENTITY_TYPES, REGISTRATION
@@ -188,7 +188,8 @@ def read_check(path: Path) -> Check:
             {"id": path.stem, **facts, **{name: select.strip() for name, select in selects.items()}}
         )
     except ValidationError as error:
-        raise UsageError(f"The check {path} is wrong: {'; '.join(_problems(error))}.", _HOW) from None
+        problems = [f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()]
+        raise UsageError(f"The check {path} is wrong: {'; '.join(problems)}.", _HOW) from None
     except ValueError as error:
         raise UsageError(f"The check {path} has no header that can be read: {error}.", _HOW) from None
     if not check.sql.rstrip(";") and not check.answer:
@@ -199,15 +200,6 @@ def read_check(path: Path) -> Check:
 
 
 _HOW = "See `docs/architecture.md`, or `workbench policies --starter FOLDER` for examples."
-
-
-def _problems(error: ValidationError) -> list[str]:
-    problems = []
-    for problem in error.errors(include_url=False, include_context=False):
-        where = ".".join(map(str, problem["loc"]))
-        close = nearest(where, Check.model_fields, 1) if problem["type"] == "extra_forbidden" else []
-        problems.append(f"{where}: {problem['msg']}" + (f" (did you mean {close[0]!r}?)" if close else ""))
-    return problems
 
 
 def in_folders(*folders: Path) -> dict[str, Check]:

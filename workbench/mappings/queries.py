@@ -128,12 +128,11 @@ class Corrected(NamedTuple):
 
 def corrections_made(connection: Connection, schema: Schema, since: Any = None) -> list[Corrected]:
     """List the corrections by guide §4.2's audit entries, oldest first; none that was taken back."""
-    if not schema.has("audit.metadata", "audit.action", "audit.created_at"):
+    if not schema.has("audit.metadata"):
         return []
     query = f"""
         SELECT replace(coalesce(metadata ->> 'entityType', ''), 'EventRegistration', 'Registration') AS entity,
-               metadata ->> 'waId' AS wa_id, coalesce(metadata ->> 'oldMurmurantId', '') AS was,
-               metadata ->> 'newMurmurantId' AS record
+               metadata ->> 'waId' AS wa_id, coalesce(metadata ->> 'oldMurmurantId', '') AS was, metadata ->> 'newMurmurantId' AS record
         FROM audit AS entry
         WHERE metadata ->> 'newMurmurantId' IS NOT NULL AND metadata ->> 'waId' IS NOT NULL
           AND (%(since)s::timestamp IS NULL OR created_at > %(since)s) AND {not_taken_back(schema)}

@@ -40,22 +40,16 @@ SELECT entity, wa_id, record, action, trace, run, at FROM (
 ) AS claimed
 WHERE run <> ALL (%(rolled_back)s::text[])
 """
-_BARE = """
-SELECT '{entity}', id::text, coalesce(run_id, '') FROM {relation} AS record
-WHERE {unmapped}
-"""
+_BARE = "SELECT '{entity}', id::text, coalesce(run_id, '') FROM {relation} AS record WHERE {unmapped}"
 _THERE = """
 SELECT id::text AS id, created_at AS at, coalesce(run_id, '') AS run FROM {relation} WHERE id = ANY (%(ids)s::ids)
 """
+# Numbered along the index on both columns: to group a million ids costs four times as much.
 _SHARED = """
 SELECT coalesce(entity_type, '') AS entity, target::text AS target, array_agg(DISTINCT wa_id) AS wa_ids
-FROM mappings
-WHERE target IN (  -- numbered along the index on both columns; to group a million ids costs four times as much
-  SELECT target FROM (SELECT target, row_number() OVER (PARTITION BY spelled, target) AS number FROM mappings) AS numbered
-  WHERE number > 1
-) OR target IN (
-  SELECT target FROM mappings WHERE spelled = 'Registration' INTERSECT
-  SELECT target FROM mappings WHERE spelled = 'EventRegistration'
+FROM mappings WHERE target IN (
+  SELECT target FROM (SELECT target, row_number() OVER (PARTITION BY spelled, target) AS number FROM mappings) AS numbered WHERE number > 1
+  UNION ALL (SELECT target FROM mappings WHERE spelled = 'Registration' INTERSECT SELECT target FROM mappings WHERE spelled = 'EventRegistration')
 )
 GROUP BY 1, 2 HAVING min(wa_id) <> max(wa_id) ORDER BY 2, 1
 """

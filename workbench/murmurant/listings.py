@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from workbench.errors import Refused, UsageError, nearest
+from workbench.errors import Refused, UsageError
 
 _SEPARATORS = ",;\t"
 csv.field_size_limit(2**31 - 1)  # else a description of 150 kB ends it
@@ -67,30 +67,23 @@ class Listing:
         return lines
 
     def columns(self, needed: Sequence[str], optional: Sequence[str] = ()) -> list[str]:
-        """Return which of the columns that it must have, and may have, each heading means; case does not matter.
+        """Return the name of each heading's column, ignoring case.
 
         Raises
         ------
         UsageError
-            For a column that is not there, means nothing, or stands there twice; with the nearest heading.
+            For a column that is missing, unknown or repeated.
         """
         header = [name.casefold() for name in self.header]
-        known = (*needed, *optional)
-        wanted = {name.casefold(): name for name in known}
-        form = f"Its first line names the columns: {','.join(known)}."
-        for name in needed:
-            if name.casefold() not in header:
-                close = nearest(name.casefold(), header, 1)
-                what = f"; it has {close[0]!r}" if close else ""
-                raise UsageError(f"{self.path} has no column {name!r}{what}.", form)
-        for name in header:
-            if name not in wanted:
-                close = nearest(name, wanted, 1)
-                near = f"; the nearest is {close[0]!r}" if close else ""
-                raise UsageError(f"{self.path} has a column {name!r} that means nothing here{near}.", form)
-            if header.count(name) > 1:
-                raise UsageError(f"{self.path} has the column {name!r} twice.", "Leave one of them out.")
-        return [wanted[name] for name in header]
+        known = {name.casefold(): name for name in (*needed, *optional)}
+        wrong = [f"has no column {name!r}" for name in needed if name.casefold() not in header]
+        wrong += [f"has an unknown column {name!r}" for name in header if name not in known]
+        wrong += [f"has the column {name!r} twice" for name in header if header.count(name) > 1]
+        if wrong:
+            raise UsageError(
+                f"{self.path} {wrong[0]}.", f"Its first line names the columns: {','.join(known.values())}."
+            )
+        return [known[name] for name in header]
 
 
 def read_csv(path: Path, wide: bool = False) -> Listing:

@@ -236,7 +236,7 @@ class Schema:
     @property
     def audit_action_is_enum(self) -> bool:
         """Whether the audit log's action is the application's enum, not free text."""
-        return self.columns("audit")["action"].is_enum
+        return (action := self.columns("audit").get("action")) is not None and action.is_enum
 
     @cached_property
     def id_type(self) -> str:
@@ -373,12 +373,6 @@ def named(source: FromClause, *columns: str) -> list[ColumnElement[Any]]:
 def as_text(column: ColumnElement[Any]) -> ColumnElement[str]:
     """Return an id as text, so that a ``uuid`` and a ``text`` id can be shown and compared alike."""
     return column if isinstance(column.type, Text) else cast(column, Text)
-
-
-def same_id(left: ColumnElement[Any], right: ColumnElement[Any]) -> ColumnElement[bool]:
-    """Compare two ids; as they are where the types agree, so that an index can serve, else as text."""
-    same = left.type.compile() == right.type.compile()
-    return left == right if same else as_text(left) == as_text(right)
 
 
 def is_one_of(column: ColumnElement[Any], ids: Iterable[str]) -> ColumnElement[bool]:

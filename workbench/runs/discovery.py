@@ -45,13 +45,11 @@ _REWRITING = (SYNC_STATE_RESET, RESTORED, ROLLED_BACK)
 STARTING = timedelta(minutes=1)
 """How long after its id was made a sync may say that it started."""
 
+# LATERAL: without it the run id is extracted twice from each of a million rows, and a group is expected for each.
 _NAMED = """
-    -- LATERAL: else the run id is extracted twice from each of a million rows, and a group expected for each.
     SELECT logged.run, 'audit row', resource_type, CASE spelled WHEN 'CREATE' THEN 'created' ELSE 'updated' END, count(*),
-           min(created_at), max(created_at)
-    FROM audit, LATERAL (SELECT run_id AS run OFFSET 0) AS logged
-    WHERE logged.run IS NOT NULL AND spelled IN ('CREATE', 'UPDATE')
-      AND NOT starts_with(coalesce(metadata ->> 'source', ''), 'workbench')
+           min(created_at), max(created_at) FROM audit, LATERAL (SELECT run_id AS run OFFSET 0) AS logged
+    WHERE logged.run IS NOT NULL AND spelled IN ('CREATE', 'UPDATE') AND NOT starts_with(coalesce(metadata ->> 'source', ''), 'workbench')
     GROUP BY logged.run, spelled, resource_type
     UNION ALL
     SELECT run_id, 'run id on mapping', entity_type, 'mapped', count(*), min(synced_at), max(synced_at)
@@ -63,12 +61,11 @@ _NAMED = """
     FROM {CONCEPT_OF[entity]} WHERE run_id IS NOT NULL GROUP BY run_id"""
     for entity in ENTITIES
 )
-# A sync says this in each row that it logs: the first ones are enough.
+# A sync writes these into each row that it logs: its first rows are enough.
 _CIRCUMSTANCES = """
     SELECT run_id, min(metadata ->> 'environment'), min(metadata ->> 'operator'), min(metadata ->> 'mode')
     FROM audit
-    WHERE created_at = ANY (%(firsts)s::timestamp[]) AND run_id = ANY (%(runs)s::text[]) AND spelled IN ('CREATE', 'UPDATE')
-    GROUP BY run_id
+    WHERE created_at = ANY (%(firsts)s::timestamp[]) AND run_id IS NOT NULL AND spelled IN ('CREATE', 'UPDATE') GROUP BY 1
 """
 
 
@@ -155,23 +152,21 @@ def in_words(cells: dict[str, int]) -> str:
 def _from_rows(connection: Connection, schema: Schema, runs: _Runs) -> None:
     """Note the runs that audit rows, records and mappings name themselves."""
     mapped: dict[tuple[str, str], int] = {}
-    firsts: list[tuple[datetime, str]] = []
+    firsts: list[datetime] = []
     for run_id, word, entity, action, count, first, last in ask(connection, schema, _NAMED):
         run, trace = runs[run_id], Trace(word)
         run.saw(trace, count)
         run.started = min(filter(None, (run.started, first)), default=None)
         run.last_trace = max(filter(None, (run.last_trace, last)), default=None)
         if trace is Trace.AUDIT:
-            firsts.append((first, run_id))
+            firsts.append(first)
         if entity in ENTITIES and trace is Trace.MAPPING:
             mapped[run_id, entity] = count
         elif entity in ENTITIES:
             run.traced.setdefault(entity, {})[action] = count
-    values = {"firsts": [first for first, _ in firsts], "runs": [run_id for _, run_id in firsts]}
-    for run_id, environment, operator, sync in ask(connection, schema, _CIRCUMSTANCES, values):
-        run = runs[run_id]
-        run.environment, run.operator = environment, operator
-        run.sync = sync if sync in SYNCS else ""
+    for run_id, environment, operator, sync in ask(connection, schema, _CIRCUMSTANCES, {"firsts": firsts}):
+        runs[run_id].environment, runs[run_id].operator = environment, operator
+        runs[run_id].sync = sync if sync in SYNCS else ""
     for (run_id, entity), count in mapped.items():
         cells = runs[run_id].traced.setdefault(entity, {})
         if count > cells.get("created", 0):
@@ -181,8 +176,6 @@ def _from_rows(connection: Connection, schema: Schema, runs: _Runs) -> None:
 def _from_migration_entries(connection: Connection, schema: Schema, runs: _Runs) -> list[Entry]:
     """Note what the entries say of each run; return those of what may have emptied the sync state."""
     rewriting: list[Entry] = []
-    if not schema.has("audit.metadata", "audit.action", "audit.created_at"):
-        return rewriting
     wanted = [f"{MIGRATION_PREFIX}{event}" for event in ("started", "completed", "failed")]
     query = f"""
         SELECT migration_action, metadata, created_at, run_id FROM audit AS entry
