@@ -1,4 +1,4 @@
-"""Is everybody here? Wild Apricot's own exports beside the database: every fault that was planted, and no other."""
+"""Reconciling with Wild Apricot's exports: every planted fault is found, and no other."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def answered(run, *arguments):
     facts = json.loads(done.stdout)
     assert (done.returncode == 0) is facts["go"]
     commands = {}
-    for table in ("missing", "left_out", "extra", "differs", "unmapped"):
+    for table in ("missing", "left_out", "extra", "differs"):
         for row in facts[table]:
             assert row["entity"] in ("Member", "Event", "Registration")
             if row["next"]:
@@ -44,7 +44,7 @@ def of_the_sync(rows):
 
 
 def quiet(facts):
-    if any(facts[table] for table in ("missing", "left_out", "differs", "shifts")):
+    if any(facts[table] for table in ("missing", "left_out", "differs")):
         return False
     return not of_the_sync(facts["extra"])
 
@@ -164,7 +164,7 @@ def test_a_swap_is_two_wrong_people_and_corrected_as_one(at, clubs, tmp_path):
     assert run(*people[0]["next"].split()[1:-2]).returncode == 0
 
 
-def test_a_time_zone_too_many_is_said_once(at, clubs, tmp_path):
+def test_a_time_zone_is_named_as_the_reason(at, clubs, tmp_path):
     club = clubs.clone("application")
     folder = Exported(club.url).save(tmp_path / "wa")
     run = at(club)
@@ -173,12 +173,9 @@ def test_a_time_zone_too_many_is_said_once(at, clubs, tmp_path):
     )
     facts = answered(run, "--export", str(folder))
     assert not facts["go"]
-    assert len(facts["why"]) == 1
-    assert not facts["differs"]
-    (shift,) = facts["shifts"]
-    assert (shift["entity"], shift["hours"], shift["also"]) == ("Event", 8, None)
-    assert shift["rows"] == facts["counts"]["Event"]["export"]
-    # Eight hours west of a database in UTC nothing is wrong; what is moved by an hour is not summer time.
+    assert sum("8 hours later here" in why and "--time-zone" in why for why in facts["why"]) == 2
+    assert facts["counts"]["Event"]["differs"] == facts["counts"]["Event"]["export"]
+    # Eight hours west of a database in UTC nothing is wrong but the event that was moved by an hour.
     first = club.club.wa_id("Event", 3)
     target = Exported(club.url).target
     club.execute(
@@ -186,10 +183,8 @@ def test_a_time_zone_too_many_is_said_once(at, clubs, tmp_path):
             (SELECT "{target}"::text FROM "WaIdMapping" WHERE "entityType" = 'Event' AND "waId"::text = %s)""",
         str(first),
     )
-    for zone in ((), ("--time-zone", "Etc/GMT+8")):
-        facts = answered(run, "--export", str(folder), *zone)
-        assert [(row["wa_id"], row["field"]) for row in facts["differs"]] == [(str(first), "start")]
-        assert len(facts["shifts"]) == (not zone)
+    facts = answered(run, "--export", str(folder), "--time-zone", "Etc/GMT+8")
+    assert [(row["wa_id"], row["field"]) for row in facts["differs"]] == [(str(first), "start")]
 
 
 def test_a_part_of_the_club_is_no_answer(at, clubs, tmp_path):
@@ -327,8 +322,6 @@ def test_a_csv_import_without_any_trace_of_it(
     assert (facts["go"], len(facts["missing"])) == (False, missing)
     assert len({(row["entity"], row["wa_id"]) for row in facts["differs"]}) == differs
     assert {row["wa_id"] for row in facts["left_out"]} <= {"WA999"}
-    assert not facts["shifts"]
-    assert all(row["record_id"] for row in facts["unmapped"])
 
 
 COLUMNS = {

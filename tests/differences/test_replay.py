@@ -1,4 +1,4 @@
-"""After a restore to the snapshot and the replay, only the bad run's doing is gone; undoing the replay is the snapshot."""
+"""After a restore and its replay only the bad run's changes are gone; undoing the replay gives the snapshot."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def test_a_conflict_stays_as_the_snapshot_has_it_where_that_is_asked_for(staged:
     for plan, comes in ((keep, True), (restore, False)):
         sections = [part for part in plan.operations if edit.columns[0] in part.changed]
         assert any(row[0] == edit.key for part in sections for row in plan.rows(part)) is comes
-    assert any("nothing tells who wrote them" in note for note in keep.notes)
+    assert any("unknown who wrote them" in note for note in keep.notes)
 
 
 def test_a_run_that_did_all_and_a_snapshot_that_has_what_it_made_are_refused(

@@ -64,13 +64,14 @@ def importer(place: Path) -> list[str]:
 
 
 @pytest.fixture
-def dry(place: Path) -> Run:
-    """Run a command dry."""
+def dry(place: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run a command dry, in the importer's folder."""
+    monkeypatch.chdir(place)
 
     def run(command: list[str], show: Callable[[str], None] = lambda line: None, **more: Any) -> DryRun:
         values = {
             "backups": place / "backups", "environment": "club", "kind": "development", "operator": "dana",
-            "reports": [place / "imports"], "folder": place,
+            "reports": [place / "imports"],
         }  # fmt: skip
         return run_dry(command, show=show, **(values | more))
 

@@ -47,9 +47,7 @@ def test_run_review_and_approve(run: Run, importer: list[str], place: Path) -> N
     assert done.returncode == 0, done.stderr
     assert "Would import 2 files" in done.stdout
     assert "dry-run review dry_run_" in done.stdout
-    words = run("dry-run", "review").stdout
-    assert "iro1@" not in words
-    assert "h•••@example.com" in words
+    assert "iro1@" not in run("dry-run", "review").stdout
     assert "hiro1@example.com" in run("dry-run", "review", "--unmask").stdout
     approve = ("dry-run", "review", DRY, "--approve", "--as", "robin", "--remark", "looks right", "--json")
     facts = json.loads(run(*approve).stdout)

@@ -27,56 +27,41 @@ import os, sys
 dry = os.environ.get("DRY_RUN") == "1" and "deaf" not in sys.argv
 def log(message, level="INFO"):
     print(f"[WA-IMPORT] [{level}] {message} ", flush=True)
-print("\\n" + "=" * 60 + "\\n  Wild Apricot Incremental Sync\\n" + "=" * 60 + "\\n")
 log("  Wild Apricot Incremental Sync")
 log("  Started: " + os.environ["STARTED"])
-log("  Last sync: never")
 log("  Mode: " + ("DRY RUN (no writes)" if dry else "LIVE (writes enabled)"))
-log("[1/3] Fetching contacts modified since 2026-11-30T10:56:10.709Z...")
 log("  - Found 7 changed contacts")
 log("  - Members: 1 created, 6 updated")
 log("  - Found 10 events")
 log("  - Events: 0 created, 1 updated")
 if "broken" in sys.argv:
     log("Incremental sync failed", "ERROR")
-    print("\\nFATAL ERROR: fetch failed\\n", file=sys.stderr)
-    sys.exit(2)
-quiet = "quiet" in sys.argv
+    sys.exit("\\nFATAL ERROR: fetch failed\\n")
+quiet, errors = "quiet" in sys.argv, "errors" in sys.argv
 if quiet or "doubted" in sys.argv:
     why = "unknown" if quiet else "Member not mapped: WA contact 50009: 83"
     text = "Fetched 83 registrations but upserted 0. Top skip reasons: " + why
     print("║ [HIGH  ] ZERO_REGISTRATIONS_UPSERTED")
     print(*("║   " + text[at : at + 58] for at in range(0, len(text), 58)), "╟──", sep="\\n")
-registrations = "0 updated, 83 skipped" if quiet else "80 updated, 3 skipped"
 log("  Sync Complete")
-print("""
-Status:        COMPLETED WITH ERRORS
+print(f"""
+Status:        {"COMPLETED WITH ERRORS" if errors else "SUCCESS"}
 Duration:      18s
 
 Entities processed:
-  Members:       1 created, 6 updated, 0 skipped, 1 errors
+  Members:       1 created, 6 updated, 0 skipped, {int(errors)} errors
   Events:        0 created, 1 updated, 9 skipped, 0 errors
-  Registrations: 0 created, 80 updated, 3 skipped, 0 errors
-
-Errors:
+  Registrations: 0 created, {"0 updated, 83 skipped" if quiet else "80 updated, 3 skipped"}, 0 errors
+""")
+if errors:
+    print("""Errors:
   - Member WA#50070:
 Invalid `prisma.member.update()` invocation in
 
 Unique constraint failed on the fields: (`email`)
-
-============================================================
-""" if "errors" in sys.argv else """
-Status:        SUCCESS
-Duration:      18s
-
-Entities processed:
-  Members:       1 created, 6 updated, 0 skipped, 0 errors
-  Events:        0 created, 1 updated, 9 skipped, 0 errors
-  Registrations: 0 created, """ + registrations + """, 0 errors
-
-============================================================
 """)
-sys.exit(1 if "errors" in sys.argv else 0)
+print("=" * 60)
+sys.exit(int(errors))
 '''
 NIGHTLY = "sync_1796037168450_01jcui"
 

@@ -7,14 +7,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import psycopg
 import pytest
 
 from tests.bundles.conftest import DRY, LIVE, api_report, csv_report, member, put
 from tests.conftest import database_at
 from tests.dry_runs.conftest import API_DRY, api_dry
 from workbench.database.connection import raw
-from workbench.migration.dry_runs import transaction_mark, written_since
 from workbench.migration.review import DIFFERENT, INNOCENT, SAME, review_dry_run
 from workbench.murmurant.importers import Run
 from workbench.murmurant.reports import read_reports
@@ -188,17 +186,3 @@ def test_the_recordings(recordings: Path, server: Any) -> None:
     assert "member WA999: Missing firstName" in said
     assert "registration REG0224: Member not found: WA777" in said
     assert "Event EVT001, endTime: it is before startTime" in said
-
-
-def test_what_was_written_meanwhile_is_counted(club: Any) -> None:
-    database = database_at(club.url)
-    with database.reading() as connection:
-        schema, since = read_schema(raw(connection), "public"), transaction_mark(connection)
-    with database.reading() as connection:
-        assert written_since(connection, schema, since) == {}
-    with psycopg.connect(club.url) as connection:
-        connection.execute(
-            """UPDATE "Member" SET "firstName" = 'x' WHERE id IN (SELECT id FROM "Member" LIMIT 3)"""
-        )
-    with database.reading() as connection:
-        assert written_since(connection, schema, since) == {"Member": 3}

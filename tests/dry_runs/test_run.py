@@ -35,15 +35,15 @@ REFUSED = [
 ]  # fmt: skip
 
 
-def test_a_command_that_is_not_dry_is_refused(tmp_path: Path) -> None:
+def test_a_command_that_is_not_dry_is_refused() -> None:
     for command in MAY_RUN:
-        refuse_live(shlex.split(command), tmp_path)
+        refuse_live(shlex.split(command))
     for command in REFUSED:
         with pytest.raises(Refused, match="would not be a dry run"):
-            refuse_live(shlex.split(command), tmp_path)
+            refuse_live(shlex.split(command))
     for words in ([], [""], ["./no-such-program"]):
         with pytest.raises(UsageError):
-            refuse_live(words, tmp_path)
+            refuse_live(words)
 
 
 def test_log_reports_and_configuration_are_kept(place: Path, importer: list[str], dry: Run) -> None:

@@ -14,12 +14,9 @@ from tests.commands import Shell
 from tests.commands import at as at
 from tests.commands import shell as shell
 from tests.conftest import Ground
-from tests.reporting.conftest import settings_for
 from tests.reporting.test_charts import svg
-from tests.reporting.test_runner import self_contained
 from tests.tiers.conftest import RIGHT, Written, give, mapping_of, rename, some
 from workbench.reporting.charts import tier_matrix_chart
-from workbench.reporting.runner import run_report
 
 At = Callable[..., Shell]
 
@@ -84,27 +81,6 @@ def test_an_unknown_level_is_named_refused_and_masked(guide: Ground, at: At) -> 
     refused = run("plan", "tiers")
     assert (refused.returncode, "\x1b" in refused.stderr) == (3, False)
     assert run("plan", "tiers", "--level", "Alumni").returncode == 0
-
-
-def test_the_report(application: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = settings_for(application.url, tmp_path, monkeypatch, imports=application.imports)
-    give(application, some(application, "Alumni", 2), "LAPSED")
-    rename(application, "Third Year", HOSTILE)
-    made = run_report("tiers", {}, environment="club", settings=settings)
-    page = made.html.read_text(encoding="utf-8")
-    self_contained(page)
-    assert "Are members in the right tier? No." in page
-    assert "workbench plan tiers" in page
-    assert "<b>of" not in page
-    assert "dana@" not in page
-    verdict = json.loads(made.json.read_text(encoding="utf-8"))
-    assert {finding["check"]: finding["status"] for finding in verdict["findings"]} == {
-        "tiers-all-the-same": "pass",
-        "tiers-missing": "pass",
-        "tiers-not-seeded": "pass",
-        "tiers-unmapped-level": "fail",
-        "tiers-wrong": "fail",
-    }
 
 
 @pytest.mark.parametrize("size", [0, 2, 40])

@@ -1,4 +1,4 @@
-"""Configurations: the importer's, and tier policies in every way they are written; what is wrong is refused."""
+"""Configurations of every kind and spelling are read; damaged ones are refused."""
 
 from __future__ import annotations
 
@@ -111,14 +111,11 @@ def test_what_is_wrong_is_refused_by_name(written: Written, name: str) -> None:
     assert str(path) in caught.value.what
 
 
-def test_a_file_that_is_not_there_or_not_utf_8(tmp_path: Path) -> None:
-    path = tmp_path / "m.yaml"
-    for wrong in (path, tmp_path):
+def test_a_file_that_is_missing_or_not_utf_8(tmp_path: Path) -> None:
+    (tmp_path / "latin.yaml").write_bytes("membership_status_mapping: {Alumnä: A}".encode("latin-1"))
+    for path in (tmp_path / "latin.yaml", tmp_path / "nothing.yaml", tmp_path):
         with pytest.raises(UsageError, match="cannot be read"):
-            read_tier_mapping(wrong)
-    path.write_bytes("membership_status_mapping: {Alumnä: A}".encode("latin-1"))
-    with pytest.raises(UsageError, match="cannot be read"):
-        read_tier_mapping(path)
+            read_tier_mapping(path)
 
 
 @settings(max_examples=40, deadline=None)

@@ -78,17 +78,6 @@ def test_plan_apply_and_undo(ground: Ground) -> None:
     assert ground.state("AuditLog") == broken
 
 
-def test_everything_the_demo_breaks(guide: Ground, written: Written) -> None:
-    guide.breaks("all-prospect", "wrong-tier", "null-tiers", "renamed-level")
-    with pytest.raises(Refused, match="'3rd Year'"):
-        guide.wb.tiers.plan()
-    path = written("mended.yaml", mapping_of({**RIGHT, "3rd Year": "EXTENDED"}))
-    guide.carry_out(guide.wb.tiers.plan(path))
-    review = guide.wb.tiers.review(path)["tier"]
-    assert (review.matrix["expected"] == review.matrix["actual"]).all()
-    assert review.findings == []
-
-
 def test_levels_that_no_line_names(guide: Ground, written: Written) -> None:
     wrong, wb = break_some(guide), guide.wb
     rename(guide, "Lapsed", "Lapsd")

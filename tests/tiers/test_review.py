@@ -19,7 +19,7 @@ from tests.tiers.conftest import (
     statuses_of_tiers,
     tier,
 )
-from workbench.errors import NotMurmurant, SchemaGap, UsageError
+from workbench.errors import SchemaGap, UsageError
 
 
 def plain(frame: pd.DataFrame) -> list[list[Any]]:
@@ -152,12 +152,3 @@ def test_the_importer_s_configuration_gives_tiers_where_there_are_no_statuses(
     for dialect, kind in (("guide", "tier"), ("application", "status")):
         reviews = clubs.clone(dialect, 60).open(tier_mapping=path).tiers.review()
         assert [review.kind for review in reviews.values() if review.mapping] == [kind]
-
-
-def test_where_no_club_was_made_that_is_said_and_not_that_its_mapping_is_missing(
-    application: Ground, empty_url: str
-) -> None:
-    tiers = application.open(empty_url, tier_mapping=application.folder / "none.yaml").tiers
-    for ask in (tiers, tiers.wrong, tiers.plan):
-        with pytest.raises(NotMurmurant, match="no demo club"):
-            ask()

@@ -1,1 +1,1 @@
-"""What came after a snapshot: what differs, whose doing it is, what a restore would lose, and putting it back."""
+"""Changes since a snapshot: the differences, their authors, what a restore would lose, and putting it back."""

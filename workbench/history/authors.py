@@ -1,7 +1,7 @@
-"""Who did what differs: which run, or people, by the evidence, and how strong that is.
+"""Who made each change since a snapshot: a run or a person, and how strong the evidence is.
 
-Evidence counts only where it is itself newer than the snapshot: an audit row that the snapshot has not, a
-record that it has not. So no two clocks need to agree.
+Evidence counts only if it is newer than the snapshot: an audit entry or a record that the snapshot does not have. So
+the clocks of two servers need not agree.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _STORY = """
 
 
 class Author(NamedTuple):
-    """Who did something, and how strong the evidence for that is: a `Strength` by name, or ``none``."""
+    """Who made a change, and the strength of the evidence: a name of `Strength`, or ``none``."""
 
     who: str
     evidence: str
@@ -59,25 +59,25 @@ _CERTAIN = Strength.certain.name
 
 
 class Authors:
-    """Asks the database's own evidence who did what differs.
+    """Finds the author of each difference in the database's own evidence.
 
     Parameters
     ----------
     connection : sqlalchemy.Connection
-        To the live database, in a reading transaction.
+        To the live database, in a read-only transaction.
     runs : sequence of Run
-        Every run that is known, by start.
+        Every known run, by start.
     comparison : Comparison
-        What differs; its audit log is among the tables.
+        The differences, with the audit log among the tables.
     taken_at : datetime or None
-        When the snapshot was taken (UTC, without zone): only where nothing else tells a run from before it.
+        When the snapshot was taken (UTC, without zone); used only for runs that left no better evidence.
 
     Attributes
     ----------
     since : list of Run
         The runs that wrote since the snapshot, by start.
     deleted_by_run : dict of (str, str) to str
-        Table and key of what a run's audit entries say that it deleted.
+        Table and key to the run that deleted the row, by the audit log.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class Authors:
         self._known: dict[tuple[str, Kind], dict[str, Author]] = {}
 
     def of(self, table: str, kind: Kind) -> Mapping[str, Author]:
-        """Return who did it, for those rows of a table that differ in one way of which that is known."""
+        """Return the known authors of a table's rows of one kind of difference, by key."""
         if (table, kind) not in self._known:
             known = self._known[table, kind] = {}
             for keys in in_chunks(self.comparison.tables[table].rows[kind], _CHUNK):
@@ -118,7 +118,7 @@ class Authors:
         return self._known[table, kind]
 
     def _read_new_entries(self) -> None:
-        """Read what the audit log says that the snapshot's does not yet."""
+        """Read the audit entries that the snapshot does not have."""
         readable = self.schema.has("audit.id", "audit.metadata", "audit.action")
         log = self.comparison.tables.get(self.schema.resolved["audit"].table) if readable else None
         self._has_log = log is not None
@@ -135,7 +135,7 @@ class Authors:
                     self.deleted_by_run[tables.get(type, type), key] = run
 
     def _runs_since(self, taken_at: datetime | None) -> list[Run]:
-        """Return the runs that wrote since the snapshot: that logged or made something new, or else began after it."""
+        """Return the runs that logged or created something since the snapshot, or else began after it."""
         names = {author.who for author in self._logged.values()}
         unlogged = [run for run in self.runs if run.run not in names]
         for table, entity in self.entities.items():
@@ -144,7 +144,7 @@ class Authors:
                 for writes in writers(self.connection, self.schema, unlogged, (), entity, keys).values():
                     names |= {write.run.run for write in writes if write.action == "created"}
         for run in unlogged:
-            # A run that logs what it does, and logged nothing new, ran before; of others only their time can tell.
+            # A run that logs its changes and logged nothing new is older; of other runs only the time can tell.
             logs = run.importer != "csv" and self._has_log and Trace.AUDIT in run.traces
             began = run.started or run.last_trace
             if taken_at is not None and began is not None and began >= taken_at and not logs:
@@ -168,13 +168,13 @@ class Authors:
         return known
 
     def _of_runs(self, entity: str, kind: Kind, keys: Sequence[str]) -> dict[str, Author]:
-        """Ask each run since the snapshot, in order; who wrote later is named after it."""
+        """Find the runs that wrote some rows, in order; a later author is named after an earlier one."""
         known: dict[str, Author] = {}
         for key, writes in writers(self.connection, self.schema, self.since, self.runs, entity, keys).items():
             for write in writes:
                 who, strength = write.run.run, write.strength
-                # Of a record that the guide's importer mapped, its own time alone tells that it was changed too; a
-                # later change hides that.
+                # That the guide's importer changed a record it mapped shows only in the record's own time, which a
+                # later change overwrites.
                 if write.action == "mapped" and write.run.importer == "guide" and kind == "changed":
                     if not write.touched_since:
                         continue
@@ -189,7 +189,7 @@ class Authors:
         return known
 
     def _of_marks(self, concept: str, keys: Sequence[str]) -> dict[str, Author]:
-        """Tell of mappings and sync states which run they name; or in the time of which one alone they were written."""
+        """Find the run that a mapping or sync state names, or the only one in whose time it was written."""
         by_time, known = defaultdict[str, list[str]](list), dict[str, Author]()
         for run in self.since:
             if concept == "mappings":
@@ -203,7 +203,7 @@ class Authors:
                     by_time[key].append(run.run)
                 else:
                     known[key] = Author(run.run, marks[key].name)
-        # Its time alone is weak; that the snapshot has it otherwise or not at all makes it likely.
+        # The time alone is weak evidence; together with the difference it is likely.
         likely = Strength.likely.name
         return {key: Author(runs[0], likely) for key, runs in by_time.items() if len(runs) == 1} | known
 
@@ -211,12 +211,12 @@ class Authors:
 def story_of(
     connection: Connection, schema: Schema, runs: Sequence[Run], entity: str, key: str
 ) -> tuple[bool, pd.DataFrame]:
-    """Tell whether a record is there, and all that is known to have happened to it, by time.
+    """Return whether a record exists, and everything that is known to have happened to it, by time.
 
     Returns
     -------
     bool, pandas.DataFrame
-        ``at`` (UTC, without zone), ``what``, ``who``, ``evidence``, and what the entry says that it ``was`` and became ``now``.
+        ``at`` (UTC, without zone), ``what``, ``who``, ``evidence``, and the values before (``was``) and after (``now``).
     """
     own = f"SELECT created_at, updated_at FROM {CONCEPT_OF[entity]} WHERE id::text = %(key)s"
     moments = ask(connection, schema, own, {"key": key}).fetchone()
@@ -240,7 +240,7 @@ def story_of(
 def changed_by_plans(
     connection: Connection, applied: Sequence[Entry], table: str, keys: Sequence[str]
 ) -> Iterator[tuple[str, Entry, Section]]:
-    """Yield the rows of a table that plans changed, by key, each with the entry of the journal, in the order of the plans."""
+    """Yield the rows of a table that plans changed, by key, with the journal entry, in the order of the plans."""
     for entry in applied:
         for number, section in enumerate(entry.sections, 1):
             if section.table != table or len(section.key) != 1:

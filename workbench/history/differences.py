@@ -1,8 +1,8 @@
-"""What differs between a snapshot and a database, row by row: digests from both sides, one merge.
+"""Row-by-row differences between a snapshot and a database.
 
-The server makes a 64-bit hash of each row's key and one of the whole row (`workbench.murmurant.row_digest`), sixteen bytes
-a row in one scan, both sides at the same time; numpy merges them. Only of rows that differ the keys and the hashes of
-their columns are fetched. A large table goes in slices by the keys' hashes, so that memory stays as it is.
+The server computes a 64-bit hash of each row's key and one of the whole row (`workbench.murmurant.row_digest`) in one
+scan, on both sides at the same time, and numpy merges them. Keys and column hashes are fetched only for rows that differ.
+A large table is compared in slices by the hash of its keys, which bounds the memory.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Kind = Literal["added", "removed", "changed"]
 KINDS: tuple[Kind, ...] = ("added", "removed", "changed")
 
 Progress = Callable[[str, int, int], None]
-"""Told what begins, how many steps are done, and how many there are."""
+"""Called with the step that begins, how many are done, and how many there are."""
 
 Values = dict[str, str | None]
 Hashes = NDArray[np.int64]
@@ -61,7 +61,7 @@ class Side:
 
     @property
     def tables(self) -> set[str]:
-        """The tables that hold rows of their own."""
+        """The tables, without views."""
         tables = self.catalogue.tables.items()
         return {
             name for name, table in tables if not any(column.in_view for column in table.columns.values())
@@ -69,7 +69,7 @@ class Side:
 
     @property
     def encoding(self) -> str:
-        """The database's, as PostgreSQL spells it."""
+        """The database's encoding."""
         return self.connection.info.parameter_status("server_encoding") or "UTF8"
 
     def place(self, table: str) -> sql.Identifier:
@@ -78,9 +78,9 @@ class Side:
 
 
 def side_of(connection: Connection, schema: str, tables: Collection[str] | None = None) -> Side:
-    """Make a side of a database that is being read; all of its tables, or some."""
-    # Nothing is compiled for questions that are asked once; rows that a policy hides are an error, not absent. One process
-    # a side: both sides are asked at the same time.
+    """Return a side for a database connection, with all of its tables or some."""
+    # Queries run once, so compiling them does not pay. Rows that a policy hides are an error. One process per side, since
+    # both sides are queried at the same time.
     raw(connection).execute(
         "SET LOCAL jit = off; SET LOCAL row_security = off; SET LOCAL work_mem = '64MB';"
         " SET LOCAL max_parallel_workers_per_gather = 0"
@@ -92,7 +92,7 @@ def side_of(connection: Connection, schema: str, tables: Collection[str] | None 
 def opened_side(
     snapshot: Snapshot, now: Side, settings: Settings, tables: Collection[str] | None = None
 ) -> Iterator[Side]:
-    """Make a snapshot a side, for as long as the block lasts: all of its tables, or some."""
+    """Open a snapshot as a side, with all of its tables or some."""
     schema = now.catalogue.schema
     wanted = sorted(_tables_in(snapshot, schema, settings) if tables is None else tables)
     with (
@@ -104,25 +104,25 @@ def opened_side(
 
 @dataclass
 class TableDifference:
-    """How the rows of one table are told apart and compared in both databases, and what differs.
+    """How a table is compared in both databases, and its differences.
 
     Attributes
     ----------
     table : str
-        Real name, the same in both.
+        Its real name.
     key : tuple of str
-        The columns that name a row; empty where nothing does, so that rows only come and go.
+        The columns that identify a row; empty where there are none, so that rows are only added and removed.
     types : dict of str to str
-        What is compared, and its type as PostgreSQL spells it: the columns that both have and that somebody writes.
-        A column whose types differ has none here, and is compared by its text.
+        The compared columns, those that both have and that are not generated, with their types. A column whose types
+        differ has an empty type and is compared as text.
     only_before, only_now : list of str
-        Columns that one of them has not.
+        Columns that only one side has.
     recoded : bool
-        Whether the databases have different encodings, so that text is compared by its characters.
+        Whether the databases have different encodings.
     before, now : int or None
-        How many rows it has on either side; None where the table is not there.
+        The number of rows on each side; None where the table does not exist.
     rows : dict of str to list of str
-        The rows ``added``, ``removed`` and ``changed``, by key, sorted.
+        The keys of the rows ``added``, ``removed`` and ``changed``, sorted.
     columns : Counter of str
         Column to the number of rows in which it changed.
     """
@@ -140,33 +140,33 @@ class TableDifference:
 
     @property
     def retyped(self) -> list[str]:
-        """Columns that both have, of different types."""
+        """Columns whose types differ."""
         return [name for name, type in self.types.items() if not type]
 
     @property
     def total(self) -> int:
-        """How many rows differ."""
+        """The number of rows that differ."""
         return sum(map(len, self.rows.values()))
 
     @property
     def differs(self) -> bool:
-        """Whether anything does, rows or columns."""
+        """Whether rows or columns differ."""
         return bool(self.total or self.only_before or self.only_now or self.retyped)
 
     @property
     def remarks(self) -> str:
-        """What to know of it besides."""
+        """Remarks on the table and its columns."""
         columns = {
             "new columns": self.only_now,
-            "columns that are gone": self.only_before,
+            "removed columns": self.only_before,
             "columns of another type": self.retyped,
         }
-        remarks = ["it is new"] * (self.before is None) + ["it is gone"] * (self.now is None)
+        remarks = ["new table"] * (self.before is None) + ["removed table"] * (self.now is None)
         remarks += [f"{what}: {', '.join(names)}" for what, names in columns.items() if names]
-        return "; ".join(remarks + ["its rows have no key, so they only come and go"] * (not self.key))
+        return "; ".join(remarks + ["no key: rows are only added and removed"] * (not self.key))
 
     def hash(self, names: Iterable[str]) -> sql.Composed:
-        """Return the expression of the 64-bit hash of some columns, alike in both databases."""
+        """Return the SQL of the 64-bit hash of some columns, equal in both databases."""
         cells = [(self.types[name], sql.Identifier("t", name)) for name in names]
         if len(cells) == 1 and not self.recoded:
             return hash_of(*cells[0])
@@ -174,20 +174,20 @@ class TableDifference:
 
     @property
     def key_hash(self) -> sql.Composed:
-        """The expression of the hash by which a row is known on both sides; one without a key goes by all of it."""
+        """The SQL of the hash that identifies a row; of the whole row where there is no key."""
         return self.hash(self.key or self.types)
 
     @property
     def key_text(self) -> sql.Composable:
-        """The expression of a row's key as one text, parted by slashes."""
+        """The SQL of a row's key as one text, separated by slashes."""
         if not self.key:
             return sql.SQL("{}::text").format(self.key_hash)
-        # No two keys may read alike, whatever they hold.
+        # Escaped, so that different keys have different texts.
         form = "t.{}::text" if len(self.key) == 1 else r"replace(replace(t.{}::text, '\', '\\'), '/', '\/')"
         return sql.SQL(" || '/' || ").join(sql.SQL(form).format(sql.Identifier(name)) for name in self.key)
 
     def among(self, keys: Sequence[str]) -> sql.Composed:
-        """Return the condition that a row's key is one of some: by an index where that can be."""
+        """Return the condition that a row has one of some keys; it uses an index where possible."""
         type = self.types[self.key[0]] if len(self.key) == 1 else ""
         by = sql.Identifier("t", self.key[0]) if type else self.key_text
         return sql.SQL("{} = ANY ({}::{}[])").format(by, sql.Literal(as_array(keys)), sql.SQL(type or "text"))
@@ -196,7 +196,7 @@ class TableDifference:
 def difference_of(
     was: CatalogueTable | None, has: CatalogueTable | None, key: tuple[str, ...], recoded: bool
 ) -> TableDifference:
-    """Find out how two tables of one name are compared; the key is as the live database says."""
+    """Return how two tables of the same name are compared; the key is the live database's."""
     described = has or was
     assert described is not None
     old, new = (
@@ -215,7 +215,7 @@ def difference_of(
 
 @dataclass(frozen=True)
 class Comparison:
-    """Both sides, held open, and what differs.
+    """Both sides, open, and their differences.
 
     Attributes
     ----------
@@ -224,7 +224,7 @@ class Comparison:
     now : Side
         The database, or the later snapshot.
     tables : dict of str to TableDifference
-        Every table that was looked at, by name.
+        Every compared table, by name.
     """
 
     before: Side | None
@@ -233,13 +233,13 @@ class Comparison:
 
     @property
     def different(self) -> list[TableDifference]:
-        """The tables in which anything differs."""
+        """The tables that differ."""
         return [difference for difference in self.tables.values() if difference.differs]
 
     def values(
         self, table: str, kind: Kind, keys: Sequence[str]
     ) -> Iterator[tuple[Values | None, Values | None]]:
-        """Yield what some rows of one kind were and are, in the order of their keys; of changed ones what changed."""
+        """Yield the old and new values of some rows, in the order of their keys; of changed rows only what changed."""
         difference = self.tables[table]
         before = rows_of(self.before, difference, keys) if self.before and kind != "added" else {}
         now = rows_of(self.now, difference, keys) if kind != "removed" else {}
@@ -262,27 +262,27 @@ def compared(
     in_full: bool = False,
     progress: Progress = lambda *_: None,
 ) -> Iterator[Comparison]:
-    """Compare a snapshot with what is now; both can be asked for rows while the block lasts.
+    """Compare a snapshot with a database; both can be queried for rows within the block.
 
-    Of a snapshot with a manifest only the tables are restored whose digest is another one now.
+    Of a snapshot with a manifest, only the tables with a different digest are restored.
 
     Parameters
     ----------
     now : Side
         The database, or a later snapshot.
     live : Catalogue
-        That of the database, which says by which columns rows are named.
+        The database's, for the keys.
     only : collection of str
-        The tables to compare; else all.
+        The tables to compare; all when empty.
     in_full : bool
-        Whether every row is compared, whatever the manifest's digests say.
+        Compare every row, even where the manifest's digests agree.
 
     Raises
     ------
     UsageError
-        For a table that neither has.
+        For an unknown table.
     DocumentError
-        When the snapshot is not what its manifest says, or has text that cannot be compared with the database's.
+        When the snapshot does not match its manifest, or the encodings cannot be compared.
     """
     states = snapshot.manifest.tables if snapshot.manifest else {}
     old_tables, new_tables = _tables_in(snapshot, now.catalogue.schema, settings), now.tables
@@ -292,7 +292,7 @@ def compared(
     wanted = sorted(set(only) or old_tables | new_tables)
     same = set()
     for number, table in enumerate(wanted):
-        progress(f"looking at {table}", number, len(wanted))
+        progress(f"reading {table}", number, len(wanted))
         if table in states and table in new_tables and not in_full:
             digest = table_digests(now.connection, now.catalogue.schema, [table])[table]
             if digest == (states[table].rows, states[table].digest):
@@ -303,8 +303,8 @@ def compared(
         recoded = before is not None and before.encoding != now.encoding
         if before and recoded and "SQL_ASCII" in (before.encoding, now.encoding):
             raise DocumentError(
-                f"{snapshot.name} keeps text as {before.encoding}, the database compared with it as {now.encoding}:"
-                " of text in SQL_ASCII nothing tells which characters its bytes mean, so the two cannot be compared.",
+                f"{snapshot.name} is in {before.encoding}, the database in {now.encoding}; text in SQL_ASCII"
+                " cannot be compared with another encoding.",
                 "Compare with a copy in the same encoding.",
             )
         comparison = Comparison(before, now, {})
@@ -320,8 +320,7 @@ def compared(
             _compare(before if was else None, now if has else None, difference)
             if table in states and difference.before != states[table].rows:
                 raise DocumentError(
-                    f"The snapshot {snapshot.name} has {difference.before} rows of {table},"
-                    f" its manifest says {states[table].rows}.",
+                    f"{snapshot.name} has {difference.before} rows of {table}, its manifest {states[table].rows}.",
                     "One of the two was altered: use another snapshot.",
                 )
         yield comparison
@@ -330,7 +329,7 @@ def compared(
 def rows_of(
     side: Side, difference: TableDifference, keys: Sequence[str], names: Iterable[str] | None = None
 ) -> dict[str, Values]:
-    """Return rows of one side by their keys, every value as text; all columns, or some."""
+    """Return rows of one side by key, with all columns or some, every value as text."""
     described = side.catalogue.tables.get(difference.table)
     if described is None or not keys or not difference.key:
         return {}
@@ -343,7 +342,7 @@ def rows_of(
 
 
 def _compare(before: Side | None, now: Side | None, difference: TableDifference) -> None:
-    """Merge the hashes of both sides, and fetch the keys of the rows that differ, and what changed in them."""
+    """Merge the hashes of both sides, and fetch the keys and column hashes of the rows that differ."""
     size = max(_size(side, difference.table) for side in (before, now) if side)
     slices, rows, names = size // _SLICE + 1, difference.rows, [*difference.types]
     counts = np.zeros(2, int)
@@ -379,13 +378,13 @@ def _chunks(hashes: Hashes) -> Iterator[Sequence[str]]:
 
 
 def _of_both(ask: Callable[[Side | None], Any], *sides: Side | None) -> list[Any]:
-    """Ask both sides at the same time."""
+    """Query both sides at the same time."""
     with ThreadPoolExecutor(2) as threads:
         return list(threads.map(ask, sides))
 
 
 def _size(side: Side, table: str) -> int:
-    """Return how many bytes a table has, its partitions among them."""
+    """Return the size of a table in bytes, with its partitions."""
     place = sql.Literal(side.place(table).as_string(side.connection))
     query = sql.SQL("SELECT sum(pg_relation_size(relid))::bigint FROM pg_partition_tree({}::regclass)")
     ((size,),) = side.connection.execute(query.format(place)).fetchall()
@@ -393,7 +392,7 @@ def _size(side: Side, table: str) -> int:
 
 
 def _hashes(difference: TableDifference, number: int, slices: int, side: Side | None) -> Hashes:
-    """Return the hashes of the keys of a slice, and below each that of its row."""
+    """Return the key hashes of a slice, and the row hashes."""
     if side is None:
         return np.zeros((2, 0), np.int64)
     query = sql.SQL(
@@ -405,14 +404,14 @@ def _hashes(difference: TableDifference, number: int, slices: int, side: Side | 
     hashes = np.frombuffer(pairs or b"", ">i8").reshape(-1, 2).T.astype(np.int64)
     if difference.key and not pd.Index(hashes[0]).is_unique:
         raise WorkbenchError(
-            f"Rows of {difference.table} in {side.connection.info.dbname} cannot be told apart by {', '.join(difference.key)}.",
+            f"Rows of {difference.table} in {side.connection.info.dbname} are not unique by {', '.join(difference.key)}.",
             "The table's key was changed since the snapshot: compare the other tables with --table.",
         )
     return hashes
 
 
 def _count_alike(rows: dict[Kind, list[str]], was: Hashes, has: Hashes) -> None:
-    """List, of rows without a key, how many more or fewer there are of each kind of alike ones."""
+    """Count how many more or fewer equal rows there are, in a table without a key."""
     alike, at = np.unique(np.concatenate([has, was]), return_inverse=True)
     more = np.bincount(at, np.repeat([1, -1], [len(has), len(was)]), len(alike)).astype(int)
     for kind, counts in (("added", more), ("removed", -more)):
@@ -422,7 +421,7 @@ def _count_alike(rows: dict[Kind, list[str]], was: Hashes, has: Hashes) -> None:
 def _fetch(
     difference: TableDifference, hashes: Sequence[str], names: Sequence[str], side: Side | None
 ) -> tuple[list[str], Hashes]:
-    """Return the keys of some rows, sorted, and of each the hashes of some columns."""
+    """Return the keys of some rows, sorted, and the hashes of some columns."""
     assert side is not None
     cells = [sql.SQL("int8send({})").format(difference.hash([name])) for name in names]
     query = sql.SQL(
@@ -440,7 +439,7 @@ def _fetch(
 
 
 def _tables_in(snapshot: Snapshot, schema: str, settings: Settings) -> set[str]:
-    """Return the tables whose rows a snapshot has."""
+    """Return the tables of a snapshot."""
     if snapshot.manifest is not None:
         return set(snapshot.manifest.tables)
     if snapshot.path is not None:

@@ -1,9 +1,9 @@
-"""What came after a snapshot: what differs, whose doing it is, what a restore would lose, and putting it back."""
+"""Changes since a snapshot: the differences, their authors, what a restore would lose, and putting it back."""
 
 from __future__ import annotations
 
 import shlex
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -53,21 +53,21 @@ _LOSES = partial(
 _UNEXPLAINED = partial(
     Finding,
     "changes-unexplained",
-    "Changes that nothing explains",
+    "Changes by unknown authors",
     guide="§5.2",
-    question="Does something tell of every change who made it?",
-    remedy="Ask who works on the database itself; give the importers' report files (`--import-report`), which may tell.",
+    question="Is the author of every change known?",
+    remedy="Ask who works on the database directly; name the importers' report files (`--import-report`), which may tell.",
     severity="warn",
 )
 
 
 class History:
-    """One record's story (``wb.history("Member", key)``), and what came after a snapshot of an environment.
+    """A record's history (``wb.history("Member", key)``), and the changes since a snapshot.
 
-    Wherever a ``snapshot`` is taken it is a name, a file, ``latest``, or any dump of pg_dump; ``before`` names instead another
-    environment that holds the state before, and which is only read. ``runs`` are the bad runs, whose doing is not wanted
-    back; none to count everything. `UsageError` for what is not there, `WrongEnvironment` for a snapshot of another
-    database, `DocumentError` when it is damaged, not what its manifest says, or of text that cannot be compared.
+    A ``snapshot`` is a name, a file, ``latest``, or any archive of pg_dump; ``before`` names an environment that holds the
+    earlier state instead, which is only read. ``runs`` are the bad runs, whose changes are not put back; none counts
+    everything. `UsageError` for unknown names, `WrongEnvironment` for a snapshot of another database, `DocumentError` for a
+    damaged one.
     """
 
     def __init__(self, wb: Session) -> None:
@@ -75,19 +75,18 @@ class History:
 
     @answering
     def __call__(self, entity: str, key: str) -> Answer:
-        """Tell one record's story: who made it and what was done to it since, by the evidence that is here.
+        """Show a record's history: who created it and what was done to it since, by the evidence.
 
         Parameters
         ----------
         entity : {"Member", "Event", "Registration"}
-            What it is.
         key : str
-            Its id in Murmurant, also of one that is gone.
+            Its id in Murmurant, also of a deleted record.
 
         Raises
         ------
         UsageError
-            Where nothing here ever told of it.
+            When nothing is known of it.
         """
         if entity not in ENTITIES:
             raise unknown("entity", entity, ENTITIES)
@@ -97,10 +96,10 @@ class History:
             rows = mapping_rows(connection, schema, records=[key]) if schema.has(*NEEDS) else ()
             wa_ids = sorted({row.wa_id for row in rows if row.entity == entity})
         if not exists and story.empty:
-            raise UsageError(f"Nothing here tells of a {entity} {key}.", "Give its whole id in Murmurant.")
+            raise UsageError(f"Nothing is known of {entity} {key}.", "Give its full id in Murmurant.")
         mapped = f", mapped from Wild Apricot's {', '.join(wa_ids)}" if wa_ids else ""
         return Answer(
-            f"{entity} {key} {'is there' if exists else 'is gone'}{mapped}.",
+            f"{entity} {key} {'exists' if exists else 'does not exist any more'}{mapped}.",
             {"story": Table(story, "What happened to it", first=("at", "what", "who"))},
             facts={"entity": entity, "key": key, "exists": exists, "wa_ids": wa_ids, "story": story},
         )
@@ -122,22 +121,21 @@ class History:
         Parameters
         ----------
         tables : sequence of str
-            The tables to compare; else all.
+            The tables to compare; all when empty.
         limit : int
-            How many rows of each table and change are listed; the counts are of all.
+            The most rows of each table and change that are listed; all are counted.
         in_full : bool
-            Whether every row is compared, whatever the snapshot's own digests say.
+            Compare every row, even where the snapshot's digests agree.
 
         Returns
         -------
         Answer
             Its facts: ``snapshot``, ``other`` (None for the database itself);
-            ``tables``, a frame with a row for each that differs: ``table``, ``before``, ``now`` (rows), ``added``,
-            ``removed``, ``changed``, ``columns`` (in how many rows each changed, most first), ``remark``;
-            ``authors``: ``table``, ``change``, ``who``, ``evidence``, ``rows``, of each table and change the most rows first;
-            ``rows``, up to `limit` of each table and change: ``table``, ``change``, ``key``, ``who``, ``evidence``, and what
-            the row ``was`` and is ``now``: columns by name, of a changed row those that changed, None where there is no row;
-            ``same``: the tables in which nothing differs.
+            ``tables``, a row for each that differs: ``table``, ``before``, ``now`` (rows), ``added``, ``removed``, ``changed``,
+            ``columns`` (in how many rows each changed), ``remark``; ``authors``: ``table``, ``change``, ``who``,
+            ``evidence``, ``rows``; ``rows``, up to `limit` of each table and change: ``table``, ``change``, ``key``, ``who``,
+            ``evidence``, and the columns as they ``was`` and are ``now`` (of a changed row those that changed);
+            ``same``: the tables without differences.
         """
         if (first := self._snapshot(snapshot, before)) is None:
             return self._without_snapshot(_UNEXPLAINED)
@@ -154,11 +152,11 @@ class History:
         nobody = nobody[["key", "change", "rows"]].reset_index(drop=True)
         finding = _UNEXPLAINED("warn" if len(nobody) else "pass", int(nobody["rows"].sum()), nobody)
         if not differing:
-            headline = f"Nothing changed {since}: {len(same)} tables are as they were."
+            headline = f"Nothing changed {since}: {len(same)} tables are the same."
             return Answer(headline, findings=[finding], facts=facts, sample=0)
-        parts = _parts(facts, f"What changed {since} ({len(same)} other tables are as they were)")
+        parts = _parts(facts, f"Changes {since} ({len(same)} other tables are the same)")
         parts["changes"] = partial(differences_chart, facts["tables"])
-        parts["whose"] = partial(authors_chart, facts["authors"])
+        parts["by_author"] = partial(authors_chart, facts["authors"])
         given = f"--before {before}" if before else shlex.quote(str(snapshot or first.name))
         step = Step("What a restore would lose", f"snapshot losses {given} --run RUN_ID")
         return Answer("", parts, [finding], () if other else [step], facts, sample=0, code=1)
@@ -174,33 +172,32 @@ class History:
         min_evidence: str = "likely",
         progress: Progress = lambda *_: None,
     ) -> Answer:
-        """Tell what a restore to a snapshot would lose: all that was done since but the doing of the bad runs.
+        """Show what a restore to a snapshot would lose: all changes since, except those of the bad runs.
 
         Returns
         -------
         Answer
-            Its facts: ``snapshot``; ``runs``, whose doing is not counted: it is what the restore is for;
-            ``total``: how many rows would be lost, whether or not a replay puts them back; ``differing``: how many differ;
-            ``tables``: ``table``, rows ``added``, ``changed`` and ``removed`` since, and of these the ``conflicts`` (rows
-            and values that a replay cannot put back, or that a run wrote too) and what is ``unresolved``;
-            ``authors`` and ``rows`` as of `differences`; ``conflicts`` and ``unresolved`` as a replay would list them.
+            Its facts: ``snapshot``; ``runs``, the bad ones; ``total``: how many rows would be lost, whether or not a replay
+            puts them back; ``differing``: how many differ; ``tables``: ``table``, rows ``added``, ``changed``, ``removed``,
+            ``conflicts`` (rows and values that a replay cannot put back, or that a run wrote too), ``unresolved``;
+            ``authors`` and ``rows`` as in `differences`; ``conflicts`` and ``unresolved`` as a replay would list them.
         """
         if (first := self._snapshot(snapshot, before)) is None:
             return self._without_snapshot(_LOSES)
         with self._replay(first, runs, min_evidence=min_evidence, progress=progress) as replay:
             facts = losses_of(replay, limit)
         names, lost = facts["runs"], facts["total"]
-        but = f" but the doing of {', '.join(names)}" if runs else ""
+        but = f", apart from the changes of {', '.join(names)}" if runs else ""
         finding = _LOSES("warn" if lost else "pass", lost, facts["tables"].rename(columns={"table": "key"}))
         if not lost:
             headline = f"A restore to {first.name} would lose nothing{but}."
             return Answer(headline, findings=[finding], facts=facts, sample=0)
         given = f"--before {before}" if before else f"--snapshot {shlex.quote(str(snapshot or first.name))}"
-        steps = [Step("Perhaps no restore is needed; the ways out side by side", "triage")]
+        steps = [Step("Compare the other ways out, which may need no restore", "triage")]
         if runs:
             replay_runs = " ".join(f"--run {run}" for run in names)
             command = f"plan replay {given} {replay_runs}"
-            steps.append(Step("Before the restore, plan what is put back after it", command))
+            steps.append(Step("Before the restore, plan what to put back after it", command))
         parts = _parts(facts, f"A restore to {first.name} would lose {lost:,} rows{but}")
         parts["conflicts"] = Table(facts["conflicts"], "Conflicts: could not be put back", "", limit=_MANY)
         parts["unresolved"] = Table(facts["unresolved"], "Unresolved", "", limit=_MANY)
@@ -208,13 +205,11 @@ class History:
 
     def _without_snapshot(self, finding: Callable[..., Finding]) -> Answer:
         reason = f"There is no snapshot of {self.wb.environment.name} to compare with."
-        missing = finding("not run", reason=reason)
-        table = pd.DataFrame([{"check": missing.check, "status": missing.status, "reason": reason}])
+        steps = [Step("Take a snapshot", "snapshot create --reason TEXT")]
         return Answer(
             f"{reason} Any archive of pg_dump can be named instead.",
-            {"findings": Table(table)},
-            [missing],
-            next_steps=[Step("Take a snapshot", "snapshot create --reason TEXT")],
+            findings=[finding("not run", reason=reason)],
+            next_steps=steps,
             facts={"snapshot": None},
         )
 
@@ -228,20 +223,20 @@ class History:
         min_evidence: str = "likely",
         progress: Progress = lambda *_: None,
     ) -> Plan:
-        """Plan what is put back after a restore to a snapshot; writes a plan file and nothing else.
+        """Plan what to put back after a restore to a snapshot; writes only a plan file.
 
-        It is planned before the restore and applied after it, to the database that then has the live one's name.
+        It is planned before the restore and applied after it.
 
         Parameters
         ----------
         on_conflict : {"keep", "restore"}
-            What becomes of a column that both a run and somebody after it changed.
+            Whether a column that a run and then somebody else changed keeps the later value.
         min_evidence : {"certain", "strong", "likely", "weak"}
-            Records tied to a run more weakly are not put back, and are listed as unresolved.
+            Records tied to a run by weaker evidence are not put back, and are listed as unresolved.
         """
         if not runs:
             raise UsageError(
-                "No run is named whose doing is not to be put back.", "Name it with --run RUN_ID."
+                "No bad run is named.", "Name the run whose changes are not put back with --run RUN_ID."
             )
         first = self._snapshot(snapshot or None, before)
         assert first is not None
@@ -277,7 +272,7 @@ class History:
         in_full: bool,
         progress: Progress,
     ) -> Iterator[Authors]:
-        """Compare, and hold both sides open; the audit log is always among the tables: it tells who did it."""
+        """Compare, with both sides open; the audit log is always compared, since it names authors."""
         schema, runs, settings = self.wb.schema, self.wb.find_runs(), self.wb.settings
         only = set(tables)
         if only and "audit" in schema.resolved:
@@ -297,7 +292,7 @@ class History:
             yield Authors(live, schema, runs, comparison, snapshot.taken_at)
 
     def _snapshot(self, name: str | Path | None, before: str | None = None) -> Snapshot | None:
-        """Find a snapshot of this database; the latest where its name is empty, None where there is no such."""
+        """Find a snapshot of this database; for an empty name the latest, or None where there is none."""
         wb = self.wb
         if name == "":
             if not before and not list_snapshots(wb.settings.backups, wb.environment.name):
@@ -310,16 +305,16 @@ class History:
                 raise WrongEnvironment(
                     f"The snapshot {snapshot.name} is of {target.environment} (database {target.database!r}),"
                     f" not of {wb.environment.name} (database {wb.identity.database!r}).",
-                    f"Give one of this database, or name the other with --environment {target.environment}.",
+                    f"Name one of this database, or the other environment with --environment {target.environment}.",
                 )
         return snapshot
 
 
 def _parts(facts: dict[str, Any], caption: str) -> dict[str, Part]:
-    """Return the frames that differences and losses have in common."""
+    """Return the tables that differences and losses share."""
     return {
         "tables": Table(facts["tables"], caption),
-        "authors": Table(facts["authors"], "Who did it, by the evidence"),
+        "authors": Table(facts["authors"], "Authors, by the evidence"),
         "rows": Table(facts["rows"], "Rows, some of each table", "", limit=_MANY),
     }
 
@@ -338,15 +333,13 @@ def _counted(differences: Sequence[TableDifference]) -> pd.DataFrame:
 
 
 def losses_of(replay: Replay, limit: int) -> dict[str, Any]:
-    """Draw up what a restore would lose: see `History.losses`."""
+    """Return what a restore would lose: see `History.losses`."""
     listed = replay.draft.listed
     conflicts, unresolved = (sorted(listed[name], key=str) for name in ("conflict", "unresolved"))
-    lost = {
-        (table, kind): set(rows)
-        for kind, tables in replay.back.items()
-        for table, rows in tables.items()
-        if rows
-    }
+    lost = defaultdict[tuple[str, Kind], set[str]](set)
+    for kind, tables in replay.back.items():
+        for table, rows in tables.items():
+            lost[table, kind].update(rows)
     kinds = {
         (table, key): kind
         for table in {str(row[0]) for row in conflicts}
@@ -355,12 +348,12 @@ def losses_of(replay: Replay, limit: int) -> dict[str, Any]:
     }
     for row in conflicts:
         table, key = str(row[0]), str(row[1])
-        lost.setdefault((table, kinds.get((table, key), "changed")), set()).add(key)
-    cells = {cell: sorted(lost[cell]) for cell in sorted(lost)}
-    in_conflict, left_open = (Counter(str(row[0]) for row in rows) for rows in (conflicts, unresolved))
+        lost[table, kinds.get((table, key), "changed")].add(key)
+    cells = {cell: sorted(lost[cell]) for cell in sorted(lost) if lost[cell]}
+    counts = Counter(str(row[0]) for row in conflicts), Counter(str(row[0]) for row in unresolved)
     summary = [
-        (table, *(len(cells.get((table, kind), ())) for kind in KINDS), in_conflict[table], left_open[table])
-        for table in sorted({table for table, _ in cells} | set(left_open))
+        (table, *(len(cells.get((table, kind), ())) for kind in KINDS), *(count[table] for count in counts))
+        for table in sorted({table for table, _ in cells} | {*counts[1]})
     ]
     columns = ["table", "key", "column", "before", "run", "now", "reason"]
     return {
@@ -378,7 +371,7 @@ def losses_of(replay: Replay, limit: int) -> dict[str, Any]:
 def _authored(
     authors: Authors, cells: Mapping[tuple[str, Kind], Sequence[str]], limit: int
 ) -> dict[str, pd.DataFrame]:
-    """Count rows by who did it, and list some of them; they are given by table and kind, sorted."""
+    """Count rows by author, and list some of them; `cells` are the keys by table and kind."""
     counts, sample = [], []
     for (table, kind), keys in cells.items():
         known = authors.of(table, kind)
@@ -387,7 +380,7 @@ def _authored(
             counts.append((table, kind, *author, rows))
         values = authors.comparison.values(table, kind, keys[:limit])
         for key, sides in zip(keys[:limit], values, strict=True):
-            if kind != "changed":  # of whole rows what is empty says nothing
+            if kind != "changed":  # empty columns of whole rows are not shown
                 sides = [
                     row and {name: cell for name, cell in row.items() if cell is not None} for row in sides
                 ]  # type: ignore[assignment]

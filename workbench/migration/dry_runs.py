@@ -279,7 +279,7 @@ def approve_dry_run(run: DryRun, by: str, remark: str = "") -> DryRun:
     return run.model_copy(update={"reviews": (*run.reviews, review)}).write(run.path)
 
 
-def refuse_live(command: Sequence[str], folder: Path) -> None:
+def refuse_live(command: Sequence[str]) -> None:
     """Refuse a command that contradicts ``DRY_RUN=1`` or does not pass it on.
 
     Raises
@@ -290,7 +290,7 @@ def refuse_live(command: Sequence[str], folder: Path) -> None:
         When the run would not be dry.
     """
     program = command[0] if command else ""
-    if not ((folder / program).is_file() if "/" in program else shutil.which(program)):
+    if not shutil.which(program):
         raise UsageError(
             f"The program {program!r} was not found.",
             "Write `workbench dry-run -- COMMAND...`, as in a shell.",
@@ -318,7 +318,6 @@ def run_dry(
     show: Callable[[str], None],
     reports: Sequence[Path] = (),
     configuration: Sequence[Path] = (),
-    folder: Path = Path(),
     written_meanwhile: Callable[[], dict[str, int] | None] = lambda: None,
 ) -> DryRun:
     """Run an importer with ``DRY_RUN=1`` and keep its log and reports.
@@ -336,8 +335,6 @@ def run_dry(
         Files or folders in which the importer leaves its reports.
     configuration : sequence of Path
         Files that configure the importer, besides those that the command names.
-    folder : Path
-        Where the importer is started.
     written_meanwhile : callable
         Called at the end: counts the rows that anybody wrote meanwhile.
 
@@ -348,7 +345,7 @@ def run_dry(
     """
     variables, now = {**os.environ, VARIABLE: "1"}, datetime.now(UTC)
     secrets = _secrets(variables)
-    named = [folder / word for word in command if Path(word).suffix.lower() in _CONFIGURATION]
+    named = [Path(word) for word in command if Path(word).suffix.lower() in _CONFIGURATION]
     configured = sorted({path.resolve() for path in [*configuration, *named] if path.is_file()})
     kept = free_name(backups, f"dry_run_{now:%Y%m%d_%H%M%S}")
     log = kept / f"{kept.name}.log"
@@ -375,7 +372,6 @@ def run_dry(
     try:
         process = subprocess.Popen(
             list(command),
-            cwd=folder,
             env=variables,
             stdin=subprocess.DEVNULL,  # a prompt must not block for ever
             stdout=subprocess.PIPE,
@@ -404,7 +400,7 @@ def run_dry(
     after = _digests(reports)
     written = [path for path, digest in after.items() if digest != before.get(path)]
     for name in _REPORT_PATH.findall(log.read_text(encoding="utf-8")):
-        path = (folder / name).resolve()
+        path = Path(name).resolve()
         # A file system may keep whole seconds only.
         if path.is_file() and path not in after and path.stat().st_mtime >= int(now.timestamp() - 1):
             written.append(path)

@@ -48,7 +48,6 @@ class Migration:
         *,
         show: Callable[[str], None] | None = None,
         reports: Sequence[str | Path] = (),
-        folder: str | Path = ".",
     ) -> DryRun:
         """Run an importer with ``DRY_RUN=1``, and keep its log and reports.
 
@@ -60,8 +59,6 @@ class Migration:
             Called with each line of output; by default it is printed.
         reports : sequence of path
             Where the importer leaves its reports, besides the environment's ``import_reports``.
-        folder : path
-            Where the importer is started.
 
         Raises
         ------
@@ -69,7 +66,7 @@ class Migration:
             When the command contradicts ``DRY_RUN=1`` or does not pass it on.
         """
         wb = self.wb
-        dry_runs.refuse_live(command, Path(folder))
+        dry_runs.refuse_live(command)
         mark = self._ask(dry_runs.transaction_mark)
 
         def written_meanwhile() -> dict[str, int] | None:
@@ -86,7 +83,6 @@ class Migration:
             show=show or (lambda line: print(line, end="", flush=True)),
             reports=[*wb.session.options.import_reports, *map(Path, reports)],
             configuration=wb.session.options.mappings,
-            folder=Path(folder),
             written_meanwhile=written_meanwhile,
         )
 

@@ -1,4 +1,4 @@
-"""Is everybody here? Wild Apricot's own exports beside the database: ``wb.reconcile(exports=["wa/"])``."""
+"""Wild Apricot's own exports compared with the database: ``wb.reconcile(exports=["wa/"])``."""
 
 from __future__ import annotations
 
@@ -29,13 +29,12 @@ _TITLES = {
     "differs": "Different here",
     "extra": "Here, and not in the export",
     "left_out": "Not imported, by the importer's design",
-    "unmapped": "Here, but no mapping leads to them",
 }
 _BARS = {"found": (BLUE, ""), "left_out": (GREY, ".."), "missing": (RED, "//"), "extra": (ORANGE, "xx")}
 
 
 class Reconcile:
-    """Wild Apricot's own exports beside the database."""
+    """Compares Wild Apricot's own exports with the database."""
 
     def __init__(self, wb: Session) -> None:
         self.wb = wb
@@ -51,23 +50,23 @@ class Reconcile:
         extra_at_most: str | None = None,
         time_zone: str | None = None,
     ) -> Answer:
-        """Tell whether everybody is here.
+        """Check whether everybody is here.
 
         Parameters
         ----------
         exports : sequence of path
-            Its exports of contacts, events and registrations, CSV or JSON, or folders of them.
+            Exports of contacts, events and registrations, CSV or JSON, or folders of them.
         limit : int
-            How many rows of each kind are shown; all are counted.
+            The most rows of each kind that are shown; all are counted.
         missing_at_most, differs_at_most, extra_at_most : str, optional
-            A number, or a share such as ``0.5%``, instead of what is configured.
+            A number or a share such as ``0.5%``; by default as configured.
         time_zone : str, optional
-            Of the export's times, where the database's are UTC.
+            The time zone of the export, where the database has UTC.
 
         Raises
         ------
         UsageError
-            For a file that is no export, or is damaged; for a limit that is none.
+            For a file that is not an export or is damaged, and for an invalid limit.
         """
         given = {
             "missing_at_most": missing_at_most,
@@ -85,8 +84,7 @@ class Reconcile:
         for name, title in _TITLES.items():
             steps = tables[name]["next"].dropna()
             note = f"Next: `{steps.iloc[0]}`" if len(steps) else ""
-            most = 3 if name == "unmapped" else limit
-            parts[name] = Table(tables[name], title, "", ("wa_id", "name", "field"), most, note=note)
+            parts[name] = Table(tables[name], title, "", ("wa_id", "name", "field"), limit, note=note)
         parts["unknown"] = "\n".join(f"? {line}" for line in (*comparison.not_compared, *comparison.notes))
         page = f"report reconcile -p exports {','.join(map(str, exports))}"
         facts = {
@@ -96,17 +94,16 @@ class Reconcile:
             "counts": {row.pop("entity"): row for row in counts.to_dict("records")},
             **tables,
             "why": why,
-            "shifts": [shift._asdict() for shift in comparison.shifts],
             "not_compared": comparison.not_compared,
             "notes": comparison.notes,
         }
-        headline = "No go: something stands against it." if why else "Go: nothing stands against it."
-        step = [Step("The same as a page to read", page)] if why else []
+        headline = "No go: see the reasons." if why else "Go: everybody is here."
+        step = [Step("As a page to read", page)] if why else []
         return Answer(headline, parts, [*_findings(comparison)], step, facts, code=1 if why else 0)
 
 
 def _accepted(configured: ReconcileSettings, given: dict[str, str | None]) -> ReconcileSettings:
-    """Return what is configured, and what is given instead; `UsageError` for a limit that is none."""
+    """Return the settings with what is given instead; `UsageError` for an invalid limit."""
     wanted = {name: limit for name, limit in given.items() if limit is not None}
     try:
         return ReconcileSettings.model_validate({**configured.model_dump(), **wanted})
@@ -124,12 +121,12 @@ def _shares(counts: pd.DataFrame) -> pd.DataFrame:
 
 
 def _findings(comparison: Comparison) -> Iterator[Finding]:
-    """Yield go or no-go, and what no export lists."""
+    """Yield go or no-go, and the entities that no export lists."""
     finding = partial(
         Finding,
         guide="§7.1",
         question="Do the export and the database agree?",
-        remedy="Each row names the command that leads to a correction; an export must list the whole club.",
+        remedy="Each row names the command for its correction. The export must list the whole club.",
     )
     against = pd.DataFrame({"key": [*comparison.why]})
     yield finding(
@@ -147,7 +144,7 @@ def _findings(comparison: Comparison) -> Iterator[Finding]:
 
 
 def _chart(counts: pd.DataFrame) -> Figure:
-    """Draw of each entity how many are in both, missing, left out by design, and here only."""
+    """Draw how many of each entity are in both, missing, left out by design, and only here."""
     parts = {_TITLES.get(name, "In both").lower(): look for name, look in _BARS.items()}
     known = counts[counts["export"].notna()].set_index("entity").rename(CONCEPT_OF)
     return bars(known[[*_BARS]].set_axis([*parts], axis=1), parts, "Export and database", "records")

@@ -1,7 +1,7 @@
-"""Is everybody here? Wild Apricot's own exports beside the database, record by record.
+"""Wild Apricot's own exports compared with the database, record by record.
 
-It needs no trace of any run: a row of the export is led to its record by the mapping, by what else is left of its
-import, or as a last resort by what it says. What nothing was said about is not compared, and said to be so.
+No trace of a run is needed: a row of the export is matched with its record by the mapping, by other traces of its
+import, or as a last resort by its content.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from workbench.hints import on_environment
 from workbench.murmurant.exports import Export
 from workbench.murmurant.reports import ImportReport
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, EVENT, MEMBER, REGISTRATION
-from workbench.reconcile import fields, matching, queries
+from workbench.reconcile import fields, matching
 from workbench.reconcile.matching import keyed, look_up, tidy
 from workbench.session import Session
 from workbench.settings import ReconcileSettings
@@ -30,9 +30,8 @@ TABLES = {
     "left_out": _LOST,
     "extra": _HERE,
     "differs": [*_HERE[:5], "field", "export", "here", "newer", "next"],
-    "unmapped": _HERE,
 }
-"""What may be the matter with a record, and the columns that tell it."""
+"""The tables of a comparison and their columns."""
 
 _LIMITS = {
     "missing": ("missing_at_most", "export", "are missing here"),
@@ -40,42 +39,40 @@ _LIMITS = {
     "extra": (
         "extra_at_most",
         "here",
-        "are here and not in the export: it lists a part of the club, or they are here twice",
+        "are here and not in the export: it lists a part of the club, or they are duplicates",
     ),
 }
-"""How much of what is accepted, of how many, in words."""
+"""The limit of each table, its total, and the words for it."""
 
 _SIDE = ["record_id", "name", "title", "reason", "aside", "plan"]
 
 
 class Comparison:
-    """One comparison of exports with the database: members and events first, since registrations are theirs.
+    """A comparison of exports with the database; registrations last, since they refer to members and events.
 
     Parameters
     ----------
     accepted : ReconcileSettings
-        How much may be missing, differ or be here only; in which time zone the export's times are.
+        The accepted differences, and the time zone of the export.
 
     Attributes
     ----------
     tables : dict of str to DataFrame
-        The records themselves, by what is the matter: ``entity``, ``wa_id``, ``name`` or ``title``, the ``reason``, and
-        as ``next`` the command that leads to a correction, where there is one. ``differs`` has a row for each
-        ``field``, with what the ``export`` and what is ``here``, and which is ``newer``, where that is known.
+        The records of each of `TABLES`: ``entity``, ``wa_id``, ``name`` or ``title``, the ``reason``, and as ``next`` the
+        command that leads to a correction. ``differs`` has a row for each ``field``, with the value in the ``export`` and
+        ``here``, and which is ``newer``, where known.
     counts : DataFrame
-        By ``entity``: how many are in the ``export`` and ``here``, ``found`` in both, and how many records each of
-        `tables` has; missing where the entity was not compared.
-    shifts : list of Shift
-        Time zones too many.
+        By ``entity``: how many are in the ``export`` and ``here``, ``found`` in both, and in each of `tables`; missing
+        where the entity was not compared.
     why : list of str
-        What stands against going on; empty: go.
+        The reasons against going on; empty means go.
     not_compared, notes : list of str
-        What could not be compared, and why; what else whoever reads this should know.
+        What could not be compared, and why; other notes.
 
     Raises
     ------
     UsageError
-        Where no export is given.
+        When no export is given.
     """
 
     def __init__(self, wb: Session, exports: Sequence[Export], accepted: ReconcileSettings) -> None:
@@ -84,7 +81,7 @@ class Comparison:
                 "No export is given.", "Name Wild Apricot's export files, or their folder: --export FOLDER."
             )
         reports: Sequence[ImportReport] = ()
-        with suppress(DocumentError):  # they help to find a record, and are not needed for it
+        with suppress(DocumentError):  # they help to match records, but are not required
             reports = wb.reports
         self.accepted, self._on = accepted, on_environment(wb.environment.name)
         self._again = f"workbench {'plan sync-state' if wb.schema.has('sync_state') else 'triage'}{self._on}"
@@ -97,15 +94,15 @@ class Comparison:
         self._order: fields.Order = "day" if form.startswith("D") else "month" if form.startswith("M") else ""
         self._statuses = statuses
         self.not_compared: list[str] = []
-        self.shifts: list[fields.Shift] = []
+        self._zones: list[str] = []
         self._rows: dict[str, list[pd.DataFrame]] = {name: [] for name in TABLES}
         self._sides: dict[str, pd.DataFrame] = {}  # by WA id: the right record, or why there is none
         counts = []
         with wb.reading() as connection:
-            self.known, self.notes = queries.known_ids(connection, wb.schema, reports)
+            self.known, self.notes = matching.known_ids(connection, wb.schema, reports)
             for entity in ENTITIES:
                 parts = [export.rows for export in exports if export.entity == entity]
-                records = queries.records(connection, wb.schema, entity) if parts else None
+                records = matching.records(connection, wb.schema, entity) if parts else None
                 counts.append({"entity": entity, **self._compare(entity, parts, records)})
         self.counts = pd.DataFrame(counts, columns=["entity", "export", "here", "found"])
         self.tables = {}
@@ -116,7 +113,7 @@ class Comparison:
             number = self.counts["entity"].map(entities.value_counts()).fillna(0)
             self.counts[name] = number.where(self.counts["export"].notna())
         self.counts = self.counts.astype(dict.fromkeys(self.counts.columns[1:], "Int64"))
-        self.why = [*self._exceeded(), *(shift.in_words(CONCEPT_OF[shift.entity]) for shift in self.shifts)]
+        self.why = [*self._exceeded(), *self._zones]
 
     def _compare(
         self, entity: str, parts: Sequence[pd.DataFrame], records: pd.DataFrame | None
@@ -128,56 +125,49 @@ class Comparison:
             self._sides[entity] = keyed(known, "wa_id").reindex(columns=_SIDE)
             return {}
         rows = self._listed_once(things, pd.concat(parts, ignore_index=True))
-        pairs = self._lead(entity, rows, records, known)
+        pairs = self._match(entity, rows, records, known)
         pairs = pairs.join(records.set_index("record_id").add_suffix("_here"), on="record_id")
         pairs = _named(pairs, entity, self._sides)
-        mapped = known[(known["by"] == queries.BY_MAPPING) & known["record_id"].isin(records["record_id"])]
-        several = mapped[~mapped.duplicated() & mapped["wa_id"].duplicated()]["wa_id"].nunique()
-        self._note(things, several, f"ids are mapped to more than one record: workbench mappings{self._on}")
         lost = self._lose(entity, pairs[pairs["record_id"].isna()])
         led = self._differ(entity, pairs[pairs["record_id"].notna()], records, known)
         self._list_extra(entity, records, led, known)
-        loose = led[led["found_by"] != queries.BY_MAPPING]
-        csv = (loose["found_by"] == queries.BY_REPORT).map({True: " --csv-records", False: ""}).astype(object)
-        step = "workbench plan mapping --rebuild" + csv + self._on
-        self._list("unmapped", entity, loose, reason="found by " + loose["found_by"], next=step)
         right = led.assign(record_id=led["should_be"].fillna(led["record_id"]))
         side = pd.concat([right, lost, known[~known["wa_id"].isin(pairs["wa_id"])]])
         self._sides[entity] = keyed(side, "wa_id").reindex(columns=_SIDE)
         return {"export": len(rows), "here": len(records), "found": len(led)}
 
     def _listed_once(self, things: str, rows: pd.DataFrame) -> pd.DataFrame:
-        rows = rows.fillna("")  # one file of an entity may have a column that another has not
-        self._note(
-            things, int(rows["wa_id"].eq("").sum()), "rows of the export without an id were left aside."
-        )
+        rows = rows.fillna("")  # the files of an entity may have different columns
+        self._note(things, int(rows["wa_id"].eq("").sum()), "rows of the export without an id were skipped.")
         named = rows[rows["wa_id"] != ""].drop_duplicates()
         contrary = int(named["wa_id"].duplicated().sum())
-        self._note(things, contrary, "rows of the export contradict another of the same id; the last counts.")
+        self._note(
+            things, contrary, "rows of the export contradict another row of the same id; the last counts."
+        )
         return named.drop_duplicates("wa_id", keep="last").reset_index(drop=True).astype(object)
 
-    def _lead(
+    def _match(
         self, entity: str, rows: pd.DataFrame, records: pd.DataFrame, known: pd.DataFrame
     ) -> pd.DataFrame:
-        pairs = matching.lead(rows, records, known)
+        pairs = matching.match_by_id(rows, records, known)
         if entity == MEMBER:
-            return matching.lead_by_email(pairs, records)
+            return matching.match_by_email(pairs, records)
         if entity == EVENT:
             start = fields.read_moments(pairs["start"], self._order, self.accepted.time_zone)["moment"]
-            return matching.lead_by_title(pairs.assign(start_moment=start), records)
+            return matching.match_by_title(pairs.assign(start_moment=start), records)
         pairs["member"] = look_up(pairs["contact"], self._sides[MEMBER]["record_id"])
         pairs["at"] = look_up(pairs["event"], self._sides[EVENT]["record_id"])
-        return matching.lead_by_place(pairs, records)
+        return matching.match_by_place(pairs, records)
 
     def _lose(self, entity: str, lost: pd.DataFrame) -> pd.DataFrame:
-        """List what has no record here, with the ``reason``; ``aside`` where the importer passes it over by design."""
+        """List rows without a record, with the ``reason``; ``aside`` where the importer skips them by design."""
         design = matching.left_out(lost, entity).mask(lost["gone"], "")
         aside = design != ""
         reason = design.where(aside, matching.UNTRACED).mask(lost["gone"], matching.GONE)
         parents = (("event", EVENT, "at"), ("contact", MEMBER, "member")) if entity == REGISTRATION else ()
         for name, parent, led in parents:
             why = look_up(lost[name], self._sides[parent]["reason"])
-            why = why.mask(why.isna() & lost[led].isna(), "in no export, and not here")
+            why = why.mask(why.isna() & lost[led].isna(), "neither in an export nor here")
             reason = reason.mask(why.notna(), f"its {name} " + lost[name].astype(object) + ": " + why)
             aside |= look_up(lost[name], self._sides[parent]["aside"]).eq(True)
         step = self._look(lost).where(lost["gone"], f"workbench triage{self._on}")
@@ -188,7 +178,7 @@ class Comparison:
     def _differ(
         self, entity: str, led: pd.DataFrame, records: pd.DataFrame, known: pd.DataFrame
     ) -> pd.DataFrame:
-        """List what differs; add ``should_be``, the right record, and ``plan``, the command that leads there."""
+        """List differences; add ``should_be``, the right record, and ``plan``, the command that corrects the mapping."""
         if entity == MEMBER:
             led = led.join(matching.somebody_else(led, records, known))
         else:
@@ -221,39 +211,38 @@ class Comparison:
             newer = fields.newer(rows, fields.read_moments(rows["updated"], self._order, None))
         step = pd.Series(self._again, index=rows.index)
         step = step.mask(newer == fields.NEWER_HERE, f"workbench snapshot diff latest{self._on}")
-        differing, read = dict[str, pd.Series](), dict[str, pd.DataFrame]()
         for name in fields.FIELDS[entity]:
             if not {name, f"{name}_here"} <= set(rows):
                 which = "the export" if name not in rows else "the database"
                 self.not_compared.append(f"{things}: {name}, since {which} has no such column.")
-            elif name in fields.MOMENTS:
+                continue
+            if name in fields.MOMENTS:
                 zone = None if name == "joined" else self.accepted.time_zone
-                read[name] = fields.read_moments(rows[name], self._order, zone, rows[f"{name}_here"])
-                self._leave(things, name, read[name]["unread"], "cannot be read as a date")
+                read = fields.read_moments(rows[name], self._order, zone, rows[f"{name}_here"])
+                self._leave(things, name, read["unread"], "cannot be read as a date")
+                differs, note = fields.compare_moments(rows, name, read)
+                self._zones += [f"{things}: {note}"] if note else []
             else:
-                differing[name], comparable = fields.compare_texts(rows, entity, name, self._statuses)
+                differs, comparable = fields.compare_texts(rows, entity, name, self._statuses)
                 self._leave(things, name, ~comparable & (rows[name] != ""), "has no counterpart here")
-        moved, shifts = fields.compare_moments(rows, entity, read)
-        self.shifts += shifts
-        for name, differs in {**differing, **moved}.items():
-            lead_on = f"workbench tiers{self._on}" if name == "level" else step
+            command = f"workbench tiers{self._on}" if name == "level" else step
             values = {"export": rows[name], "here": rows[f"{name}_here"], "newer": newer}
-            self._list("differs", entity, rows[differs], field=name, **values, next=lead_on)
+            self._list("differs", entity, rows[differs], field=name, **values, next=command)
 
     def _list_extra(self, entity: str, records: pd.DataFrame, led: pd.DataFrame, known: pd.DataFrame) -> None:
         extra = records[~records["record_id"].isin([*led["record_id"], *led["should_be"].dropna()])]
         ids = keyed(known, "record_id").reindex(extra["record_id"]).set_axis(extra.index)
         extra = _named(extra.assign(wa_id=ids["wa_id"]), entity, {})
         reason = pd.Series("its Wild Apricot id is not in the export", index=extra.index)
-        reason = reason.where(ids["wa_id"].notna(), "nothing ties it to Wild Apricot")
+        reason = reason.where(ids["wa_id"].notna(), "it has no Wild Apricot id")
         twice = ids["wa_id"].isin(led["wa_id"])
-        reason = reason.mask(twice, "here twice: its Wild Apricot id leads to another record")
+        reason = reason.mask(twice, "a duplicate: its Wild Apricot id leads to another record")
         duplicates = f"workbench duplicates --entity {entity.lower()}{self._on}"
-        step = self._look(ids).where(ids["by"] == queries.BY_MAPPING, duplicates)
+        step = self._look(ids).where(ids["by"] == matching.BY_MAPPING, duplicates)
         self._list("extra", entity, extra, reason=reason, next=step)
 
     def _exceeded(self) -> list[str]:
-        """Say what exceeds its limit; an export without members cannot tell whether everybody is here."""
+        """Return what exceeds its limit."""
         why = []
         for row in self.counts[self.counts["export"].notna()].to_dict("records"):
             for name, (setting, of, words) in _LIMITS.items():
@@ -261,13 +250,13 @@ class Comparison:
                 most = float(limit[:-1]) / 100 * total if limit.endswith("%") else float(limit)
                 if count > most:
                     things = f"{count:,} of {total:,} {CONCEPT_OF[row['entity']]} ({count / total:.1%})"
-                    why.append(f"{things} {words}; accepted are {limit}.")
+                    why.append(f"{things} {words}; the limit is {limit}.")
         if self.counts["export"].isna()[0]:
-            why.append("Members were not compared: nothing tells whether everybody is here.")
+            why.append("Members were not compared, so it is unknown whether everybody is here.")
         return why
 
     def _list(self, kind: str, entity: str, rows: pd.DataFrame, **columns: Any) -> None:
-        """List some rows in a table; of a column what belongs to them counts."""
+        """Add rows to a table; the columns may hold values of other rows too."""
         if len(rows):
             self._rows[kind].append(rows.assign(entity=entity, **columns)[TABLES[kind]])
 
@@ -275,7 +264,7 @@ class Comparison:
         self.notes += [f"{things}: {count:,} {words}"] if count else []
 
     def _leave(self, things: str, field: str, which: pd.Series, why: str) -> None:
-        """Note of how many rows a field is not compared."""
+        """Note that a field was not compared in some rows."""
         count = int(which.sum())
         self.not_compared += (
             [f"{things}: {field} of {count:,} of {len(which):,}, which {why}."] if count else []
@@ -289,12 +278,12 @@ class Comparison:
 
 
 def _pasted(ids: pd.Series) -> pd.Series:
-    """Return ids as they stand in a command: an export's cell is data, whatever it holds."""
+    """Quote ids for a command: an export's cell may hold anything."""
     return ids.map(lambda id: quote(" ".join(id.split())), na_action="ignore").astype(object)
 
 
 def _named(rows: pd.DataFrame, entity: str, sides: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Give rows the ``name`` or ``title`` by which people know them; a registration its contact's and its event's."""
+    """Add ``name`` and ``title``; of a registration its contact's name and its event's title."""
     name, title = _full_name(rows), tidy(rows["title"]) if "title" in rows else ""
     if entity == REGISTRATION and sides:
         name = look_up(rows["contact"], sides[MEMBER]["name"]).fillna(name)

@@ -1,10 +1,10 @@
-"""What an export and the database say differently of one record, field by field, and which of the two is newer."""
+"""Fields in which an export and the database differ, and which of the two is newer."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 import pandas as pd
@@ -23,53 +23,20 @@ _REGISTRATION_STATUS = {
     "noshow": "NO_SHOW", "pendingpayment": "PENDING_PAYMENT", "pending": "PENDING",
 }  # fmt: skip
 _MEMBER_STATUS = "active", "lapsed", "pendingnew", "pendingrenewal", "suspended", "notamember"
-_QUARTER, _DAY, _MOST = 15, 24 * 60, 14 * 60  # minutes
 _ZONES_APART = pd.Timedelta(hours=14)
-
-
-class Shift(NamedTuple):
-    """One time zone too many: a difference of hours that most moments of an entity have alike.
-
-    Attributes
-    ----------
-    hours : float
-        How much later it is here; of two, for summer and winter, the more frequent.
-    also : float or None
-        The other one.
-    """
-
-    entity: str
-    fields: str
-    hours: float
-    also: float | None
-    rows: int
-    of: int
-
-    def in_words(self, things: str) -> str:
-        """Say what it is, and what to do."""
-        hours, *also = (
-            f"{abs(shift):g} hours {'later' if shift > 0 else 'earlier'}"
-            for shift in (self.hours, self.also)
-            if shift is not None
-        )
-        winter = f" ({also[0]} in the other half of the year)" if also else ""
-        return (
-            f"{self.rows:,} of {self.of:,} {things} have {self.fields} {hours} here{winter}: a time zone too many; or the"
-            " database is in UTC and the export is not, then say its --time-zone."
-        )
 
 
 def read_moments(
     texts: pd.Series[str], order: Order, zone: str | None, ours: pd.Series | None = None
 ) -> pd.DataFrame:
-    """Read an export's moments; where nothing tells day from month, as agrees with the database.
+    """Read an export's times; an ambiguous order of day and month is decided by what agrees with the database.
 
     Parameters
     ----------
     zone : str or None
-        In which the export's times are, to be turned into UTC.
-    here : pandas.Series, optional
-        The database's own moments of the same rows, to decide by.
+        The time zone of the export's times, which are converted to UTC.
+    ours : pandas.Series, optional
+        The database's times of the same rows.
     """
     slashes = not order and bool(texts.str.match(r"\d{1,2}[/-]").any())
     orders: tuple[Order, ...] = ("month", "day") if slashes else (order,)
@@ -87,21 +54,21 @@ def read_moments(
             ZoneInfo(zone), ambiguous="NaT", nonexistent="shift_forward"
         )
         read.loc[local, "moment"] = exported.dt.tz_convert("UTC").dt.tz_localize(None)
-        read["unread"] |= local & read["moment"].isna()  # an hour that the clocks repeat
+        read["unread"] |= local & read["moment"].isna()  # ambiguous when the clocks change
     return read
 
 
 def compare_texts(
     rows: pd.DataFrame, entity: str, field: str, statuses: Mapping[str, Any]
 ) -> tuple[pd.Series, pd.Series]:
-    """Tell which rows differ in a field, and which of them can be compared.
+    """Return which rows differ in a field, and which can be compared.
 
     Parameters
     ----------
     rows : pandas.DataFrame
         With the export's ``field`` and the database's ``field_here``.
     statuses : mapping
-        The importer's configuration of registrations' statuses.
+        The importer's configuration of registration statuses.
     """
     exported, ours = rows[field], rows[f"{field}_here"]
     comparable = pd.Series(data=True, index=rows.index)
@@ -110,7 +77,7 @@ def compare_texts(
         comparable = exported.notna() & ours.notna()
     elif field in ("email", "level"):
         exported, ours = folded(exported), folded(ours)
-        comparable = comparable if field == "email" else ours != ""  # the CSV importer keeps no level
+        comparable = comparable if field == "email" else ours != ""  # the CSV importer stores no level
     elif field == "phone":
         exported, ours = (tidy(texts).str.replace(r"\D+", "", regex=True) for texts in (exported, ours))
     elif field == "capacity":
@@ -118,11 +85,11 @@ def compare_texts(
         exported, ours = (pd.to_numeric(texts, errors="coerce").fillna(0) for texts in (exported, ours))
     else:
         exported, ours = tidy(exported), tidy(ours)
-    differs = comparable & (exported != ours)  # of a capacity no limit is 0 to one, nothing to the other
+    differs = comparable & (exported != ours)
     if field == "phone":
         differs &= ~pd.Series(list(map(_same_number, exported, ours)), index=rows.index, dtype=bool)
     elif field == "status":
-        # Booked, cancelled and booked again: two rows there, one here, which agrees with one of them.
+        # Booked, cancelled and booked again: two rows in the export, one record that agrees with one of them.
         differs &= ~rows["record_id"].isin(rows.loc[comparable & ~differs, "record_id"])
     return differs, comparable
 
@@ -130,78 +97,53 @@ def compare_texts(
 def _status_codes(
     rows: pd.DataFrame, entity: str, statuses: Mapping[str, Any]
 ) -> tuple[pd.Series, pd.Series]:
-    """Return the codes of both sides' statuses, None of what has none."""
+    """Return the codes of both sides' statuses; None for unknown ones."""
     codes = (
         dict(zip(_MEMBER_STATUS, _MEMBER_STATUS, strict=True)) if entity == MEMBER else _REGISTRATION_STATUS
     )
     own = {} if entity == MEMBER else {_squashed(name): str(code) for name, code in statuses.items()}
     exported = rows["status"]
-    if "waitlisted" in rows:  # the API has a mark of its own for it
+    if "waitlisted" in rows:  # the API has a separate flag for it
         exported = exported.mask(rows["waitlisted"] == "true", "WaitList")
     exported, ours = (texts.map(_squashed).astype(object) for texts in (exported, rows["status_here"]))
     return exported.map(codes | own), ours.map(codes)
 
 
-def compare_moments(
-    rows: pd.DataFrame, entity: str, fields: Mapping[str, pd.DataFrame]
-) -> tuple[dict[str, pd.Series], list[Shift]]:
-    """Return which rows differ in which field, and the shifts of a time zone that most of them have alike.
+def compare_moments(rows: pd.DataFrame, field: str, read: pd.DataFrame) -> tuple[pd.Series, str]:
+    """Return which rows differ in a time, and a note where most differ by the same number of hours.
 
     Parameters
     ----------
     rows : pandas.DataFrame
-        With the database's moments as ``field_here``.
-    fields : mapping of str to pandas.DataFrame
-        Each field's moments in the export: see `read_moments`.
+        With the database's times as ``field_here``.
+    read : pandas.DataFrame
+        The export's times: see `read_moments`.
     """
-    differing: dict[str, pd.Series] = {}
-    alike: dict[tuple[float, float | None], list[tuple[str, int, int]]] = {}
-    for field, read in fields.items():
-        ours, exported = pd.to_datetime(rows[f"{field}_here"]).astype("datetime64[us]"), read["moment"]
-        difference = (ours - exported).dt.total_seconds() / 60
-        timed = read["timed"] & (field != "joined")  # a day has no hour
-        difference = difference.where(timed | ~difference.between(0, _DAY, inclusive="left"), 0)
-        # An importer puts its own moment where Wild Apricot knows not when somebody joined.
-        one_sided = ours.isna() & exported.notna() | ours.notna() & exported.isna() & (field != "joined")
-        shifted = _shifted(difference, exported)
-        differing[field] = (difference.fillna(0).ne(0) | one_sided & ~read["unread"]) & ~shifted
-        if shifted.any():
-            hours = [*(difference[shifted] / 60).value_counts().index.astype(float), None]
-            numbers = field, int(shifted.sum()), int(difference.notna().sum())
-            alike.setdefault((hours[0], hours[1]), []).append(numbers)
-    shifts = []
-    for (most, also), shifted_fields in alike.items():
-        names, counts, of = zip(*shifted_fields, strict=True)
-        shifts.append(Shift(entity, ", ".join(names), most, also, max(counts), max(of)))
-    return differing, shifts
-
-
-def _shifted(difference: pd.Series, moment: pd.Series) -> pd.Series:
-    """Tell whose difference is the time zone's: hours that at least half have, an hour more or less in summer."""
-    none = pd.Series(data=False, index=difference.index)
-    whole = difference[(difference != 0) & (difference % _QUARTER == 0) & (difference.abs() <= _MOST)]
-    if not len(whole):
-        return none
-    usual = whole.value_counts().index[0]
-    beside = whole[(whole - usual).abs() == 60].value_counts()
-    both = {usual, *beside.index[:1]}
-    shifted = difference.isin(both)
-    if shifted.sum() < 2 or shifted.sum() * 2 < difference.notna().sum():
-        return none
-    # Summer and winter come one after the other: one that agrees with neither neighbour was moved by an hour.
-    inner = difference[shifted][moment[shifted].sort_values(kind="stable").index]
-    agrees = inner.eq(inner.shift()) | inner.eq(inner.shift(-1))
-    shifted.loc[agrees.index] = agrees
-    return shifted
+    ours, exported = pd.to_datetime(rows[f"{field}_here"]).astype("datetime64[us]"), read["moment"]
+    hours = (ours - exported).dt.total_seconds() / 3600
+    timed = read["timed"] & (field != "joined")  # a date without a time matches the whole day
+    hours = hours.where(timed | ~hours.between(0, 24, inclusive="left"), 0)
+    # An importer stores the time of the import where Wild Apricot does not know when somebody joined.
+    one_sided = ours.isna() & exported.notna() | ours.notna() & exported.isna() & (field != "joined")
+    differs = hours.fillna(0).ne(0) | one_sided & ~read["unread"]
+    same = hours[hours.fillna(0).ne(0)].value_counts()
+    if len(same) and same.iloc[0] > 1 and same.iloc[0] * 2 >= hours.notna().sum():
+        by, count = same.index[0], same.iloc[0]
+        when = f"{abs(by):g} hours {'later' if by > 0 else 'earlier'} here"
+        return (
+            differs,
+            f"{field} of {count:,} is {when}: a time zone. If it is the export's, name it with --time-zone.",
+        )
+    return differs, ""
 
 
 def newer(rows: pd.DataFrame, read: pd.DataFrame) -> pd.Series:
-    """Tell which side was written last, where the export says when it was, and the time zone cannot turn it round.
+    """Return which side was written last, where the export says when and no time zone could reverse the answer.
 
     Parameters
     ----------
     read : pandas.DataFrame
-        The export's moments of the last change: see `read_moments`.
+        The export's times of the last change: see `read_moments`.
     """
     ours = pd.to_datetime(rows["updated_at_here"]).astype("datetime64[us]")
     difference = ours - read["moment"]
@@ -213,7 +155,7 @@ def newer(rows: pd.DataFrame, read: pd.DataFrame) -> pd.Series:
 
 
 def _same_number(left: str, right: str) -> bool:
-    """Compare two numbers' digits; with and without the country's code it is one number."""
+    """Compare two numbers' digits, with or without a country code."""
     long = min(len(left), len(right)) >= 7
     return left == right or (long and (left.endswith(right) or right.endswith(left)))
 
@@ -227,6 +169,6 @@ FIELDS = {
     EVENT: ("title", "start", "end", "capacity"),
     REGISTRATION: ("status",),
 }
-"""What is compared, besides whose a registration is."""
+"""The compared fields, besides the member and event of a registration."""
 
 MOMENTS = {"joined", "start", "end"}

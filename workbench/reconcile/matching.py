@@ -1,18 +1,32 @@
-"""Which record each row of an export is: by its mapping, else by what is left of its import, else by what it says."""
+"""Which record each row of an export is: by its mapping, by other traces of its import, or by what it says."""
 
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterable
 
 import pandas as pd
+import psycopg
+from sqlalchemy import Connection
 
-from workbench.murmurant.spellings import EVENT, MEMBER, REGISTRATION
-from workbench.reconcile.queries import BY_RAW_DATA
+from workbench.murmurant.canonical import Canonical, ask
+from workbench.murmurant.reports import ImportReport
+from workbench.murmurant.schema import Schema
+from workbench.murmurant.spellings import CONCEPT_OF, EVENT, MEMBER, REGISTRATION
 
-GONE, UNTRACED = "its mapping leads to no record", "neither a record nor a mapping is here"
+BY_MAPPING, BY_RAW_DATA, BY_REPORT = "mapping", "raw data", "import report"
+GONE, UNTRACED = "its mapping leads to no record", "neither a record nor a mapping exists"
 
+_COLUMNS = {
+    MEMBER: ("first_name", "last_name", "email", "phone", "joined_at", "level", "updated_at"),
+    EVENT: ("title", "start", "end", "capacity", "updated_at"),
+    REGISTRATION: ("member_id", "event_id", "status", "updated_at"),
+}
+_MAPPED = "SELECT entity_type AS entity, wa_id, target AS record_id FROM mappings ORDER BY wa_id, target"
+_RAW = "SELECT wa_raw ->> 'waContactId' AS wa_id, id AS record_id FROM members ORDER BY 1, 2"
+_IDS = ["entity", "wa_id", "record_id", "by"]
 _YES = {"yes", "true", "1", "y", "x", "ja", "oui", "si", "sí"}
-_FARTHEST = pd.Timedelta(hours=26)  # what two time zones can make of one moment, and a day's end
+_FARTHEST = pd.Timedelta(hours=26)  # two time zones apart, and a day's end
 _NEEDED = {
     MEMBER: {"email": "e-mail address", "first_name": "first name", "last_name": "last name"},
     EVENT: {"title": "title"},
@@ -20,14 +34,60 @@ _NEEDED = {
 }
 
 
-def lead(rows: pd.DataFrame, records: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
-    """Lead each row to the record that is known of its id, and still there.
+def records(connection: Connection, schema: Schema, entity: str) -> pd.DataFrame | None:
+    """Return every record of an entity with its comparable columns; None where the table is absent."""
+    relation, canonical = CONCEPT_OF[entity], Canonical(schema)
+    if not schema.has(relation):
+        return None
+    columns = [f'thing."{name}"' for name in _COLUMNS[entity] if schema.has(f"{relation}.{name}")]
+    source = f"{relation} AS thing"
+    if entity == MEMBER and schema.has("members.status_id", "statuses.code"):
+        columns.append("statuses.code AS status")
+        source += " LEFT JOIN statuses ON statuses.id = thing.status_id"
+    query = f"SELECT {', '.join(['thing.id AS record_id', *columns])} FROM {source} ORDER BY record_id"
+    table = ask(connection, canonical, query)[1].astype(object).rename(columns={"joined_at": "joined"})
+    for name in {"joined", "start", "end", "updated_at"} & set(table):
+        table[name] = pd.to_datetime(table[name], errors="coerce").astype("datetime64[us]")
+    return table
+
+
+def known_ids(
+    connection: Connection, schema: Schema, reports: Iterable[ImportReport]
+) -> tuple[pd.DataFrame, list[str]]:
+    """Return the record that each Wild Apricot id became, and what could not be read.
 
     Returns
     -------
     pandas.DataFrame
-        The rows with ``record_id`` (None where there is none), ``found_by``, and ``gone``: something leads to a
-        record that is no longer there.
+        ``entity``, ``wa_id``, ``record_id``, ``by``: mappings first, then members' raw data, then import reports and id
+        maps, the newest first. The record may be gone.
+    list of str
+        Notes.
+    """
+    parts, unread, canonical = [pd.DataFrame(columns=_IDS, dtype=object)], [], Canonical(schema)
+    if schema.has("mappings.entity_type", "mappings.wa_id", "mappings.target"):
+        parts.append(ask(connection, canonical, _MAPPED)[1].assign(by=BY_MAPPING))
+    if schema.has("members.id", "members.wa_raw"):
+        try:
+            parts.append(ask(connection, canonical, _RAW)[1].assign(entity=MEMBER, by=BY_RAW_DATA))
+        except (psycopg.DataError, psycopg.ProgrammingError):
+            unread.append("Members' raw Wild Apricot data cannot be read and were not used.")
+    rows = []
+    for report in sorted(reports, key=lambda report: str(report.started or ""), reverse=True):
+        if report.mode == "live":
+            rows += [(record.entity, record.wa_id, record.record_id, BY_REPORT) for record in report.records]
+            rows += [(*identity, BY_REPORT) for identity in report.identities]
+    parts.append(pd.DataFrame(rows, columns=_IDS, dtype=object))
+    return pd.concat(parts, ignore_index=True)[_IDS].astype(object).dropna(), unread
+
+
+def match_by_id(rows: pd.DataFrame, records: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
+    """Match each row with the existing record of its id.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The rows with ``record_id`` (None for none), ``found_by``, and ``gone``: whether its record no longer exists.
     """
     present = known["record_id"].isin(records["record_id"])
     first, lost = keyed(known[present], "wa_id"), known.loc[~present, "wa_id"]
@@ -39,29 +99,29 @@ def lead(rows: pd.DataFrame, records: pd.DataFrame, known: pd.DataFrame) -> pd.D
     )
 
 
-def lead_by_email(pairs: pd.DataFrame, records: pd.DataFrame) -> pd.DataFrame:
-    """Lead members of whom nothing else tells to the one record with their address, unless it is somebody else's."""
+def match_by_email(pairs: pd.DataFrame, records: pd.DataFrame) -> pd.DataFrame:
+    """Match unmatched members with the only record of their e-mail address, unless that is somebody else's."""
     record = _by_address(pairs, records)
     if {"first_name"} <= set(pairs) & set(records):
         names = look_up(record, keyed(records, "record_id")["first_name"])
         record = record.mask(
             record.isin(pairs["record_id"].dropna()) & (folded(names) != folded(pairs["first_name"]))
         )
-    return _led(pairs, record, "e-mail")
+    return _matched(pairs, record, "e-mail")
 
 
-def lead_by_title(pairs: pd.DataFrame, records: pd.DataFrame) -> pd.DataFrame:
-    """Lead events of which nothing else tells to the record of their title that starts at the same time, or nearly."""
+def match_by_title(pairs: pd.DataFrame, records: pd.DataFrame) -> pd.DataFrame:
+    """Match unmatched events with the record of the same title and about the same start."""
     if not {"title", "start"} <= set(records):
         return pairs
     rows = pairs[pairs["record_id"].isna()].rename(columns={"start_moment": "moment"})
     near = _same_title(rows, records[~records["record_id"].isin(pairs["record_id"].dropna())])
     near = near.drop_duplicates("wa_id").drop_duplicates("record_id_here")
-    return _led(pairs, look_up(pairs["wa_id"], keyed(near, "wa_id")["record_id_here"]), "title and start")
+    return _matched(pairs, look_up(pairs["wa_id"], keyed(near, "wa_id")["record_id_here"]), "title and start")
 
 
-def lead_by_place(pairs: pd.DataFrame, records: pd.DataFrame) -> pd.DataFrame:
-    """Tell which registration a row's member has for its event (``right``), and lead to it where nothing else tells."""
+def match_by_place(pairs: pd.DataFrame, records: pd.DataFrame) -> pd.DataFrame:
+    """Find the registration of a row's member for its event (``right``), and match unmatched rows with it."""
     if not {"member_id", "event_id"} <= set(records):
         return pairs.assign(right=None)
     places = records.drop_duplicates(["member_id", "event_id"]).set_index(["member_id", "event_id"])[
@@ -69,19 +129,19 @@ def lead_by_place(pairs: pd.DataFrame, records: pd.DataFrame) -> pd.DataFrame:
     ]
     record = places.reindex(pd.MultiIndex.from_frame(pairs[["member", "at"]]))
     right = pd.Series(record.to_numpy(), index=pairs.index, dtype=object)
-    return _led(pairs.assign(right=right.where(right.notna(), None)), right, "member and event")
+    return _matched(pairs.assign(right=right.where(right.notna(), None)), right, "member and event")
 
 
 def somebody_else(pairs: pd.DataFrame, records: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
-    """Tell which members are led to another person's record, and to whose they should be.
+    """Find the members that are matched with another person's record, and their own records.
 
-    One of name and address changes when people marry or move; both at once is somebody else. So it is where another
-    record was made for this contact, and where two contacts of different names share one record.
+    A name or an address changes when people marry or move; both at once is somebody else. So is a match where another
+    record was made for the contact, and where two contacts with different names share a record.
 
     Returns
     -------
     pandas.DataFrame
-        ``wrong``, ``should_be`` (None where nothing tells), ``shared`` (another row speaks for the record).
+        ``wrong``, ``should_be`` (None where unknown), ``shared`` (whether another row fits the record better).
     """
     differs = {
         name: (folded(pairs[name]) != folded(pairs[f"{name}_here"])) & (pairs[name] != "")
@@ -95,24 +155,23 @@ def somebody_else(pairs: pd.DataFrame, records: pd.DataFrame, known: pd.DataFram
     should_be = own.fillna(_by_address(pairs, records))
     elsewhere = should_be.notna() & (should_be != pairs["record_id"])
     wrong = (email & first & last) | (elsewhere & (email | own.notna()) & (first | last))
-    # Of several contacts on one record the likest speaks for it.
+    # Of several contacts on one record the most similar one owns it; a nickname does not make another person.
     unlike = first.astype(int) + last.astype(int) + email.astype(int) + 3 * wrong.astype(int)
-    shared = (
-        pairs.assign(unlike=unlike).sort_values(["unlike", "wa_id"])["record_id"].duplicated().sort_index()
-    )
-    akin = pd.Series(data=True, index=pairs.index)
+    by_likeness = pairs.assign(unlike=unlike).sort_values(["unlike", "wa_id"])
+    shared = by_likeness["record_id"].duplicated().sort_index()
+    nickname = pd.Series(data=False, index=pairs.index)
     if {"first_name", "first_name_here"} <= set(pairs):
         names = zip(folded(pairs["first_name"]), folded(pairs["first_name_here"]), strict=True)
-        alike = [present.startswith(name) or name.startswith(present) for present, name in names]
-        akin = pd.Series(alike, index=pairs.index, dtype=bool)
-    wrong |= shared & (last | ~akin)
+        alike = [actual.startswith(name) or name.startswith(actual) for actual, name in names]
+        nickname = pd.Series(alike, index=pairs.index, dtype=bool)
+    wrong |= shared & (last | (first & ~nickname))
     return pd.DataFrame(
         {"wrong": wrong, "should_be": should_be.where(wrong & elsewhere, None), "shared": shared}
     )
 
 
 def left_out(rows: pd.DataFrame, entity: str) -> pd.Series:
-    """Say why an importer passes a row over by design; empty where it does not."""
+    """Return why the importer skips a row by design; empty where it does not."""
     why = pd.Series("", index=rows.index, dtype=object)
     for name, words in _NEEDED[entity].items():
         if name in rows:
@@ -128,23 +187,23 @@ def left_out(rows: pd.DataFrame, entity: str) -> pd.Series:
 
 
 def look_up(keys: pd.Series, known: pd.Series) -> pd.Series:
-    """Return what is known of each key, None of others."""
+    """Return the value of each key; None for unknown keys."""
     values = keys.map(known).astype(object)
     return values.where(values.notna(), None)
 
 
 def keyed(frame: pd.DataFrame, column: str) -> pd.DataFrame:
-    """Return the first row of each value of a column, by it."""
+    """Return the first row of each value of a column, indexed by it."""
     return frame.drop_duplicates(column).set_index(column)
 
 
 def folded(texts: pd.Series) -> pd.Series:
-    """Return texts as they are compared where case, blanks and Unicode form do not matter."""
+    """Return texts without differences of case, blanks and Unicode form."""
     return tidy(texts).str.casefold()
 
 
 def tidy(texts: pd.Series) -> pd.Series:
-    """Return texts with single blanks and one Unicode form; nothing is an empty text."""
+    """Return texts with single blanks in one Unicode form; empty for missing ones."""
     plain = ["" if pd.isna(text) else " ".join(str(text).split()) for text in texts]
     return pd.Series([unicodedata.normalize("NFC", text) for text in plain], index=texts.index, dtype=object)
 
@@ -159,7 +218,7 @@ def _by_address(pairs: pd.DataFrame, records: pd.DataFrame) -> pd.Series:
 
 
 def _same_title(rows: pd.DataFrame, records: pd.DataFrame) -> pd.DataFrame:
-    """Pair rows and records of one title, the nearest in time first."""
+    """Pair rows and records of the same title, the nearest in time first."""
     left = pd.DataFrame({"wa_id": rows["wa_id"], "title": folded(rows["title"]), "moment": rows["moment"]})
     right = pd.DataFrame(
         {"record_id_here": records["record_id"], "title": folded(records["title"]), "start": records["start"]}
@@ -170,7 +229,7 @@ def _same_title(rows: pd.DataFrame, records: pd.DataFrame) -> pd.DataFrame:
     return pairs.sort_values(["apart", "wa_id", "record_id_here"])
 
 
-def _led(pairs: pd.DataFrame, record: pd.Series, by: str) -> pd.DataFrame:
+def _matched(pairs: pd.DataFrame, record: pd.Series, by: str) -> pd.DataFrame:
     which = pairs["record_id"].isna() & record.notna()
     return pairs.assign(
         record_id=pairs["record_id"].mask(which, record), found_by=pairs["found_by"].mask(which, by)

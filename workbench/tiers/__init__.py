@@ -1,1 +1,1 @@
-"""Membership tiers and statuses: the correction of those who have another than their level's (guide §4.3)."""
+"""Membership tiers and statuses, compared with members' levels and corrected (guide §1.3, §4.3)."""

@@ -68,10 +68,6 @@ class Tiers:
             ],
             facts={
                 "environment": wb.environment.name,
-                "database": {
-                    "system_identifier": wb.identity.system_identifier,
-                    "database": wb.identity.database,
-                },
                 **facts[first.kind],
                 "tiers": facts.get("tier"),
                 "statuses": facts.get("status"),
