@@ -48,7 +48,7 @@ def test_wrong_usage_is_two_with_the_nearest(shell, asked, at):  # noqa: F811
         (last, "run", last[:-1] + "x"),
         ("post-recovery", "report", "post-recovry"),
         ("", "check", "--waive", "members-wrong-person"),
-        ("", "audit", "--operators", "--summary"),
+        ("", "audit", "--by-operator", "--summary"),
     ):
         done = run(*arguments)
         assert (done.returncode, nearest in done.stderr) == (2, True), done
@@ -69,7 +69,9 @@ def test_questions_answer_in_json_and_in_words(asked, at):  # noqa: F811
     assert "club (demo)" in words.stderr
     entries = json.loads(run("audit", "--run", last.run, "--json").stdout)["entries"]
     assert [each["action"] for each in entries] == ["migration:started", "migration:completed"]
-    assert json.loads(run("audit", "--operators", "--json").stdout)[0]["imports"] >= 2
+    assert (
+        json.loads(run("audit", "--by-operator", "--since", "2000-01-01", "--json").stdout)[0]["imports"] >= 2
+    )
     assert json.loads(run("audit", "--summary", "--json").stdout)
 
 

@@ -8,17 +8,17 @@ import re
 import shlex
 from pathlib import Path
 
-import typer.main
+import typer
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.commands import at, shell  # noqa: F401
-from workbench.cli.app import app
-from workbench.cli.options import joined_parameters
+from workbench.cli.command import program
+from workbench.cli.options import normalize_arguments
 from workbench.hints import OF_NO_ENVIRONMENT, aim
 
 PACKAGE = Path(__file__).parents[1] / "workbench"
-COMMAND = typer.main.get_command(app)
+COMMAND = program()
 NAMES = "|".join(COMMAND.commands)
 QUOTED = re.compile(r"`workbench ([a-z][^`\n]*)`")
 BARE = re.compile(rf"(?:^|: |\$ |; |`)\S*workbench ((?:{NAMES}) ?[^`\n;]*?)(?=[`;]|\.?$|   #)", re.MULTILINE)
@@ -26,7 +26,7 @@ BARE = re.compile(rf"(?:^|: |\$ |; |`)\S*workbench ((?:{NAMES}) ?[^`\n;]*?)(?=[`
 
 def parse(line: str):
     """Parse a command line as the program would; return its words and its parameters."""
-    words = joined_parameters(shlex.split(line.split(" > ")[0]))
+    words = normalize_arguments(shlex.split(line.split(" > ")[0]))
     command, names = COMMAND, []
     context = command.make_context("workbench", list(words))
     while hasattr(command, "commands") and (rest := [*context._protected_args, *context.args]):

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from workbench.cli.notebooks import _SAVING
-from workbench.cli.saving import without_outputs
+from workbench.cli.notebooks import clear_outputs
 from workbench.reporting.templates import FOLDERS
 
 
@@ -31,7 +30,9 @@ def test_a_notebook_that_was_run_is_saved_as_it_was(path: Path, tmp_path: Path) 
     ran["metadata"]["kernelspec"]["display_name"] = "Python 3 (ipykernel)"
     ran["metadata"]["language_info"] |= {"version": "3.12.1", "mimetype": "text/x-python"}
     ran["metadata"]["widgets"] = {"state": "alice@example.org"}
-    asked = Config({"FileContentsManager": {"pre_save_hook": _SAVING}})  # as the command line gives it
+    asked = Config(
+        {"FileContentsManager": {"pre_save_hook": "workbench.cli.notebooks.clear_outputs"}}
+    )  # as the command line gives it
     manager = LargeFileManager(config=asked, root_dir=str(tmp_path))
     model = {"type": "notebook", "format": "json", "content": ran}
     manager.save(model, "saved.ipynb")
@@ -41,5 +42,5 @@ def test_a_notebook_that_was_run_is_saved_as_it_was(path: Path, tmp_path: Path) 
 def test_what_is_no_notebook_stays() -> None:
     for model in ({"type": "file", "content": "x"}, {"type": "notebook"}, {"type": "directory"}):
         kept = dict(model)
-        without_outputs(model, path="x")
+        clear_outputs(model, path="x")
         assert model == kept

@@ -22,7 +22,7 @@ import workbench
 from tests.browser.conftest import free_port
 from tests.commands import Shell, at, shell  # noqa: F401
 from tests.conftest import Clubs, Ground
-from workbench.cli.notebooks import SHORTEST, _here, _surroundings
+from workbench.cli.notebooks import MIN_TOKEN, _is_loopback, _kernel_variables
 from workbench.panels.serving import Served, page_of
 from workbench.settings import Settings
 
@@ -42,14 +42,14 @@ def test_elsewhere_than_here_takes_a_token_that_was_chosen(shell: Shell, host: s
     ],
 )
 def test_here_is_only_this_machine(host: str, here: bool) -> None:
-    assert _here(host) is here
+    assert _is_loopback(host) is here
 
 
 def test_a_token_that_can_be_guessed_is_refused_anywhere(shell: Shell) -> None:  # noqa: F811
-    done = shell("serve", "runs", WORKBENCH_TOKEN="x" * (SHORTEST - 1))
+    done = shell("serve", "runs", WORKBENCH_TOKEN="x" * (MIN_TOKEN - 1))
     assert done.returncode == 3
     assert "can be guessed" in done.stderr
-    assert "x" * (SHORTEST - 1) not in done.stderr
+    assert "x" * (MIN_TOKEN - 1) not in done.stderr
 
 
 def test_an_unknown_page_is_wrong_usage_with_the_nearest(shell: Shell) -> None:  # noqa: F811
@@ -82,7 +82,7 @@ def test_the_kernel_is_this_python_whatever_others_there_are(
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "theirs"))
     with clubs.clone("guide", 60).workbench() as wb:
-        monkeypatch.setenv("JUPYTER_PATH", _surroundings(wb)["JUPYTER_PATH"])
+        monkeypatch.setenv("JUPYTER_PATH", _kernel_variables(wb)["JUPYTER_PATH"])
     found = KernelSpecManager(kernel_dirs=[str(Path(each) / "kernels") for each in jupyter_path()])
     assert found.get_kernel_spec("python3").display_name == "Python 3 (workbench)"
     assert str(tmp_path / "theirs") in jupyter_path(), "what else the user has stays"
@@ -113,9 +113,9 @@ def test_who_acts_goes_along_and_who_is_only_logged_in_does_not(
     clubs: Clubs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with clubs.clone("guide", 60).workbench() as wb:
-        assert _surroundings(wb)["WORKBENCH_OPERATOR"] == "dana"
+        assert _kernel_variables(wb)["WORKBENCH_OPERATOR"] == "dana"
         wb.session.settings = Settings()
-        assert "WORKBENCH_OPERATOR" not in _surroundings(wb)
+        assert "WORKBENCH_OPERATOR" not in _kernel_variables(wb)
 
 
 def test_a_browser_is_led_there_without_the_token_among_its_arguments(

@@ -170,7 +170,7 @@ class Answer:
         """Yield each part as a page shows it."""
         from markupsafe import Markup
 
-        from workbench.reporting.drawing import show_figure
+        from workbench.reporting.charts import show_figure
         from workbench.reporting.tables import Shown, findings_in_full, listed, prose, show
 
         here = self.environment or DEFAULT

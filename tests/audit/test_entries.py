@@ -15,7 +15,7 @@ from tests.commands import at as at
 from tests.commands import shell as shell
 from tests.conftest import Ground
 from workbench.audit.entries import ask_log, has_action
-from workbench.cli.looking import moment_of
+from workbench.cli.questions import parse_since
 from workbench.database.connection import raw
 
 NOW = datetime(2026, 3, 31, 12, 30, tzinfo=UTC).replace(tzinfo=None)
@@ -70,8 +70,8 @@ def test_imports_by_operator_this_month(ground: Ground, asked: Asked) -> None:
     assert row == {"operator": "gwen", "imports": 3, "total_seconds": 42}
     ground.execute(AGED.format(32))
     assert "gwen" not in [row["operator"] for row in asked("--by-operator")]
-    for words in (["--operators"], ["--by-operator", "--since", "2 months"]):
-        assert [row["imports"] for row in asked(*words) if row["operator"] == "gwen"] == [3]
+    longer = asked("--by-operator", "--since", "60 days")
+    assert [row["imports"] for row in longer if row["operator"] == "gwen"] == [3]
 
 
 @pytest.mark.parametrize(
@@ -96,8 +96,7 @@ def test_a_wrong_question_is_refused(
 @pytest.mark.parametrize(
     ("words", "meant"),
     [
-        ("1 month", "2026-02-28T12:30:00"),
-        ("13 Months", "2025-02-28T12:30:00"),
+        ("30 days", "2026-03-01T12:30:00"),
         ("36 hours", "2026-03-30T00:30:00"),
         ("this month", "2026-03-01T00:00:00"),
         ("2026-01-31", "2026-01-31T00:00:00"),
@@ -105,4 +104,4 @@ def test_a_wrong_question_is_refused(
     ],
 )
 def test_moments_as_people_say_them(words: str, meant: str) -> None:
-    assert moment_of(words, NOW).isoformat() == meant
+    assert parse_since(words, NOW).isoformat() == meant

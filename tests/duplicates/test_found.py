@@ -17,8 +17,7 @@ from workbench.duplicates.answers import duplicates_table, pair_to_review, proba
 from workbench.duplicates.events import plain_title
 from workbench.duplicates.pairs import LARGEST_GROUP, Matches, pairs_in_groups
 from workbench.errors import UsageError
-from workbench.reporting.charts import match_histogram_chart, match_waterfall_chart
-from workbench.reporting.drawing import show_figure
+from workbench.reporting.charts import match_histogram_chart, match_waterfall_chart, show_figure
 
 ENTITIES = ("Member", "Event", "Registration")
 

@@ -10,8 +10,7 @@ from tests.commands import at, shell  # noqa: F401
 from tests.mappings.conftest import ALL
 from workbench.mappings.problems import COLUMNS
 from workbench.mappings.questions import mapping_table
-from workbench.reporting.charts import mapping_cycles_chart, mapping_scores_chart
-from workbench.reporting.drawing import show_figure
+from workbench.reporting.charts import mapping_cycles_chart, mapping_scores_chart, show_figure
 
 
 def test_the_command_from_the_finding_to_the_plan(guide, at):  # noqa: F811
@@ -59,5 +58,5 @@ def test_charts_draw_hostile_names_as_text_and_nothing_as_nothing():
     for unmask in (False, True):
         shown = show_figure(mapping_cycles_chart(frame, unmask))
         assert "leads to a wrong record" in shown.text
-    assert "1 sure" in show_figure(mapping_scores_chart(frame)).text
+    assert "1 certain" in show_figure(mapping_scores_chart(frame)).text
     assert list(mapping_table(frame)["how_surely"]) == ["97.0%"]

@@ -10,8 +10,8 @@ from nbformat import NotebookNode, read
 from nbformat.v4 import new_output
 
 from workbench.reporting.html import to_html
+from workbench.reporting.questions import MIME
 from workbench.reporting.templates import report_template
-from workbench.reporting.verdict import MIME
 
 
 def executed(name: str, **given: Any) -> tuple[NotebookNode, dict[str, Any]]:

@@ -11,7 +11,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from workbench.reporting import charts
-from workbench.reporting.drawing import show_figure
+from workbench.reporting.charts import show_figure
 from workbench.tiers.review import CORRECTABLE, RIGHT
 
 HOSTILE = "$x_1$ <script>&\u202e\x00 " + "long " * 20 + "名前"

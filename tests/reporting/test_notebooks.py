@@ -28,12 +28,12 @@ def test_they_run_and_conclude_with_what_to_do_first(club: Settings) -> None:
         assert verdict, (name, "the club is broken, or nothing could be told")
         assert verdict[1] in {"fail", "warn", "not-run"}
         assert "What to do first" in page, name
-        assert "one state for the whole report" in page
+        assert "one consistent state" in page
 
 
 def test_the_report_of_a_run(club: Settings) -> None:
     with open_workbench("club", settings=club) as wb:
-        assert "as it is at each question" in repr(wb.report.conclude("Is all well?", []))
+        assert "the state at each query" in repr(wb.report.conclude("Is all well?", []))
         run_id = next(run.run for run in wb.session.find_runs() if run.status == "interrupted")
         bundle, _ = wb.migration.seal(club.environments["club"].import_reports, run=run_id)
     page = page_of("run", environment="club", run_id=run_id)

@@ -14,9 +14,8 @@ from tests.dialects import one_dialect as one_dialect
 from tests.reporting.conftest import HOSTILE, settings_for
 from tests.test_serving import beside
 from workbench.errors import DatabaseUnreachable, DocumentError, NotebookFailed, UsageError
-from workbench.reporting.charts import changes_chart
-from workbench.reporting.drawing import show_figure
-from workbench.reporting.runner import _cleaning, _reserved, run_report
+from workbench.reporting.charts import changes_chart, show_figure
+from workbench.reporting.runner import _cleaner, _reserve, run_report
 from workbench.settings import Settings
 
 PARAMETERS = 'environment: str = "demo"\nunmask: bool = False\nword: str = "nothing"'
@@ -142,7 +141,7 @@ def test_nothing_of_the_user_s_has_a_say_in_the_kernel_and_a_file_is_shown_by_it
         "from pathlib import Path\nPath(file).is_file(), file, os.environ['WORKBENCH_ENVIRONMENT']",
         "print(file)",
         "import pandas\nfrom workbench.reporting.charts import changes_chart\n"
-        "from workbench.reporting.drawing import show_figure\n"
+        "from workbench.reporting.charts import show_figure\n"
         "show_figure(changes_chart(pandas.DataFrame({'table': ['T'], 'operation': ['delete'], 'rows': [3]})))",
     )
     result = run_report("asking", {"word": odd, "file": str(given)}, environment="club", settings=anywhere)
@@ -162,12 +161,12 @@ def test_nothing_of_the_user_s_has_a_say_in_the_kernel_and_a_file_is_shown_by_it
         re.findall(r'src="data:image[^"]*"', page) == re.findall(r'src="data:image[^"]*"', drawn.html) != []
     )
     # What is no file of this machine stays as it was given.
-    clean = _cleaning({"word": "/", "words": ["/nowhere/a", str(given)]}, "")
+    clean = _cleaner({"word": "/", "words": ["/nowhere/a", str(given)]}, "")
     assert clean(f"/ /nowhere/a {given}") == f"/ /nowhere/a {given.name}"
 
 
 def test_two_at_once_do_not_overwrite_each_other(tmp_path: Path) -> None:
-    names = [_reserved(tmp_path, "run-club/../x").stem for _ in range(3)]
+    names = [_reserve(tmp_path, "run-club/../x").stem for _ in range(3)]
     assert names == ["run-club_.._x", "run-club_.._x-2", "run-club_.._x-3"]
 
 
@@ -185,6 +184,6 @@ def test_what_is_refused_before_anything_runs(anywhere: Settings) -> None:
             run(name, **given)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="--environment"):
         run_report("run", {"run_id": "x", "environment": "o"}, environment="club", settings=anywhere)
-    with pytest.raises(DocumentError, match="not there"):
+    with pytest.raises(DocumentError, match="does not exist"):
         run("post-recovery", reports=("nowhere.json",))
     assert not anywhere.reports.exists()

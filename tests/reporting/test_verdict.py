@@ -18,8 +18,8 @@ from workbench.checks.rules import read_waivers
 from workbench.database.connection import Identity
 from workbench.database.environment import Environment
 from workbench.errors import UsageError
+from workbench.reporting.questions import Reports, Verdict, worst
 from workbench.reporting.tables import WORST_FIRST, findings_in_full
-from workbench.reporting.verdict import Verdict, conclude, worst
 
 ITEMS = {  # the guide's own words, section by section
     "§1.1": (
@@ -52,7 +52,7 @@ def finding(status: Any, check: str = "mappings-orphaned", rows: int = 0) -> Fin
 
 
 def verdict(*findings: Finding) -> Verdict:
-    return conclude(SESSION, "Safe?", [findings])
+    return Reports(SESSION).conclude("Safe?", findings)
 
 
 def test_every_item_of_the_guide_is_covered_and_what_was_not_run_is_not_green() -> None:
@@ -96,7 +96,7 @@ def test_the_first_screen_has_three_things_to_do_with_their_numbers_the_weightie
 def test_a_finding_in_full() -> None:
     shown = findings_in_full([finding("pass"), finding("fail", rows=2)])
     check = REGISTRY["mappings-orphaned"]
-    for words in (check.title, check.question, "2 found", "<details", "SELECT &#39;&lt;i&gt;&#39;", "k1"):
+    for words in (check.title, check.question, "<dd>2</dd>", "<details", "SELECT &#39;&lt;i&gt;&#39;", "k1"):
         assert words in shown.html
     assert "alice@" not in shown.html + shown.text
     assert "Nothing" in findings_in_full([finding("pass")]).text
@@ -115,7 +115,7 @@ def test_a_verdict_is_plain_and_the_same_each_time() -> None:
     assert set(facts["findings"][1]) == keys
     assert facts["environment"] == {"name": "club", "kind": "staging", "where": "host/club"}
     personal = replace(finding("fail", rows=1), rows=pd.DataFrame({"key": ["alice@example.org/0"]}))
-    concluded = conclude(SESSION, "?", [[personal]], {"clear": False}).facts
+    concluded = Reports(SESSION).conclude("?", [personal], facts={"clear": False}).facts
     assert concluded["clear"] is False
     assert "alice@" not in json.dumps(concluded)
 

@@ -10,10 +10,12 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.restore.conftest import Ground, Lay
-from workbench.cli.app import app
+from workbench.cli.command import app, program
 from workbench.database import archives
 from workbench.errors import WorkbenchError
 from workbench.snapshots.application import Application
+
+program()  # registers the commands
 
 
 class Place:
@@ -69,7 +71,6 @@ def test_asked_approved_carried_out_and_put_back(place: Place, tmp_path: Path) -
     code, out, err = place.run("snapshot", "restore", made["name"])
     assert code == 0
     for said in (
-        "comparing it with the manifest",
         "would be lost",
         "Digest: ",
         "approve restore-",
@@ -87,7 +88,7 @@ def test_asked_approved_carried_out_and_put_back(place: Place, tmp_path: Path) -
     assert place.asks("approve", request, "--digest", digest, "--as", "erin")["approver"] == "erin"
     code, out, err = place.run("snapshot", "restore", request, "--yes")
     assert code == 0
-    for said in ("swap itself", "Safety backup", "--undo", "app-health: not run"):
+    for said in ("; swap ", "Safety backup", "--undo", "app-health: not run"):
         assert said in out
     assert "[7/10] swapping" in err
     assert (tmp_path / "started").exists()

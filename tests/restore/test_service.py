@@ -16,11 +16,13 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.conftest import Clubs, database_at
-from workbench.cli.app import app
+from workbench.cli.command import app, program
 from workbench.errors import WorkbenchError
 from workbench.session import Session
 from workbench.settings import EnvironmentSettings, Settings
 from workbench.workbench import Workbench
+
+program()  # registers the commands
 
 
 def run(*command: str, timeout: float = 10.0, said: list[str] | None = None) -> dict[str, Any]:

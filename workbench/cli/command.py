@@ -1,13 +1,14 @@
-"""A command made of a function: its options out of one table, its answer printed one way, its exit code the answer's."""
+"""Turn functions into commands: options from one table, one way to print the answer, the exit code of the answer."""
 
 from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
-from functools import cache, wraps
-from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type_hints
+from functools import cache
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 import typer.main
@@ -15,8 +16,8 @@ from typer.core import TyperGroup
 
 import workbench
 from workbench.answer import Answer
-from workbench.cli.options import OPTIONS
-from workbench.cli.output import asked_of, banner, print_answer, print_json, progress, warn
+from workbench.cli.options import OPTIONS, REQUIRED
+from workbench.cli.output import banner, print_answer, print_json, progress, set_environment, warn
 from workbench.errors import Refused
 
 if TYPE_CHECKING:
@@ -24,32 +25,32 @@ if TYPE_CHECKING:
     from workbench.workbench import Workbench
 
 SECTIONS = {
-    "looking": "Look",
-    "planning": "Plan and apply",
-    "restoring": "Snapshots and the application",
-    "preparing": "Before an import",
+    "questions": "Look",
+    "plans": "Plan and apply",
+    "snapshots": "Snapshots and the application",
+    "migration": "Before an import",
     "notebooks": "Notebooks and reports",
 }
-"""What a user comes for, by the module that has its commands."""
+"""The sections of the help, by the module that defines their commands."""
 
-_SHARED: dict[str, tuple[Any, Any]] = {
-    "import_report": (list[str], []),
-    "acting": (str | None, None),
-    "unmask": (bool, False),
-    "environment": (str | None, None),
-    "json": (bool, False),
+_GROUPS = {
+    "plan": "Write a plan for a correction, to read and approve.",
+    "snapshot": "Take, verify, compare and restore snapshots.",
+    "app": "Stop or start the application, or check its health.",
+    "dry-run": "Run an importer with DRY_RUN=1, and review the result.",
+    "bundle": "Seal the files of an import, and verify them.",
 }
-_NOT_IMPORTED = dict.fromkeys(("Workbench", "Plan"), object)
-"""Types that a command's function names and that are too heavy to load before it is called."""
+_WITH_SUBCOMMANDS = ("preflight", "duplicates")
+"""Commands that are also groups."""
 
 
-class Grouped(TyperGroup):
-    """Lists its commands by what a user comes for."""
+class Sections(TyperGroup):
+    """A group whose help lists its commands by section."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Write a section of the help for each group of commands."""
+        """Write the sections of the help."""
+        known: dict[str, Any] = dict(self.commands)
         for section in SECTIONS.values():
-            known: Any = self.commands
             commands = {
                 name: command for name, command in known.items() if command.rich_help_panel == section
             }
@@ -62,9 +63,10 @@ class Grouped(TyperGroup):
 
 app = typer.Typer(
     name="workbench",
-    cls=Grouped,
-    help="See what an import into Murmurant did, find what is wrong, plan the correction, apply it and take it back."
-    " Nothing is written to the club's data but by `apply`, `undo` and `snapshot restore`.",
+    cls=Sections,
+    add_completion=False,
+    help="Find out what an import into Murmurant did, what went wrong, and correct it."
+    " Only `apply`, `undo` and `snapshot restore` change the club's data.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -72,17 +74,6 @@ app = typer.Typer(
     epilog="Exit codes: 0 clean, 1 findings, 2 wrong usage, 3 refused, 4 failed. For example `workbench triage -e club`,"
     " `workbench plan rollback RUN_ID --snapshot latest -e club`, `workbench report post-recovery -e club`.",
 )
-_ALONE = ("preflight", "duplicates")
-"""Groups that are a command themselves as well."""
-
-_groups = {
-    "plan": "Plan a correction: a file to read, approve and apply. Writes nothing else.",
-    "snapshot": "Snapshots of the database: taken before a migration, proved by restoring, restored, pruned.",
-    "app": "Stop or start the application by the environment's own commands, or ask how it is.",
-    "dry-run": "Run an importer with DRY_RUN=1 and keep what it says: workbench dry-run -- npx tsx ... Then review it.",
-    "bundle": "Seal what an import read and wrote by SHA-256, and verify it (guide §2.3).",
-}
-_made: dict[str, typer.Typer] = {}
 
 
 @app.callback(invoke_without_command=True)
@@ -94,124 +85,120 @@ def _version(version: bool = typer.Option(False, "--version", help="Show the ver
 
 @cache
 def program() -> Any:
-    """Return all commands as one program; made once, for it takes longer than many a command."""
+    """Return the program with all its commands."""
+    for module in SECTIONS:
+        import_module(f"workbench.cli.{module}")
     return typer.main.get_command(app)
 
 
-def answers(
-    path: str, *shared: str, one_state: bool = True, opens: bool = True, hidden: bool = False
+def command(
+    path: str, *names: str, one_state: bool = True, opens: bool = True, hidden: bool = False, **defaults: Any
 ) -> Callable[[Callable[..., Answer | Plan | None]], Callable[..., None]]:
-    """Make a function of a workbench a command that prints its answer, or explains its plan, and exits with its code.
+    """Make a command of a function that takes an opened workbench and returns an answer or a plan.
 
-    The function takes the opened workbench, then its own arguments and options, and perhaps ``advance``, which is told
-    the progress, and ``as_json``. ``--environment`` and ``--json`` come by themselves.
+    The function is called with the command's options by name, except those that the decorator handles itself:
+    ``import_report``, ``acting`` and ``unmask`` where they are named, ``environment`` and ``json`` always. A parameter
+    ``advance`` receives the progress callback, ``as_json`` whether JSON was asked for.
 
     Parameters
     ----------
     path : str
-        The command's name, behind its group's where it is of one: ``plan tiers``.
-    shared : str
-        What else of ``import_report``, ``acting`` and ``unmask`` the command takes; the function is not given them.
+        The command's name, after its group's if it belongs to one: ``plan tiers``.
+    names : str
+        Its options, as `workbench.cli.options.OPTIONS` describes them.
     one_state : bool
-        Whether every question of the command sees the database as it was at the first one.
+        Whether all queries of the command run in one snapshot of the database.
     opens : bool
-        Whether a database is opened; else the function takes no workbench.
+        Whether to open a database; otherwise the function gets all of the options and no workbench.
+    hidden : bool
+        Whether the help leaves the command out.
+    defaults
+        Defaults of options that differ from the table's.
     """
 
     def register(act: Callable[..., Answer | Plan | None]) -> Callable[..., None]:
-        hints = get_type_hints(act, localns=_NOT_IMPORTED)
-        takes, silent = inspect.signature(act).parameters, hints["return"] is type(None)
+        silent = act.__annotations__["return"] == "None"
+        options = (*names, *["environment"] * opens, *["json"] * (not silent))
 
-        @wraps(act)
-        def run(*, json: bool = False, context: typer.Context | None = None, **given: Any) -> None:
-            if context is not None and context.invoked_subcommand:
+        def run(context: typer.Context, **given: Any) -> None:
+            if context.invoked_subcommand:
                 return
-            asked_of(given.get("environment"))
-            around = {name: given.pop(name) for name in shared}
-            given |= {"as_json": json} if "as_json" in takes else {}
-            answer: Any = _asked(act, takes, given, around, one_state, json) if opens else act(**given)
+            set_environment(given.get("environment"))
+            as_json = given.pop("json", False)
+            answer: Any = _ask(act, given, one_state, as_json) if opens else act(**given)
             if silent:
                 return
-            answer = replace(answer, unmask=around.get("unmask", False))
-            if json:
+            if as_json:
                 print_json(answer.as_json())
             else:
                 print_answer(answer)
             raise typer.Exit(answer.code)
 
+        positional = inspect.Parameter.POSITIONAL_OR_KEYWORD
+        parameters = [inspect.Parameter("context", positional, annotation=typer.Context)]
+        parameters += [_parameter(path, name, defaults) for name in options]
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
         section = SECTIONS[act.__module__.rpartition(".")[2]]
-        own = {
-            name: (hints[name], [] if parameter.default == () else parameter.default)
-            for name, parameter in takes.items()
-            if name not in ("wb", "advance", "as_json")
-        }
-        more = (*shared, *["environment"] * opens, *["json"] * (not silent))
-        run.__annotations__ = {"context": typer.Context} if path in _ALONE else {}
-        parameters = []
-        for name, (kind, default) in (own | {name: _SHARED[name] for name in more}).items():
-            if get_origin(kind) is Sequence:
-                kind = list[get_args(kind)[0]]  # type: ignore[misc]
-            described = OPTIONS.get(f"{path} {name}") or OPTIONS[name]
-            run.__annotations__[name] = Annotated[kind, described(name)]
-            parameters.append(_keyword(name, default=default))
-        parameters += [_keyword("context")] * (path in _ALONE)
-        run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-            [option.replace(annotation=run.__annotations__[option.name]) for option in parameters]
-        )
         group, _, name = path.rpartition(" ")
-        if path in _ALONE:
+        if path in _WITH_SUBCOMMANDS:
             _group(path, section).callback(invoke_without_command=True, help=act.__doc__)(run)
         else:
-            of = _group(group, section) if group else app
-            of.command(name, hidden=hidden, rich_help_panel=section)(run)
+            parent = _group(group, section) if group else app
+            parent.command(name, help=act.__doc__, hidden=hidden, rich_help_panel=section)(run)
         return run
 
     return register
 
 
-def _asked(
-    act: Callable[..., Any],
-    takes: Any,
-    given: dict[str, Any],
-    around: dict[str, Any],
-    one_state: bool,
-    quiet: bool,
-) -> Any:
-    """Open the environment, ask, and let the answer know where it comes from."""
-    unmask, reports = around.get("unmask", False), around.get("import_report", ())
-    opened = {"one_state": one_state, "unmask": unmask, "import_reports": reports}
-    with open_as(given.pop("environment"), around.get("acting"), **opened) as wb:
+def _parameter(path: str, name: str, defaults: dict[str, Any]) -> inspect.Parameter:
+    """Describe an option as a parameter of a function, which is what typer reads."""
+    described = OPTIONS.get(f"{path} {name}") or OPTIONS[name]
+    default = defaults.get(name, described.default)
+    kind = described.kind | None if default is None else described.kind
+    return inspect.Parameter(
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=inspect.Parameter.empty if default is REQUIRED else default,
+        annotation=Annotated[kind, described.info(name)],
+    )
+
+
+@cache
+def _group(name: str, section: str) -> typer.Typer:
+    group = typer.Typer(cls=TyperGroup, help=_GROUPS.get(name), no_args_is_help=name not in _WITH_SUBCOMMANDS)
+    app.add_typer(group, name=name, rich_help_panel=section)
+    return group
+
+
+def _ask(act: Callable[..., Any], given: dict[str, Any], one_state: bool, as_json: bool) -> Answer:
+    """Open the environment and call the function."""
+    takes = inspect.signature(act).parameters
+    environment, acting = given.pop("environment"), given.pop("acting", None)
+    unmask, reports = given.pop("unmask", False), given.pop("import_report", ())
+    with open_as(environment, acting, one_state=one_state, unmask=unmask, import_reports=reports) as wb:
         wb.session.people = unmask
-        if not quiet:
+        if "as_json" in takes:
+            given["as_json"] = as_json
+        if not as_json:
             banner(wb.environment)
         with progress() as advance:
             if "advance" in takes:
                 given["advance"] = advance
-            elif "confirm" not in takes:  # which asks first
+            elif "confirm" not in given:  # it may prompt first
                 advance("reading the database", 0, 0)
             try:
                 answer = act(wb, **given)
             except KeyboardInterrupt as interrupt:
-                warn(str(interrupt))  # what stands, and how to go on
+                warn(str(interrupt))  # what was left, and how to resume
                 raise
-        if answer is not None and not isinstance(answer, Answer):
+        if not isinstance(answer, Answer):
             answer = wb.plans.explain(answer)
-        return answer and replace(answer, environment=answer.environment or wb.environment.name)
-
-
-def _keyword(name: str, default: Any = inspect.Parameter.empty) -> inspect.Parameter:
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default)
-
-
-def _group(name: str, section: str) -> typer.Typer:
-    if name not in _made:
-        _made[name] = typer.Typer(cls=TyperGroup, help=_groups.get(name), no_args_is_help=name not in _ALONE)
-        app.add_typer(_made[name], name=name, rich_help_panel=section)
-    return _made[name]
+        return replace(answer, unmask=unmask, environment=answer.environment or wb.environment.name)
 
 
 def open_as(environment: str | None, acting: str | None, **options: Any) -> Workbench:
-    """Open an environment in somebody's name; in the operator's where nobody is named."""
+    """Open an environment, acting as somebody; as the configured operator by default."""
     from workbench.settings import load_settings
 
     settings = load_settings()
@@ -221,10 +208,10 @@ def open_as(environment: str | None, acting: str | None, **options: Any) -> Work
 
 
 def ask(question: str, yes: bool) -> None:
-    """Ask whoever sits at the terminal; without an answer that is yes nothing is done (`Refused`)."""
+    """Ask for confirmation; `Refused` unless the answer is yes."""
     if yes:
         return
     if not sys.stdin.isatty():
-        raise Refused("Nobody is here to be asked.", "Add --yes to go on without a question.")
+        raise Refused("This needs a confirmation, and there is no terminal to ask on.", "Add --yes.")
     if not typer.confirm(question, err=True):
-        raise Refused("Not done: the answer was no.", "Nothing was changed.")
+        raise Refused("Cancelled.", "Nothing was changed.")

@@ -1,4 +1,4 @@
-"""How the commands speak: tables for people, JSON for programs, messages on stderr."""
+"""Print answers as text and tables or as JSON, and messages to stderr."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from workbench.answer import Answer, many
-from workbench.answer import Table as Rows
+from workbench.answer import Table as AnswerTable
 from workbench.errors import Drift, WorkbenchError
 from workbench.hints import DEFAULT, aim, odd, on_environment, paths_below
 
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
     from workbench.checks import Finding
     from workbench.database.environment import Environment
+
+Advance = Callable[[str, int, int], None]
+"""Progress callback: what begins, how many steps are done, how many there are."""
 
 _KIND_STYLE = {"production": "bold white on red", "staging": "bold black on yellow"}
 _STATUS_STYLE = {
@@ -36,33 +39,31 @@ _STATUS_STYLE = {
     "unknown": "magenta",
     "waived": "cyan",
 }
+_LONGEST_CELL = 300
+_WRAP_FROM = 24  # characters: longer sentences are wrapped, down to this width
+_FEW_ROWS = 3  # printed as lists rather than without some columns
+_NEVER_WRAPPED = {"run", "key", "id", "record id", "check"}
 
-Advance = Callable[[str, int, int], None]
-"""Told what begins, how many steps are done, and how many there are."""
-
-_CLIP = 300
-_LONG = 24  # letters a line, below which a sentence cannot be read
-_FEW = 3  # rows that are laid out one cell a line rather than lose a column
-_IDS = {"run", "key", "id", "record id", "check"}
+_environment = DEFAULT  # of the running command
 
 
-class ReaderGoneError(Exception):
-    """Whoever read the answer has closed the pipe; no `OSError`, which would be taken for a failure on the way."""
+class ClosedPipeError(Exception):
+    """The reader closed the pipe. Not an `OSError`, which would be reported as a failure."""
 
 
 class _Console(Console):
     def on_broken_pipe(self) -> None:
-        raise ReaderGoneError
+        raise ClosedPipeError
 
 
 def write(text: str, stream: TextIO | None = None) -> None:
-    """Write to stdout, or another stream, as it is."""
+    """Write text to stdout or another stream, unchanged."""
     stream = stream or sys.stdout
     try:
         stream.write(text)
         stream.flush()
     except BrokenPipeError:
-        raise ReaderGoneError from None
+        raise ClosedPipeError from None
 
 
 def stdout() -> Console:
@@ -75,73 +76,75 @@ def stderr() -> Console:
     return Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 
 
-def complain(error: WorkbenchError) -> None:
-    """Say on stderr what happened, to which rows, and what to do next."""
+def print_error(error: WorkbenchError) -> None:
+    """Print an error to stderr: what happened, to which rows, and what to do."""
     from workbench.database.address import redact
 
     if isinstance(error, Drift) and error.rows:
         import pandas as pd
 
-        rows = pd.DataFrame(error.rows, columns=["table", "key", "what is different"])
-        _print_table(rows, "Not as the plan saw it", console=stderr())
+        rows = pd.DataFrame(error.rows, columns=["table", "key", "difference"])
+        _print_table(rows, "Changed since the plan was made", console=stderr())
     stderr().print(Text("workbench: ", style="bold red") + Text(redact(error.what)))
     if error.next_step:
-        stderr().print(Text(f"  {redact(aim(error.next_step, _asked, _program()))}"))
+        stderr().print(Text(f"  {redact(_with_commands(error.next_step))}"))
 
 
 def banner(environment: Environment) -> None:
-    """Say on stderr which database this is; production stands out."""
+    """Print to stderr which database this is; production stands out."""
     stderr().print(Text(f" {environment} ", style=_KIND_STYLE.get(environment.kind, "bold")))
 
 
 def print_json(value: Any) -> None:
-    """Write one JSON document to stdout, keys in the order given."""
-    plain_ascii = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
-    write(json.dumps(value, ensure_ascii=plain_ascii, indent=2) + "\n")
+    """Write one JSON document to stdout."""
+    ascii_only = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
+    write(json.dumps(value, ensure_ascii=ascii_only, indent=2) + "\n")
 
 
 def print_answer(answer: Answer) -> None:
-    """Print what a question returned: its headline, its parts and findings in their order, and what to do next."""
-    _say(*(answer.text(line) for line in answer.headline.splitlines()))
+    """Print an answer: headline, parts, findings, next steps."""
+    _print_lines(*(answer.text(line) for line in answer.headline.splitlines()))
     for part in answer.parts.values():
         if isinstance(part, str):
-            _say(*(answer.text(line) if line else "" for line in part.splitlines()))
+            _print_lines(*(answer.text(line) if line else "" for line in part.splitlines()))
         elif isinstance(part, Mapping):
-            _say(*(f"{title}: {answer.text(fact)}" for title, fact in part.items()))
-        elif isinstance(part, Rows):
+            _print_lines(*(f"{title}: {answer.text(fact)}" for title, fact in part.items()))
+        elif isinstance(part, AnswerTable):
             if len(part.frame) or part.empty:
                 rows, total = answer.masked(part), max(part.total or 0, len(part.frame))
                 more = f" ({len(rows):,} of {total:,})" if len(rows) < total else ""
                 _print_table(rows, f"{part.caption}{more}", empty=part.empty, first=part.first)
             if part.note:
-                _say(f"  {answer.text(part.note)}")
+                _print_lines(f"  {answer.text(part.note)}")
     for finding in answer.findings if answer.sample != 0 else ():
         if finding.bad and finding.status != "not run":
             _print_finding(finding, answer)
     if answer.next_steps:
-        _say("", "Next:")
-        for sentence, words in answer.next_steps:
-            text = answer.text(sentence)
-            if text:
-                _say(f"  {text.rstrip('.:')}:" if words else f"  {text}")
-            if words:
-                _say(f"{'    ' if text else '  '}{command_line(words, answer.environment)}")
+        _print_lines("", "Next:")
+    for sentence, words in answer.next_steps:
+        text = answer.text(sentence)
+        if text:
+            _print_lines(f"  {text.rstrip('.:')}:" if words else f"  {text}")
+        if words:
+            _print_lines(f"{'    ' if text else '  '}{command_line(words, answer.environment)}")
 
 
 def _print_finding(finding: Finding, answer: Answer) -> None:
-    """Print what a finding asks, what to do about it, and a sample of its rows."""
+    """Print a finding's question, remedy and sample rows."""
     from workbench.checks.finding import culprits
     from workbench.reporting.masking import mask
 
-    rows, total, standing_for = finding.rows, finding.count or 0, culprits(finding.rows)
-    of_rows = f", in {many(len(rows), 'row')}" if total == standing_for != len(rows) else ""
-    _say("", f"{finding.guide} {finding.title} ({finding.check}): {finding.status}, {total:,}{of_rows}")
-    _say(f"  {finding.question}", f"  {finding.remedy}")
-    rows = rows if answer.sample is None else rows.head(answer.sample)
+    total, counted = finding.count or 0, culprits(finding.rows)
+    in_rows = f", in {many(len(finding.rows), 'row')}" if total == counted != len(finding.rows) else ""
+    _print_lines(
+        "", f"{finding.guide} {finding.title} ({finding.check}): {finding.status}, {total:,}{in_rows}"
+    )
+    _print_lines(f"  {finding.question}", f"  {finding.remedy}")
+    rows = finding.rows if answer.sample is None else finding.rows.head(answer.sample)
     _print_table(mask(rows, answer.unmask), first=("key", "why", "reason", "evidence", "run"))
     if total > (shown := culprits(rows)):
         more = command_line(f"{answer.asked_by} {finding.check} --limit {total}")
-        _say(f"  {shown:,} of {total:,}; more: {more}")
+        _print_lines(f"  {shown:,} of {total:,}; more: {more}")
 
 
 def _print_table(
@@ -152,58 +155,53 @@ def _print_table(
     first: Sequence[str] = (),
     console: Console | None = None,
 ) -> None:
-    """Print a frame as a table on a terminal, where `first` are kept before others, and as tab-separated lines in a pipe."""
-    console, empty = console or stdout(), aim(empty, _asked, _program())
+    """Print a frame: on a terminal as many columns as fit, `first` ones first; in a pipe as tab-separated lines."""
+    console, empty = console or stdout(), _with_commands(empty)
     cells = frame.map(_cell)
     if not console.file.isatty():
         lines = [f"# {title}"] if title else []
         lines.append("\t".join(map(str, frame.columns)) if len(frame) else empty)
         lines += map("\t".join, cells.itertuples(index=False, name=None))
-        write("\n".join(lines) + "\n", console.file)  # type: ignore[arg-type]  # rich would turn the tabs into spaces
+        write("\n".join(lines) + "\n", console.file)  # type: ignore[arg-type]  # rich would expand the tabs
         return
     if not len(frame):
         console.print(Text(": ".join(filter(None, (title, empty)))))
         return
     if title:
         console.print()
-    names = [_named(name) for name in frame]
-    cells.columns = names
+    cells.columns = names = [str(name).replace("_", " ") for name in frame]
     longest = {name: max(len(name), int(cells[name].str.len().max())) for name in names}
-    # A sentence is folded, and nothing else: an id or a word that is broken in two cannot be read.
-    folded = {
+    wrapped = {
         name
         for name in names
-        if longest[name] > _LONG and name not in _IDS and cells[name].str.contains(" ").any()
+        if longest[name] > _WRAP_FROM and name not in _NEVER_WRAPPED and cells[name].str.contains(" ").any()
     }
     room, shown = console.width + 2, set[str]()
-    for name in dict.fromkeys([*map(_named, first), *names]):
-        width = (max(_LONG, len(name)) if name in folded else longest.get(name, room)) + 2
+    preferred = [name.replace("_", " ") for name in first]
+    for name in dict.fromkeys([*filter(longest.__contains__, preferred), *names]):
+        width = (max(_WRAP_FROM, len(name)) if name in wrapped else longest[name]) + 2
         if width <= room:
             room -= width
             shown.add(name)
     left_out = [name for name in names if name not in shown]
-    if len(shown) < min(2, len(longest)) or (left_out and len(frame) <= _FEW):
-        _print_stacked(console, cells, title)
+    if len(shown) < min(2, len(names)) or (left_out and len(frame) <= _FEW_ROWS):
+        _print_lists(console, cells, title)
         return
     table = Table(title=Text(title) if title else None, header_style="bold", pad_edge=False, box=None)
     table.title_justify = "left"
     for name, kind in zip(names, frame.dtypes, strict=True):
         if name in shown:
             side = "right" if kind.kind in "iuf" else "left"
-            table.add_column(name, justify=side, overflow="fold", no_wrap=name not in folded)  # type: ignore[arg-type]
+            table.add_column(name, justify=side, overflow="fold", no_wrap=name not in wrapped)  # type: ignore[arg-type]
     for row in cells[[name for name in names if name in shown]].itertuples(index=False, name=None):
         table.add_row(*map(_styled, row))
     console.print(table)
     if left_out:
-        _say(f"  Not shown for want of room: {', '.join(left_out)}. A wider terminal or --json has them.")
+        _print_lines(f"  Too narrow for: {', '.join(left_out)}. Use a wider terminal or --json.")
 
 
-def _named(column: object) -> str:
-    return str(column).replace("_", " ")
-
-
-def _print_stacked(console: Console, cells: pd.DataFrame, title: str) -> None:
-    """Lay rows out with one line a cell, and an empty line after each."""
+def _print_lists(console: Console, cells: pd.DataFrame, title: str) -> None:
+    """Print each row as a list of columns and values."""
     table = Table.grid(padding=(0, 2, 0, 0))
     table.title, table.title_justify = (Text(title) if title else None), "left"
     table.add_column(style="bold", no_wrap=True)
@@ -226,40 +224,42 @@ def _cell(value: Any) -> str:
     if isinstance(value, dict):
         value = ", ".join(f"{key}: {inner}" for key, inner in value.items())
     text = text_of(value)
-    return "" if text == DASH else shorten(text, _CLIP)
+    return "" if text == DASH else shorten(text, _LONGEST_CELL)
 
 
-def _say(*lines: str) -> None:
-    """Print lines to stdout; on a terminal they are broken between words, and never within a command."""
+def _print_lines(*lines: str) -> None:
+    """Print lines to stdout; on a terminal they wrap between words, but not within a command."""
     console = stdout()
     for line in lines:
-        text = aim(line, _asked, _program())
-        console.print(Text(text if console.soft_wrap else _folded(text, console.width)), soft_wrap=True)
+        text = _with_commands(line)
+        console.print(Text(text if console.soft_wrap else _wrap(text, console.width)), soft_wrap=True)
 
 
-def _folded(text: str, width: int) -> str:
-    """Break a line between words under its own indentation; a command, in backquotes or to a line's end, stays whole."""
+def _wrap(text: str, width: int) -> str:
+    """Wrap a line, keeping its indentation and commands in one piece."""
     program = _program()
     if text.lstrip().startswith(f"{program} "):
         return text
-    whole = re.sub(rf"`[^`]*`|{re.escape(program)} .*$", lambda command: command[0].replace(" ", "\0"), text)
+    glued = re.sub(rf"`[^`]*`|{re.escape(program)} .*$", lambda match: match[0].replace(" ", "\0"), text)
     indent = " " * (len(text) - len(text.lstrip()))
-    lines = wrap(whole, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    lines = wrap(glued, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
     return "\n".join(lines).replace("\0", " ")
 
 
-_asked = DEFAULT
-
-
-def asked_of(environment: str | None) -> None:
-    """Note which environment the command at hand was given, so that what it suggests asks the same one."""
-    global _asked  # one command runs at a time
-    _asked = environment or DEFAULT
+def set_environment(environment: str | None) -> None:
+    """Set the environment of the running command, for the commands that it suggests."""
+    global _environment
+    _environment = environment or DEFAULT
 
 
 def command_line(words: str, environment: str = "") -> str:
-    """Return a suggested command as it can be pasted: for the environment at hand or another, by the program as it was called."""
-    return f"{_program()} {words}{on_environment(environment or _asked)}"
+    """Return a suggested command as it can be pasted."""
+    return f"{_program()} {words}{on_environment(environment or _environment)}"
+
+
+def _with_commands(text: str) -> str:
+    """Complete the commands in a text with program and environment."""
+    return aim(text, _environment, _program())
 
 
 def _program() -> str:
@@ -270,25 +270,25 @@ def _program() -> str:
 
 
 def warn(sentence: str) -> None:
-    """Say on stderr what should be known, if there is anything."""
+    """Print a warning to stderr; nothing for an empty one."""
     if sentence:
-        stderr().print(Text(aim(sentence, _asked, _program()), style="yellow"))
+        stderr().print(Text(_with_commands(sentence), style="yellow"))
 
 
-def say_what_was_odd() -> None:
-    """Name on stderr the dates that were read and are in no calendar, however the question was answered."""
+def warn_about_odd_dates() -> None:
+    """Warn about dates outside the calendar that were read."""
     if odd:
         few = ", ".join(sorted(odd)[:5]) + (f" and {len(odd) - 5} more" if len(odd) > 5 else "")
         warn(
-            f"Dates outside the years 1 to 9999 were taken for very early or very late ones: {few}."
-            " `workbench check values-odd` names their rows."
+            f"Dates outside the years 1 to 9999 were read as the earliest or latest date: {few}."
+            " `workbench check values-odd` lists their rows."
         )
         odd.clear()
 
 
 @contextmanager
 def progress() -> Iterator[Advance]:
-    """Show progress on a terminal, from the first that is told; say nothing in a pipe."""
+    """Show a progress bar on a terminal, from the first call of the callback; nothing in a pipe."""
     if not sys.stderr.isatty():
         yield lambda what, done, total: None
         return
@@ -299,7 +299,7 @@ def progress() -> Iterator[Advance]:
     task = bar.add_task("starting", total=None)
 
     def advance(what: str, done: int, total: int) -> None:
-        bar.start()  # not before, for a question may be asked first
+        bar.start()
         bar.update(task, description=what, completed=done, total=total or None)
 
     try:

@@ -17,7 +17,7 @@ from workbench.errors import UsageError
 from workbench.murmurant.exports import read_export_files
 from workbench.murmurant.spellings import CONCEPT_OF
 from workbench.reconcile.comparison import Comparison
-from workbench.reporting.drawing import BLUE, GREY, ORANGE, RED, bars
+from workbench.reporting.charts import BLUE, GREY, ORANGE, RED, bars
 from workbench.session import Session
 from workbench.settings import ReconcileSettings
 

@@ -1,6 +1,6 @@
-"""Personal data, masked: what is declared to be somebody's, and all text of columns that nobody declared harmless.
+"""Mask personal data: columns known to be personal, and the text of all columns not known to be harmless.
 
-Ids, Wild Apricot ids, titles and counts stay: with them somebody who may can look the person up.
+Ids, Wild Apricot ids, titles and counts stay, so that authorised people can look a person up.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ _PERSONAL: dict[Kind, set[str]] = {
         "allergies", "medical", "emergency", "password", "token",
     },
 }
-"""Words in the names of columns that hold personal data, by its kind."""
+"""Words in the names of personal columns, by the kind of data."""
 
-# "table_name" and the like name things, not people; an id or a count of persons is neither.
+# "table_name" is the name of a thing, "person_id" an id: neither is personal.
 _OF_THINGS = {
     "table", "column", "file", "tier", "event", "check", "level", "environment", "report", "importer", "key", "id",
     "ids", "count", "tag",
@@ -57,10 +57,10 @@ _HARMLESS = _OF_THINGS | _IDENTIFIERS | {
     "sha256", "digest", "size", "database", "schema", "server", "snapshot", "backup", "bundle", "path", "request",
     "setting", "where", "columns", "compared", "levels", "newer", "next", "field", "invariant", "verdict", "runs",
 }
-"""Words in the names of columns that hold no personal data; text of any other column may be somebody's."""
+"""Words in the names of harmless columns; the text of any other column may be personal."""
 
 _DOCUMENTS = {"metadata", "before", "after", "changes"}
-"""What columns are called that hold documents of any shape."""
+"""Columns with JSON documents of any shape."""
 
 _DOCUMENTED = {
     "syncRunId", "run_id", "runId", "importRunId", "waId", "mode", "source", "operator", "environment", "oldStatus",
@@ -72,28 +72,28 @@ _DOCUMENTED = {
     "records_moved", "records_deleted", "oldMurmurantId", "newMurmurantId", "backup_file", "restore_time",
     "last_batch", "duration",
 }
-"""Keys of documents, such as audit metadata, whose values say what was done, never whose record it was."""
+"""Harmless keys of such documents."""
 # fmt: on
 
 _KIND_OF: dict[str, Kind] = {word: kind for kind, words in _PERSONAL.items() for word in words}
 _VALUES = {"export", "here", "before", "run", "now", "would_be", "after_import"}
-"""What values are called in a frame whose rows name the field they are of, in ``field`` or ``column``."""
+"""Columns of values whose field is named in the row, in ``field`` or ``column``."""
 
 NOT_KNOWN = "not known"
-"""What a plan writes for a value that nobody wrote down."""
+"""What a plan writes for a value that is not known."""
 
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d+)?)?( ?(UTC|Z|[+-]\d\d(:?\d\d)?))?)?")
 _PLAIN = re.compile(
     r"\W*\d[\d,]{0,5}(\.\d+)?\W*|true|false|[0-9a-f]{64}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
     rf"|{_MOMENT.pattern}|\W*"
 )
-"""Text that is nobody's in any column: a small number, a digest, an id, a moment."""
+"""Text that is harmless in any column: a small number, a digest, an id, a time."""
 
 _EMAIL = re.compile(r"[^\s@<>()\[\],;:\"'/\\|=]+@[^\s@<>()\[\],;:\"'/\\|=]+")
 
 
 def kind_of(column: object) -> Kind | None:
-    """Tell what personal data a column of this name holds: None when it holds none, ``unknown`` when nobody knows."""
+    """Return the kind of personal data in a column: None for a harmless one, ``unknown`` for an unknown name."""
     words = words_of(column)
     if _OF_THINGS & set(words):
         return None
@@ -102,31 +102,30 @@ def kind_of(column: object) -> Kind | None:
 
 
 def words_of(column: object) -> list[str]:
-    """Split a column's name, ``in_this`` or ``inThis`` spelling, into lower-case words."""
+    """Split a column's name, in snake_case or camelCase, into lower-case words."""
     apart = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", str(column)).lower().replace("e-mail", "email")
     return re.findall(r"[^\W_]+", apart)
 
 
 def is_identifier(column: object) -> bool:
-    """Whether a column holds ids or keys, which are shown as they are: unmasked, digits not grouped."""
+    """Whether a column holds ids or keys: not masked, digits not grouped."""
     words = set(words_of(column))
     return bool(_IDENTIFIERS & words) and "title" not in words
 
 
 def mask(frame: pd.DataFrame, unmask: bool = False) -> pd.DataFrame:
-    """Mask what is personal in a frame.
+    """Mask the personal data in a frame.
 
-    Columns are judged by their names, and text of one that is not known is masked, unless ``frame.attrs["harmless"]``
-    names it. In documents everything is, but
-    what is known to be harmless. E-mail addresses are masked wherever they stand, and the row's own names in any
-    text beside them; ids and titles stay.
+    Columns are judged by their names; the text of unknown ones is masked, unless ``frame.attrs["harmless"]`` lists them.
+    In JSON documents everything is masked except known keys. E-mail addresses are masked everywhere, and the names
+    in a row also in the other texts of that row.
 
     Parameters
     ----------
     frame : pandas.DataFrame
-        Anything that is about to be shown; it is not changed.
+        The frame to show; it is not changed.
     unmask : bool
-        Leave everything as it is.
+        Do not mask anything.
 
     Returns
     -------
@@ -141,7 +140,7 @@ def mask(frame: pd.DataFrame, unmask: bool = False) -> pd.DataFrame:
     rows = [_mask_row(judged, row) for row in frame.itertuples(index=False, name=None)]
     masked = pd.DataFrame(rows, index=frame.index, columns=range(len(columns)), dtype=object)
     for position, column in enumerate(columns):
-        # A column in which nothing can be hidden keeps its type: numbers and dates stay what they are.
+        # Harmless numbers and dates keep their type.
         if frame.dtypes.iloc[position].kind in "iufbM" and kind_of(column) in (None, "unknown"):
             masked[position] = frame.iloc[:, position]
     masked.columns, masked.attrs = frame.columns, dict(frame.attrs)
@@ -156,7 +155,7 @@ def mask_text(text: str) -> str:
 def _mask_row(columns: list[Any], row: tuple[Any, ...]) -> list[Any]:
     cells = list(zip(columns, row, strict=True))
     of = next((str(value) for column, value in cells if column in ("field", "column")), "")
-    if of:  # a value is as personal as the field that it is of
+    if of:  # a value is as personal as its field
         kind = "full_name" if of == "person" else of
         cells = [(kind if column in _VALUES else column, value) for column, value in cells]
     own = [
@@ -177,7 +176,7 @@ def _mask_cell(column: object, value: Any, own: Iterable[str] = ()) -> Any:
     if isinstance(value, list | tuple | set):
         return [_mask_cell(column, inner, own) for inner in value]
     if value is None or value is pd.NaT or value is pd.NA or value != value or isinstance(value, bool):
-        return value  # yes or no is nobody's name: "by_a_person"
+        return value
     if kind not in (None, "unknown"):
         return _mask_value(kind, str(value))
     if not isinstance(value, str):
@@ -196,7 +195,7 @@ def _mask_cell(column: object, value: Any, own: Iterable[str] = ()) -> Any:
 
 
 def _mask_document(value: Any, key: str = "") -> Any:
-    """Mask all words of a document whose shape is anybody's, but those known to name no person."""
+    """Mask all text of a document except under known keys."""
     if isinstance(value, dict):
         return {inner: _mask_document(item, inner) for inner, item in value.items()}
     if isinstance(value, list):
@@ -207,9 +206,9 @@ def _mask_document(value: Any, key: str = "") -> Any:
 
 def _mask_value(kind: Kind | None, value: str) -> str:
     if DOTS in value or value == NOT_KNOWN:
-        return value  # masked before, or nobody's
+        return value  # already masked
     if kind == "name" and _MOMENT.fullmatch(value):
-        return value  # "lastContactSync" holds a moment, and nobody is called by one
+        return value  # a time, as in "lastContactSync"
     if not value.strip():
         return value if len(value) <= 2 else DOTS
     if kind == "email" and "@" in value:
@@ -225,7 +224,7 @@ def _mask_value(kind: Kind | None, value: str) -> str:
 def _mask_email(value: str) -> str:
     local, _, domain = value.strip().rpartition("@")
     first = local[0] if len(local) > 1 and local[0].isalnum() else ""
-    # What follows the @ is shown only where it is a domain and nothing else.
+    # The part after the @ is shown only if it is a plain domain.
     return f"{first}{DOTS}@{domain if re.fullmatch(r'[A-Za-z0-9.-]+', domain) else DOTS}"
 
 

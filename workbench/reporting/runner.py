@@ -1,4 +1,4 @@
-"""Run a report: check its parameters, execute its notebook in this very interpreter, and leave notebook, page and verdict."""
+"""Run a report: validate its parameters, execute its notebook, and write notebook, page and verdict."""
 
 from __future__ import annotations
 
@@ -25,30 +25,30 @@ from workbench.documents import write_whole
 from workbench.errors import DocumentError, NotebookFailed, UsageError, WorkbenchError
 from workbench.reporting.html import to_html, write_index
 from workbench.reporting.masking import mask_text
+from workbench.reporting.questions import MIME
 from workbench.reporting.templates import checked_parameters, report_parameters, report_template
-from workbench.reporting.verdict import MIME
 from workbench.settings import Settings, config_file
 
 Progress = Callable[[str, int, int], None]
-"""Told the heading that begins, how many cells are done, and how many there are."""
+"""Progress callback: the current heading, how many cells are done, how many there are."""
 
 SHARE = Path(__file__).parents[1] / "panels" / "share"
-"""Where Jupyter finds the kernel that is this Python, before any other of that name."""
+"""A Jupyter data folder whose kernel is this Python."""
 
-_HERE = {Path(errors.__file__).parents[1], sys.prefix, sys.base_prefix, Path.cwd(), Path.home()}
-_FOLDERS = sorted({f"{folder}{os.sep}" for folder in _HERE}, key=len, reverse=True)
+_ROOTS = {Path(errors.__file__).parents[1], sys.prefix, sys.base_prefix, Path.cwd(), Path.home()}
+_FOLDERS = sorted({f"{folder}{os.sep}" for folder in _ROOTS}, key=len, reverse=True)
 
 
 @dataclass(frozen=True)
 class ReportResult:
-    """What a report left.
+    """The files of a report.
 
     Attributes
     ----------
     notebook, html, json : Path
         The executed notebook, the page and the verdict.
     verdict : dict
-        The verdict itself; its ``status`` is the worst of its findings.
+        The verdict; its ``status`` is the worst of its findings.
     seconds : float
         How long it took.
     """
@@ -75,15 +75,15 @@ def run_report(
     Parameters
     ----------
     name : str
-        A notebook in ``notebooks/reports/`` or ``notebooks/`` that declares parameters, without its ending.
+        A notebook in ``notebooks/reports/`` or ``notebooks/`` that declares parameters, without number and suffix.
     parameters : mapping, optional
-        As its tagged cell declares them; text is converted to the declared type.
+        Its parameters; text is converted to the declared type.
     environment : str
-        What to look at; the connection itself never travels as a parameter.
+        The environment. The connection itself is never a parameter.
     unmask : bool
-        Whether personal data may be seen.
+        Whether to show personal data.
     import_reports : iterable of path
-        Importers' report files that count as evidence.
+        Importers' report files to use as evidence.
     progress : callable, optional
         Called before each cell; see `Progress`.
 
@@ -92,34 +92,33 @@ def run_report(
     UsageError
         Before anything runs: unknown report, environment or parameter, or a wrong value.
     NotebookFailed
-        When a cell failed. Notebook and page were kept; its ``notebook`` and ``cell`` say where.
+        If a cell failed. Notebook and page are kept; the error's ``notebook`` and ``cell`` say where.
     WorkbenchError
-        The error of the workbench that stopped a cell, with its own exit code.
+        The workbench's own error that stopped a cell.
     """
     begun, given = perf_counter(), dict(parameters or {})
     if given.get("environment", environment) != environment:
-        raise UsageError("The environment is no parameter of a report.", "Choose it with --environment.")
+        raise UsageError("The environment is not a parameter of a report.", "Choose it with --environment.")
     given = checked_parameters(name, {**given, "environment": environment})
     kind, unmask = settings.environment(environment).kind, unmask or bool(given.get("unmask"))
     files = [Path(path) for path in (*import_reports, *given.pop("import_reports", []))]
-    # A notebook that people work in as well shows one state where it is a report.
-    own = {"unmask": unmask, "one_state": True}
-    given |= {parameter: value for parameter, value in own.items() if parameter in report_parameters(name)}
+    fixed = {"unmask": unmask, "one_state": True}
+    given |= {parameter: value for parameter, value in fixed.items() if parameter in report_parameters(name)}
     variables = kernel_variables(environment, settings, files)
     made_at = datetime.now(UTC)
-    notebook_file = _reserved(settings.reports, f"{name}-{environment}-{made_at:%Y%m%d_%H%M%S}")
-    page_file, verdict_file = (notebook_file.with_suffix(ending) for ending in (".html", ".json"))
+    notebook_file = _reserve(settings.reports, f"{name}-{environment}-{made_at:%Y%m%d_%H%M%S}")
+    page_file, verdict_file = notebook_file.with_suffix(".html"), notebook_file.with_suffix(".json")
     try:
-        notebook, stopped = _executed(report_template(name), given, variables, progress)
-        clean = _cleaning(given, _secret(environment, settings))
+        notebook, stopped = _execute(report_template(name), given, variables, progress)
+        clean = _cleaner(given, _password(environment, settings))
         verdict = {
             "status": "not run",
-            "headline": "It came to no conclusion.",
+            "headline": "The report has no verdict.",
             "findings": [],
             "environment": {"name": environment, "kind": kind},
-            **_mapped(_taken_out(notebook), clean),
+            **_map_text(_take_verdict(notebook), clean),
             "report": name,
-            "parameters": _mapped(given, clean),
+            "parameters": _map_text(given, clean),
             "import_reports": sorted(path.name for path in files),
             "made_at": made_at.isoformat(timespec="seconds"),
         }
@@ -130,11 +129,10 @@ def run_report(
         page = to_html(notebook, verdict, f"{title} · {environment}", failure.what if failure else "")
         write_whole(page_file, page.encode(), "report")
         if failure is None:
-            write_whole(
-                verdict_file, f"{json.dumps(verdict, indent=2, ensure_ascii=False)}\n".encode(), "report"
-            )
-        written: str = nbformat.writes(notebook)  # type: ignore[no-untyped-call, unused-ignore]
-        write_whole(notebook_file, f"{written}\n".encode(), "report")
+            text = json.dumps(verdict, indent=2, ensure_ascii=False)
+            write_whole(verdict_file, f"{text}\n".encode(), "report")
+        source: str = nbformat.writes(notebook)  # type: ignore[no-untyped-call, unused-ignore]
+        write_whole(notebook_file, f"{source}\n".encode(), "report")
     except BaseException:
         notebook_file.unlink()
         raise
@@ -147,18 +145,17 @@ def run_report(
 def kernel_variables(
     environment: str, settings: Settings, import_reports: Sequence[Path] = ()
 ) -> dict[str, str]:
-    """Say by variables what the kernel's own look at the settings must come to, in whatever folder it runs.
+    """Return the environment variables that give a kernel the same settings in any folder.
 
-    The settings hold the *name* of the variable with the database URL, and the kernel inherits that variable: the
-    connection itself never travels, nor do the machine's paths get into the notebook as parameters. `DocumentError`
-    for an import report that is not there.
+    They name the variable with the database URL, which the kernel inherits; the URL itself is not among them.
+    `DocumentError` for an import report that does not exist.
     """
     if missing := next((path for path in import_reports if not path.exists()), None):
-        raise DocumentError(f"The import report {missing} is not there.", "Check its name.")
+        raise DocumentError(f"The import report {missing} does not exist.", "Check its name.")
     folders = {name: getattr(settings, name).resolve() for name in ("home", "reports", "backups")}
     variables = {f"WORKBENCH_{name.upper()}": str(folder) for name, folder in folders.items()}
     variables |= {"WORKBENCH_ENVIRONMENT": environment, "PYTHONIOENCODING": "utf-8"}
-    if settings.operator_named:  # who is merely logged in is not named by being passed on
+    if settings.operator_named:  # a login name is not passed on as if it were configured
         variables["WORKBENCH_OPERATOR"] = settings.operator
     if config_file().is_file():
         variables["WORKBENCH_CONFIG"] = str(config_file().resolve())
@@ -171,10 +168,10 @@ def kernel_variables(
     return variables
 
 
-def _executed(
+def _execute(
     template: Path, parameters: dict[str, Any], variables: dict[str, str], progress: Progress | None
 ) -> tuple[NotebookNode, Exception | None]:
-    """Execute a notebook with its parameters; return it with its outputs, and what stopped it if something did."""
+    """Execute a notebook; return it with its outputs, and the exception that stopped it."""
     from jupyter_client.kernelspec import KernelSpecManager
     from jupyter_client.manager import AsyncKernelManager
     from nbclient import NotebookClient
@@ -193,21 +190,20 @@ def _executed(
     manager = AsyncKernelManager(
         kernel_name="python3",
         kernel_spec_manager=KernelSpecManager(kernel_dirs=[str(SHARE / "kernels")]),
-        transport_encryption="auto",  # what is shown passes through local ports, which others here can reach
+        transport_encryption="auto",  # other users of the machine can reach local ports
     )
     client = NotebookClient(notebook, km=manager, timeout=None, on_cell_start=begin)
-    # Settings of IPython and matplotlib, and start-up files, have no say in a report.
+    # The user's settings of IPython and matplotlib and their start-up files do not apply.
     inherited = {
         name: value for name, value in os.environ.items() if name not in ("MPLBACKEND", "PYTHONSTARTUP")
     }
-    with TemporaryDirectory(prefix="workbench-ipython-") as own:
-        start = Path(own, "profile_default", "startup", "settings.py")
+    with TemporaryDirectory(prefix="workbench-ipython-") as folder:
+        start = Path(folder, "profile_default", "startup", "settings.py")
         start.parent.mkdir(parents=True)
         start.write_text("import matplotlib; matplotlib.rcdefaults()", encoding="utf-8")
         try:
-            # On its way out a kernel tells the terminal that it was interrupted; nobody has to know.
-            surroundings = {**inherited, **variables, "IPYTHONDIR": own}
-            client.execute(env=surroundings, stderr=subprocess.DEVNULL, cleanup_kc=True)
+            env = {**inherited, **variables, "IPYTHONDIR": folder}
+            client.execute(env=env, stderr=subprocess.DEVNULL, cleanup_kc=True)
         except (CellExecutionError, DeadKernelError, RuntimeError) as error:
             return notebook, error
     return notebook, None
@@ -222,8 +218,8 @@ def _headings(notebook: NotebookNode) -> list[str]:
     return headings[1:]
 
 
-def _taken_out(notebook: NotebookNode) -> dict[str, Any]:
-    """Take the verdict out of the outputs; an empty one when the notebook gave none."""
+def _take_verdict(notebook: NotebookNode) -> dict[str, Any]:
+    """Remove the verdict from the outputs and return it; empty if there is none."""
     verdict: dict[str, Any] = {}
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
@@ -231,25 +227,24 @@ def _taken_out(notebook: NotebookNode) -> dict[str, Any]:
     return dict(verdict)
 
 
-def _mapped(value: Any, change: Callable[[str], str]) -> Any:
-    """Return a value with every text in it changed."""
+def _map_text(value: Any, change: Callable[[str], str]) -> Any:
+    """Apply a function to every text in a value."""
     if isinstance(value, str):
         return change(value)
     if isinstance(value, dict):
-        return type(value)({key: _mapped(inner, change) for key, inner in value.items()})
-    return [_mapped(inner, change) for inner in value] if isinstance(value, list) else value
+        return type(value)({key: _map_text(inner, change) for key, inner in value.items()})
+    return [_map_text(inner, change) for inner in value] if isinstance(value, list) else value
 
 
-def _cleaning(given: Mapping[str, Any], secret: str) -> Callable[[str], str]:
-    """Return what takes a secret out of a text, and names files of this machine among the parameters by their names."""
+def _cleaner(given: Mapping[str, Any], password: str) -> Callable[[str], str]:
+    """Return a function that removes a password, and the folders of files that were given as parameters."""
     values = [item for value in given.values() for item in (value if isinstance(value, list) else [value])]
     paths = {Path(value) for value in values if isinstance(value, str) and Path(value).is_absolute()}
-    files = sorted(
-        (path for path in paths if len(path.parts) > 2 and path.exists()), key=lambda path: -len(str(path))
-    )
+    files = [path for path in paths if len(path.parts) > 2 and path.exists()]
+    files.sort(key=lambda path: -len(str(path)))
 
     def clean(text: str) -> str:
-        text = redact(text, secret)
+        text = redact(text, password)
         for path in files:
             text = text.replace(str(path), path.name)
         return text
@@ -258,9 +253,9 @@ def _cleaning(given: Mapping[str, Any], secret: str) -> Callable[[str], str]:
 
 
 def _clean_cell(cell: NotebookNode, clean: Callable[[str], str], unmask: bool) -> None:
-    """Leave no path of this machine, no secret and no person in what will be passed on."""
+    """Remove passwords from a cell; from error messages also paths and personal data."""
 
-    def strictly(text: str) -> str:
+    def clean_message(text: str) -> str:
         text = clean(text)
         for folder in _FOLDERS:
             text = text.replace(folder, "…")
@@ -269,10 +264,11 @@ def _clean_cell(cell: NotebookNode, clean: Callable[[str], str], unmask: bool) -
     if "injected-parameters" in cell.metadata.get("tags", []):
         cell.source = clean(cell.source)
     for place, output in enumerate(cell.get("outputs", [])):
-        failed = output.output_type == "error"
-        if failed and _error_class(output.ename):  # its text says all there is to say
+        is_error = output.output_type == "error"
+        if is_error and _error_class(output.ename):  # the message says it all
             output.traceback = [f"{output.ename}: {output.evalue}"]
-        cell.outputs[place] = _mapped(output, strictly if failed or output.get("name") == "stderr" else clean)
+        is_message = is_error or output.get("name") == "stderr"
+        cell.outputs[place] = _map_text(output, clean_message if is_message else clean)
 
 
 def _error_class(name: str) -> type[WorkbenchError] | None:
@@ -283,32 +279,41 @@ def _error_class(name: str) -> type[WorkbenchError] | None:
 def _failure(
     stopped: Exception, notebook: NotebookNode, path: Path, clean: Callable[[str], str]
 ) -> WorkbenchError:
-    """Turn what stopped a notebook into the workbench's own error, of the same kind where there is one."""
-    kept = f"What was found until then is in {path}."
-    reason = clean((str(stopped).strip() or type(stopped).__name__).splitlines()[-1])
-    failure: WorkbenchError = NotebookFailed(f"The report's kernel stopped: {reason}.", kept)
-    failed = None
-    for number, cell in enumerate(notebook.cells, 1):
-        for output in cell.get("outputs", []):
-            if output.output_type == "error" and failed is None:
-                failed, kind = number, _error_class(output.ename)
-                last = (output.evalue.strip() or output.ename).splitlines()[-1]
-                words = f"Cell {number} of the report failed: {output.ename}: {last}."
-                failure = kind(output.evalue, kept) if kind else NotebookFailed(words, kept)
-    failure.cell, failure.notebook = failed, path  # type: ignore[attr-defined]
+    """Turn the exception that stopped a notebook into an error of the workbench."""
+    kept = f"The results so far are in {path}."
+    failed = next(
+        (
+            (number, output)
+            for number, cell in enumerate(notebook.cells, 1)
+            for output in cell.get("outputs", [])
+            if output.output_type == "error"
+        ),
+        None,
+    )
+    failure: WorkbenchError
+    if failed is None:
+        reason = clean((str(stopped).strip() or type(stopped).__name__).splitlines()[-1])
+        failure = NotebookFailed(f"The report's kernel stopped: {reason}.", kept)
+    elif kind := _error_class(failed[1].ename):
+        failure = kind(failed[1].evalue, kept)
+    else:
+        number, output = failed
+        last = (output.evalue.strip() or output.ename).splitlines()[-1]
+        failure = NotebookFailed(f"Cell {number} of the report failed: {output.ename}: {last}.", kept)
+    failure.cell, failure.notebook = failed and failed[0], path  # type: ignore[attr-defined]
     return failure
 
 
-def _secret(environment: str, settings: Settings) -> str:
-    """Return the database's password, to be looked for in what is written."""
+def _password(environment: str, settings: Settings) -> str:
+    """Return the database's password, to remove it from what is written."""
     with suppress(UsageError):
         url = os.environ.get(settings.environment(environment).url_env or "", "")
         return parse_address(url, named="").parameters().get("password", "") if url else ""
     return ""
 
 
-def _reserved(folder: Path, stem: str) -> Path:
-    """Take the place of a notebook that no other report has."""
+def _reserve(folder: Path, stem: str) -> Path:
+    """Create an empty file for a notebook, with a name of its own."""
     stem, number = re.sub(r"[^\w.-]+", "_", stem), 1
     path = folder / f"{stem}.ipynb"
     try:
@@ -323,5 +328,5 @@ def _reserved(folder: Path, stem: str) -> Path:
     except OSError as error:
         raise WorkbenchError(
             f"Reports cannot be written to {folder}: {error.strerror}.",
-            "Name another folder as reports in workbench.toml, or in WORKBENCH_REPORTS.",
+            "Choose another folder: reports in workbench.toml, or WORKBENCH_REPORTS.",
         ) from None

@@ -1,4 +1,4 @@
-"""What people read on a page: frames as tables, facts, findings; masked, escaped, cut to a sensible length."""
+"""Frames, facts and findings as HTML: masked, escaped and cut to a readable length."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from workbench.reporting.masking import is_identifier, mask, words_of
 
 DASH = "\N{EN DASH}"
 LONGEST = 160
-"""Characters of a value that are shown; the rest is behind an ellipsis."""
+"""Characters of a value that are shown."""
 
 WORST_FIRST = ("fail", "not run", "warn", "waived", "pass")
-"""Statuses, as a report weighs them."""
+"""Statuses in the order of a report."""
 
-_MANY = 40  # rows from which on a table scrolls by itself, under headings that stay
-_JOINERS = "\u200c\u200d"  # invisible, but part of how some scripts and emoji are written
+_MANY = 40  # rows; a longer table scrolls by itself
+_JOINERS = "\u200c\u200d"  # invisible, but needed by some scripts and emoji
 _INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
 _SYMBOLS = {"pass": "✓", "fail": "✗", "warn": "!", "waived": "≈", "differs": "≠", "in part": "◐", "same": "="}
 _TONES = {
@@ -41,14 +41,14 @@ _SPELLED = {"wa": "WA", "sql": "SQL", "url": "URL"}
 
 
 class Shown:
-    """Something a notebook displays: HTML, and the same as plain text."""
+    """HTML that a notebook displays, with a plain text version."""
 
     def __init__(self, html: str, text: str | None = None) -> None:
         self.html = str(html)
         self.text = plain_text(self.html) if text is None else text
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
-        # JupyterLab has no place for a sheet of ours but the output itself.
+        # In JupyterLab a style sheet can only be part of the output.
         return {"text/html": f"<style>{_sheet()}</style>{self.html}", "text/plain": self.text}
 
     def __repr__(self) -> str:
@@ -61,7 +61,7 @@ def _sheet() -> str:
 
 
 def plain_text(html: str) -> str:
-    """Return the words of a page of ours, a line for each paragraph, item, fact and row."""
+    """Convert our HTML to text, one line for each paragraph, item, fact and row."""
     shown = re.sub(r"<details.*?</details>", "", re.sub(r"\s+", " ", html))
     shown = re.sub(r"</(p|li|dd|h3|div|tr)>", "\n", shown).replace("</dt>", ": ")
     shown = re.sub(r"</t[dh]><t[dh]>", " | ", shown)
@@ -77,20 +77,20 @@ def show(
     total: int | None = None,
     kind: str = "",
 ) -> Shown:
-    """Lay a frame out as a table. Every value is text, whatever it contains.
+    """Show a frame as a table; every value is text, whatever it contains.
 
     Parameters
     ----------
     caption : str
-        What it shows.
+        The title of the table.
     unmask : bool
-        Whether personal data may be seen.
+        Whether to show personal data.
     limit : int
-        The most rows to show.
+        How many rows to show at most.
     total : int, optional
-        How many there are in all, where the frame itself is a sample.
+        The number of rows in total, if the frame is a sample.
     kind : str
-        A class of its own for the page's sheet.
+        A CSS class for the table.
     """
     if frame.empty:
         return Shown(Markup('<p class="wb-note">{}: none.</p>').format(caption))
@@ -124,7 +124,7 @@ def show(
 
 
 def listed(facts: Mapping[str, str], environment: str = DEFAULT) -> Shown:
-    """Show facts, each under what it is about; commands in them ask an environment."""
+    """Show facts by title; commands in them are completed for an environment."""
     items = [
         Markup("<dt>{}</dt><dd>{}</dd>").format(what, prose(visible(fact), environment))
         for what, fact in facts.items()
@@ -133,24 +133,24 @@ def listed(facts: Mapping[str, str], environment: str = DEFAULT) -> Shown:
 
 
 def findings_in_full(findings: Sequence[Finding], unmask: bool = False) -> Shown:
-    """Show each finding that somebody has to look at: question, remedy, sample and query."""
+    """Show each finding that did not pass: question, remedy, sample rows and query."""
     bad = [finding for status in WORST_FIRST[:-1] for finding in findings if finding.status == status]
     if not bad:
-        return Shown('<p class="wb-note">Nothing that needs looking at.</p>')
+        return Shown('<p class="wb-note">Nothing was found.</p>')
     return Shown("\n".join(_in_full(finding, unmask) for finding in bad))
 
 
 def _in_full(finding: Finding, unmask: bool) -> Markup:
     facts = {
-        "The question": finding.question,
-        "Found": "" if finding.count is None else f"{finding.count:,} found.",
+        "Question": finding.question,
+        "Found": "" if finding.count is None else f"{finding.count:,}",
         "Why": finding.reason,
         "If it fails" if finding.status == "not run" else "What to do": finding.remedy,
     }
     sample = culprits(finding.rows)
-    caption = "A sample" if (finding.count or 0) > sample else "All of them"
+    caption = "Sample" if (finding.count or 0) > sample else "Rows"
     total = finding.count if finding.count != sample else None
-    query = Markup('<details class="wb-query"><summary>The query</summary><pre>{}</pre></details>')
+    query = Markup('<details class="wb-query"><summary>Query</summary><pre>{}</pre></details>')
     return Markup(
         '<section class="wb-finding wb-{}"><h3>{} {} <small>guide {} · {}</small></h3>{}{}{}</section>'
     ).format(
@@ -166,13 +166,13 @@ def _in_full(finding: Finding, unmask: bool) -> Markup:
 
 
 def heading(column: object) -> str:
-    """Return a column's name as people write it: ``wa_id`` is ``WA id``."""
+    """Return a column's name for people: ``wa_id`` becomes ``WA id``."""
     words = " ".join(_SPELLED.get(word, word) for word in words_of(column)) or visible(str(column))
     return shorten(words[:1].upper() + words[1:])
 
 
 def text_of(value: Any, column: object = "") -> str:
-    """Return one value as text: dates, numbers and gaps as people write them."""
+    """Format a value for people."""
     if isinstance(value, dict | list):
         return visible(json.dumps(value, ensure_ascii=False, default=str))
     if isinstance(value, str) or value is None or pd.isna(value):
@@ -188,7 +188,7 @@ def text_of(value: Any, column: object = "") -> str:
 
 
 def visible(text: str) -> str:
-    """Make control characters, among them those that turn the writing direction, plain to see."""
+    """Replace control characters, such as those that change the writing direction, by their code."""
     return text if text.isprintable() else "".join(map(_visible, text))
 
 
@@ -200,7 +200,7 @@ def _visible(letter: str) -> str:
 
 
 def status_mark(status: str) -> Markup:
-    """Return a status as a symbol and a word, so that it is never told by colour alone."""
+    """Show a status as a symbol and a word, not by colour alone."""
     tone = _TONES.get(status, status if status in _SYMBOLS else "not-run")
     symbol = _SYMBOLS.get(status) or _SYMBOLS.get(tone, "?")
     return Markup('<span class="wb-status wb-{}"><span aria-hidden="true">{}</span> {}</span>').format(
@@ -209,7 +209,7 @@ def status_mark(status: str) -> Markup:
 
 
 def prose(text: str, environment: str = DEFAULT) -> Markup:
-    """Return a sentence with the commands in it, `between backticks`, set as code; they ask an environment."""
+    """Show a sentence; commands between backquotes become code, completed for an environment."""
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(aim(text, environment)))))
 
 
@@ -224,7 +224,7 @@ def _is_number(values: pd.Series[Any], column: object) -> bool:
 
 
 def _cell(text: str, look: str) -> Markup:
-    """Return a value as a cell has it: what is short stays on one line, a sentence gets the room to be read."""
+    """Show a value in a cell: short ones on one line, sentences with room to wrap."""
     look = look or ("number" if len(text) <= 16 else "long" if len(text) > 40 else "phrase")
     cut = Markup(' title="{}"').format(shorten(text, 1000)) if len(text) > LONGEST else ""
     return Markup('<span class="wb-{}"{}>{}</span>').format(look, cut, shorten(text) if cut else text)

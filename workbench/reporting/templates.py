@@ -1,4 +1,4 @@
-"""The report notebooks and their parameters, checked before anything runs."""
+"""The report notebooks, and the validation of their parameters."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from workbench.errors import UsageError, unknown
 _PACKAGE = Path(__file__).resolve().parents[1]
 _ROOTS = (_PACKAGE.parent / "notebooks", _PACKAGE / "notebooks")
 FOLDERS = tuple(folder for root in (*_ROOTS, Path("notebooks")) for folder in (root / "reports", root))
-"""Where the notebooks lie, in a repository, in an installed wheel, and in the working folder: reports first."""
+"""The folders with notebooks: of the repository, of an installed package, and of the working directory."""
 
-_REQUIRED = "required: "  # how the comment of a parameter begins that has to be given
+_REQUIRED = "required: "  # the comment of a required parameter starts with this
 _KINDS: dict[str, tuple[Any, str]] = {
     "str": (str, "text"),
     "int": (int, "a whole number"),
@@ -29,25 +29,25 @@ _KINDS: dict[str, tuple[Any, str]] = {
 
 
 def notebooks_folder() -> Path:
-    """Return the folder of all the notebooks, the reports' own among them."""
+    """Return the folder of the notebooks that come with the workbench."""
     return next(root for root in _ROOTS if root.is_dir())
 
 
 def report_names() -> list[str]:
-    """List the reports there are, investigations among them."""
+    """List the reports: every notebook that declares parameters."""
     return sorted(_templates())
 
 
 def report_template(name: str) -> Path:
-    """Return a report's notebook; an unknown name is a `UsageError` with the nearest ones."""
+    """Return a report's notebook; `UsageError` for an unknown name."""
     templates = _templates()
-    if name in templates:  # a name with a path in it is none of these
-        return templates[name]
-    raise unknown("report", name, templates)
+    if name not in templates:
+        raise unknown("report", name, templates)
+    return templates[name]
 
 
 def _templates() -> dict[str, Path]:
-    """Find every notebook that declares parameters, by its name without the number that orders it."""
+    """Find the notebooks that declare parameters; the leading number is not part of the name."""
     templates: dict[str, Path] = {}
     for path in (path for folder in FOLDERS for path in sorted(folder.glob("*.ipynb"))):
         name = re.sub(r"^\d+[-_]", "", path.stem)
@@ -57,41 +57,39 @@ def _templates() -> dict[str, Path]:
 
 
 def _declares_parameters(path: Path) -> bool:
-    """Tell whether a notebook can be run as a report; one that is only for exploring declares none."""
     try:
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
         return any("parameters" in cell["metadata"].get("tags", []) for cell in cells)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return False  # a person's own notebook, half written
+        return False  # not a valid notebook
 
 
 @cache
-def _inspected(path: Path) -> dict[str, dict[str, str]]:
-    from papermill import inspect_notebook  # slow to import, and not for listing names
+def _inspect(path: Path) -> dict[str, dict[str, str]]:
+    from papermill import inspect_notebook  # slow to import
 
     parameters: dict[str, dict[str, str]] = inspect_notebook(path)
     return parameters
 
 
 def report_parameters(name: str) -> dict[str, dict[str, str]]:
-    """Return the parameters a report takes, by name, as papermill reads them off its tagged cell."""
-    return _inspected(report_template(name))
+    """Return the parameters of a report, as papermill reads them from its tagged cell."""
+    return _inspect(report_template(name))
 
 
 def checked_parameters(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Check parameters against what the report declares, and convert those that came as text.
+    """Validate parameters, and convert those given as text.
 
     Raises
     ------
     UsageError
-        For a parameter it does not take (with the nearest), one of another type, or a required
-        one that is missing.
+        For an unknown parameter, a wrong type, or a required one that is missing.
     """
     declared = report_parameters(name)
     for key in given:
         if key not in declared:
             raise unknown(f"parameter of report {name!r} called", key, declared)
-    values = {key: _converted(declared[key], value) for key, value in given.items()}
+    values = {key: _convert(declared[key], value) for key, value in given.items()}
     for key, parameter in declared.items():
         if parameter["help"].startswith(_REQUIRED) and not values.get(key):
             hint = parameter["help"].removeprefix(_REQUIRED)
@@ -99,8 +97,8 @@ def checked_parameters(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     return values
 
 
-def _converted(parameter: Mapping[str, str], value: Any) -> Any:
-    kind, spoken = _KINDS[parameter["inferred_type_name"]]
+def _convert(parameter: Mapping[str, str], value: Any) -> Any:
+    kind, description = _KINDS[parameter["inferred_type_name"]]
     if parameter["default"] == "None" and (value is None or str(value).lower() in {"", "none"}):
         return None
     is_text = isinstance(value, str)
@@ -112,4 +110,4 @@ def _converted(parameter: Mapping[str, str], value: Any) -> Any:
             value = json.loads(value) if value.lstrip().startswith("[") else parts
         return TypeAdapter(kind).validate_python(value, strict=not is_text and not isinstance(value, tuple))
     except (ValueError, ValidationError):
-        raise UsageError(f"The parameter {parameter['name']} must be {spoken}, not {value!r}.") from None
+        raise UsageError(f"The parameter {parameter['name']} must be {description}, not {value!r}.") from None
