@@ -184,7 +184,7 @@ class Answer:
             if isinstance(part, str):
                 yield from (paragraph(line) for line in part.splitlines() if line)
             elif isinstance(part, Mapping):
-                yield listed({what: self.text(fact) for what, fact in part.items()}, here)
+                yield listed({what: self.text(fact) for what, fact in part.items() if fact}, here)
             elif isinstance(part, Table):
                 if len(part.frame):
                     limit = part.limit or max(len(part.frame), 1)
@@ -195,7 +195,7 @@ class Answer:
                     yield paragraph(part.note)
             else:
                 yield show_figure(part())
-        if self.findings:
+        if any(finding.status != "pass" for finding in self.findings):
             yield findings_in_full(self.findings, self.unmask)
         # A page does not lead to itself.
         steps = [step for step in self.next_steps if not step.command.startswith("report ")]

@@ -120,7 +120,7 @@ def test_before_and_after_it_is_applied(imported: Imported) -> None:
     assert statuses(planned)["unresolved"] == "warn"
     assert "--snapshot FILE" in text(planned, "unresolved")
     wb.plans.approve(plan, plan.digest, approver="kim")
-    assert "It is approved: by kim" in text(imported.review(plan.id), "checked")
+    assert "it is approved by kim" in text(imported.review(plan.id), "checked")
     wb.plans.apply(plan)
     applied = imported.review(plan.id)
     assert statuses(applied)["applied"] == "fail"

@@ -108,7 +108,7 @@ def print_answer(answer: Answer) -> None:
         if isinstance(part, str):
             _print_lines(*(answer.text(line) if line else "" for line in part.splitlines()))
         elif isinstance(part, Mapping):
-            _print_lines(*(f"{title}: {answer.text(fact)}" for title, fact in part.items()))
+            _print_lines(*(f"{title}: {answer.text(fact)}" for title, fact in part.items() if fact))
         elif isinstance(part, AnswerTable):
             if len(part.frame) or part.empty:
                 rows, total = answer.masked(part), max(part.total or 0, len(part.frame))

@@ -300,16 +300,16 @@ def _findings(session: Session, plan: Plan, state: str, detail: str) -> list[Fin
         for name, value in asdict(plan.target).items()
         if value != here[name]
     ]
-    reason = f"It was made for {'; for '.join(differences)}." if differences else "It is."
+    reason = f"It was made for {'; for '.join(differences)}." if differences else "Yes."
     remedy = "Use its own environment (`--environment NAME`), or plan again here."
-    title = "The database it was made for"
+    title = "Made for this database"
     findings = [_finding("target", title, len(differences), reason, remedy, guide="§1.6", risk="critical")]
     went = state in WENT
-    reason = f"It was {state}: {detail}." if went else f"It is {state}: {detail}."
+    reason = f"It was {state}: {detail}." if went else f"Not yet: it is {state} {detail}."
     remedy = (
         "A plan is applied once. Plan again if there is more to correct; `workbench undo PLAN` undoes it."
     )
-    findings.append(_finding("applied", "Applied at most once", int(went), reason, remedy))
+    findings.append(_finding("applied", "Not applied before", int(went), reason, remedy))
     if not differences and not went:
         count, reason, changed = _compared(session, plan)
         remedy = "Plan again, to take the current state into account."

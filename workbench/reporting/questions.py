@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from workbench.answer import Answer
+from workbench.answer import Answer, many
 from workbench.checks.finding import RISKS, Finding, Status, section
 from workbench.errors import DatabaseUnreachable, WorkbenchError
 from workbench.reporting.masking import mask_text
@@ -130,7 +130,9 @@ def _verdict(
 ) -> Verdict:
     status, counts = worst(findings), Counter[str](finding.status for finding in findings)
     counted = [f"{counts[status]} {_COUNTED.get(status, status)}" for status in WORST_FIRST if counts[status]]
-    sentences.append(f"Of {len(findings)} checks {', '.join(counted)}." if findings else "No check was run.")
+    sentences.append(
+        f"{many(len(findings), 'check')}: {', '.join(counted)}." if findings else "No check was run."
+    )
     where, identity, headline = session.environment, session.identity, f"{question} {_ANSWERS[status]}"
     tally = _shown(" ".join(sentences), session.unmask)
     html = Markup(

@@ -135,8 +135,6 @@ def listed(facts: Mapping[str, str], environment: str = DEFAULT) -> Shown:
 def findings_in_full(findings: Sequence[Finding], unmask: bool = False) -> Shown:
     """Show each finding that did not pass: question, remedy, sample rows and query."""
     bad = [finding for status in WORST_FIRST[:-1] for finding in findings if finding.status == status]
-    if not bad:
-        return Shown('<p class="wb-note">Nothing was found.</p>')
     return Shown("\n".join(_in_full(finding, unmask) for finding in bad))
 
 
