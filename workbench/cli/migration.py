@@ -71,7 +71,9 @@ def dry_run(wb: Workbench, words: list[str], report: list[Path], as_json: bool) 
         failure = _failure(kept)
         print_error(failure)
         code = failure.exit_code
-    names = "exit_code signal seconds operator environment command runs configuration_sha256 written_meanwhile"
+    names = (
+        "exit_code signal seconds operator environment command runs configuration_sha256 written_meanwhile"
+    )
     facts = {"dry_run": kept.name, "path": str(kept.folder), "outcome": kept.state}
     facts |= {name: getattr(kept, name) for name in names.split()}
     facts |= kept.model_dump(include={"log", "reports", "overwritten"})
@@ -141,7 +143,10 @@ def create_bundle(wb: Workbench, files: list[Path], **given: Any) -> Answer:
     facts |= {"files": [file.model_dump() for file in bundle.files], "logged": not not_logged}
     return Answer(
         f"Sealed {len(bundle.files):,} files of run {bundle.run} in {paths_below([bundle.folder])[0]}.",
-        {"files": Table(pd.DataFrame(rows, columns=["file", "role", "sha256"])), "digest": f"SHA-256 of bundle.json: {bundle.digest}"},
+        {
+            "files": Table(pd.DataFrame(rows, columns=["file", "role", "sha256"])),
+            "digest": f"SHA-256 of bundle.json: {bundle.digest}",
+        },
         next_steps=[Step("To verify it", f"bundle verify {bundle.folder.name}")],
         facts=facts,
     )
