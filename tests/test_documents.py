@@ -47,9 +47,8 @@ KINDS: tuple[Document, ...] = (
     Approval(number=str(uuid4()), approves="ab", approver="erin", approved_at=NOON, expires_at=NOON),
     Record(request="restore-1", approval="1", approved_by="erin", operator="dana", live="club", environment="demo"),
     Manifest(
-        compression="zstd", sha256="ab", size=1, tool_version="18", server_version="18", target=TARGET, dialect="guide",
+        compression="zstd", sha256="ab", size=1, tool_version="18", server_version="18", target=TARGET,
         created_at=NOON, created_by="dana", precedes=None, reason=None, tables={},
-        sequences={},
     ),
     DryRun(
         name="dry_run_1", command=("true",), environment="demo", kind="demo", operator="dana", started_at=NOON,

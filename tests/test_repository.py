@@ -78,7 +78,7 @@ NEVER = {
     "workbench.history": ("workbench.plans.apply",),
     "workbench.duplicates": ("workbench.plans.apply",),
     "workbench.plans.plan": ("sqlalchemy", "pandas", "time"),
-    "workbench.snapshots.retention": ("sqlalchemy", "pandas", "time"),
+    "workbench.snapshots.store": ("sqlalchemy", "pandas", "time"),
 }
 
 # Lines of Python that a room may have; "facade" are the files beside the rooms. A room that is full gives something up
@@ -317,7 +317,7 @@ def test_imports_go_downward() -> None:
         ("workbench.cli.main", "import workbench.newroom.thing"),
         ("workbench.runs.plan", "from workbench.plans.apply import apply_plan"),
         ("workbench.plans.plan", "from sqlalchemy import text"),
-        ("workbench.snapshots.retention", "def now():\n    import time"),
+        ("workbench.snapshots.store", "def now():\n    import time"),
     ],
 )
 def test_a_wrong_import_is_seen(module: str, source: str) -> None:

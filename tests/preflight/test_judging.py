@@ -38,10 +38,10 @@ GOOD = {name: Evidence(True if item.by_evidence else None, "found") for name, it
 def snapshot(hours_ago: float, *verifications: Verification) -> Manifest:
     at = NOW - hours_ago * HOUR
     target = Target("1", "club", "public", "club", "production")
-    facts = dict.fromkeys(("compression", "tool_version", "server_version", "dialect"), "x")
+    facts = dict.fromkeys(("compression", "tool_version", "server_version"), "x")
     return Manifest(
         sha256="0" * 64, size=1, target=target, created_at=at, created_by="dana", precedes=None, reason=None,
-        tables={}, sequences={}, verifications=verifications, **facts,
+        tables={}, verifications=verifications, **facts,
     ).at(Path(f"backup_{at:%Y%m%d_%H%M%S}.json"), "")  # fmt: skip
 
 

@@ -112,7 +112,7 @@ def interrupted(*_: object, **__: object) -> None:
     ("at", "name", "live"),
     [
         (archives, "restore", "is as it was"),
-        (Application, "health", "is what was restored"),
+        (Application, "health", "is the restored one"),
     ],
     ids=["before the swap", "after it"],
 )

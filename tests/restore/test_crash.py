@@ -111,7 +111,7 @@ def test_its_sessions_ended_on_the_way(lay: Lay, acting: Start) -> None:
     ground = lay("guide")
     before, after = broken(ground)
     under_way = acting(ground, ground.asked())
-    tried = {"backing the live database up", "comparing it with the manifest", "swapping"}
+    tried = {"backing up the live database", "comparing it with the manifest", "swapping"}
     ended: set[str] = set()
     while under_way.step not in (None, "done"):
         if under_way.step not in tried - ended:

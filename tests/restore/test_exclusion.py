@@ -1,4 +1,4 @@
-"""An apply and a restore of one database keep out of each other's way: real processes, either one first."""
+"""An apply and a restore of one database exclude each other: real processes, either one first."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.dialects import one_dialect as one_dialect
 from tests.plans.applying import Applying
 from tests.restore.acting import Acting
 from tests.restore.conftest import LOG, Ground, Lay, assert_same, kill
@@ -25,6 +24,11 @@ BREAK = """UPDATE "Member" SET email = email || '.x'"""
 
 
 @pytest.fixture
+def ground(lay: Lay) -> Ground:
+    return lay("guide")
+
+
+@pytest.fixture
 def applying() -> Iterator[Callable[[Ground, Plan], Applying]]:
     started: list[Applying] = []
 
@@ -33,12 +37,12 @@ def applying() -> Iterator[Callable[[Ground, Plan], Applying]]:
         return started[-1]
 
     yield start
-    for each in started:
-        each.close()
+    for process in started:
+        process.close()
 
 
 def planned(ground: Ground) -> Plan:
-    """Plan something small, and let Erin approve."""
+    """Plan something small, and let Erin approve it."""
     with ground.open() as wb:
         plan = wb.runs.plan_sync_state()
         wb.plans.approve(plan, plan.digest, approver="erin")
@@ -55,7 +59,6 @@ def refused(ground: Ground, plan: Plan, said: str) -> Refused:
     with pytest.raises(Refused, match=said) as caught:
         apply(ground, plan)
     assert caught.value.exit_code == 3
-    assert caught.value.next_step
     assert_same(before, ground.whole(leave_out=()))
     with ground.open() as wb:
         assert set(wb.plans.states()["state"]) == {"approved"}
@@ -63,63 +66,47 @@ def refused(ground: Ground, plan: Plan, said: str) -> Refused:
 
 
 def test_an_apply_is_refused_while_a_restore_runs(ground: Ground, acting: Start) -> None:
-    """From its first moment to its last, also after the swap; undo and what only logs go through the same door."""
+    """From its first step to its last, also after the swap; what is logged meanwhile is not written, except by the restore itself."""
     ground.taken()
-    done = planned(ground)
-    apply(ground, done)
+    plan = planned(ground)
     ground.execute(BREAK)
     running = acting(ground, ground.asked(keep_sync_state=True))
-    with ground.open() as wb:
-        back = wb.plans.plan_undo(done.id)
-        wb.plans.approve(back, back.digest, approver="erin")
     refusals, seen = set(), []
     while running.step != "done":
         seen.append(running.step)
         if running.step in TRIED:
-            with ground.open() as wb, pytest.raises(Refused, match="restoring a snapshot") as caught:
-                wb.plans.apply(back)
+            with ground.open() as wb, pytest.raises(Refused, match="is restoring a snapshot over") as caught:
+                wb.plans.apply(plan)
             refusals.add(str(caught.value))
+        if len(seen) == 3:
+            with ground.open() as wb:
+                made = wb.snapshots.create()
+                (said,) = [message for message in wb.snapshots.said if "was not logged" in message]
+            assert "is restoring a snapshot over" in said
+            assert ground.ask(LOGGED, made.snapshot) == [0]
         running.go_on()
     assert seen == [step.called for step in STEPS["swap"]]
     (said,) = refusals
-    assert "dana" in said
-    assert f"{ground.database}, started at 2" in said
-    assert running.finish() == "done"
-    apply(ground, planned(ground))
-
-
-def test_what_is_logged_meanwhile_says_that_it_is_not(lay: Lay, acting: Start) -> None:
-    """Except for the restore's own safety backup: that is in the log of the database it saves."""
-    ground = lay("guide")
-    ground.taken()
-    running = acting(ground, ground.asked())
-    running.go_on(2)
-    with ground.open() as wb:
-        made = wb.snapshots.create()
-        (said,) = [each for each in wb.snapshots.said if "was not logged" in each]
-    assert "restoring a snapshot" in said
-    assert ground.ask(LOGGED, made.snapshot) == [0]
+    assert f"dana is restoring a snapshot over {ground.database}, started at 2" in said
     assert running.finish() == "done"
     (kept,) = [name for name in ground.databases() if "_before_" in name]
     with ground.open() as wb:
-        _, safety, _ = sorted(each.snapshot for each in wb.snapshots.all())
+        _, safety, _ = sorted(manifest.snapshot for manifest in wb.snapshots.all())
     assert ground.ask(LOGGED, safety, database=kept) == [1]
+    apply(ground, planned(ground))
 
 
 def test_a_restore_waits_for_an_apply(ground: Ground, applying: Callable[..., Applying]) -> None:
     before = ground.whole()
-    ground.snapshot()
-    plan = planned(ground)
-    request = ground.asked()
+    ground.taken()
+    plan, request = planned(ground), ground.asked()
     running = applying(ground, plan)
     running.go_on(2)
     database = ground.opened()[0]
-    hasty = replace(database, lock_timeout=0.2)
     with ground.open() as wb:
-        wb.session.database = hasty
-        with pytest.raises(Refused, match=f"applying a plan to {ground.database}, started at 2") as caught:
+        wb.session.database = replace(database, lock_timeout=0.2)
+        with pytest.raises(Refused, match=f"is applying a plan to {ground.database}, started at"):
             wb.restores.carry_out(request)
-        assert "Nothing was changed" in caught.value.next_step
         assert ground.databases() == [ground.database]
         told = []
 
@@ -136,9 +123,8 @@ def test_a_restore_waits_for_an_apply(ground: Ground, applying: Callable[..., Ap
 
 
 def test_after_an_interrupted_one_nothing_is_applied_from_anywhere(
-    lay: Lay, acting: Start, tmp_path: Path
+    ground: Ground, acting: Start, tmp_path: Path
 ) -> None:
-    ground = lay("guide")
     ground.taken()
     plan = planned(ground)
     killed = acting(ground, ground.asked())
@@ -148,11 +134,10 @@ def test_after_an_interrupted_one_nothing_is_applied_from_anywhere(
     killed = acting(ground, None)
     killed.go_on(2)
     kill(ground, killed)
-    refused(ground, plan, "was interrupted after its step 'fill'")
     elsewhere = replace(ground, folder=tmp_path / "elsewhere")
-    error = refused(elsewhere, planned(elsewhere), "was interrupted: when it is resumed")
+    error = refused(elsewhere, planned(elsewhere), "was interrupted: ")
     assert "begun by dana at 2" in error.what
-    assert f"{ground.database}_" in error.next_step
+    assert f"drop the half made database {ground.database}_" in error.next_step
     with ground.open() as wb:
         wb.restores.abandon()
     apply(ground, plan)
@@ -172,4 +157,3 @@ def test_what_is_written_after_the_safety_backup_is_not_replaced_in_place(
     assert "Member" in said
     assert f"Nothing was changed: {ground.database} is as it was" in said
     assert_same(after, ground.whole(leave_out=()))
-    assert ground.restore(ground.asked(in_place=True)).outcome == "done"

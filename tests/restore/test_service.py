@@ -51,10 +51,10 @@ def test_a_command_is_run_as_it_is_and_what_it_says_is_told() -> None:
 @pytest.mark.parametrize(
     ("command", "said"),
     [
-        (python("import sys; print('port in use'); sys.exit(3)"), "exit code 3; it said last: port in use"),
-        (("/nowhere/nothing",), "cannot be run: No such file"),
+        (python("import sys; print('port in use'); sys.exit(3)"), "exit code 3; last output: port in use"),
+        (("/nowhere/nothing",), "cannot be run: .*No such file"),
         (("ec\0ho",), "cannot be run: embedded null byte"),
-        ((), r"is not configured"),
+        ((), r"is configured"),
     ],
 )
 def test_what_cannot_be_run_or_fails_is_told(command: tuple[str, ...], said: str) -> None:
@@ -73,9 +73,7 @@ pathlib.Path({str(note)!r}).write_text(str(child.pid))
 print("still at it", flush=True)
 time.sleep(60)
 """
-    with pytest.raises(
-        WorkbenchError, match=r"did not end within 0\.8 s and was killed; it said last: still"
-    ):
+    with pytest.raises(WorkbenchError, match=r"did not end within 0\.8 s and was killed; last output: still"):
         run(*python(code), timeout=0.8)
     child = int(note.read_text())
     deadline = time.monotonic() + 5

@@ -39,16 +39,6 @@ def test_only_what_is_needed_is_restored(snapshot, settings):
         ).fetchall() == [("u",)]
 
 
-def test_the_session_only_reads_in_utc_and_iso(snapshot, settings):
-    path = snapshot("-Fc")
-    with restored(path, ["first"], settings=settings) as back, back.readable.look() as connection:
-        shown = [connection.execute(f"SHOW {each}").fetchone()[0] for each in ("TimeZone", "DateStyle")]
-        assert shown == ["UTC", "ISO, MDY"]
-        connection.rollback()
-        with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
-            connection.execute("DELETE FROM first")
-
-
 def test_another_schema(small, tmp_path, settings):
     execute(small, 'CREATE SCHEMA "my club"; CREATE TABLE "my club".first AS SELECT 7 AS seven')
     path = dump(small, tmp_path, "-Fc")

@@ -44,7 +44,7 @@ def test_a_server_that_is_not_there(snapshot, monkeypatch):
 def test_what_could_not_be_dropped_is_said(snapshot, elsewhere, monkeypatch, server):
     path = snapshot("-Fc")
     settings = elsewhere("CREATEDB")
-    with pytest.raises(WorkbenchError, match=r"scratch_[0-9a-f]{16}, which .*Drop it yourself") as caught:  # noqa: SIM117
+    with pytest.raises(WorkbenchError, match=r"scratch_[0-9a-f]{16}, with .*Drop it yourself") as caught:  # noqa: SIM117
         with restored(path, ["first"], settings=settings) as back:
             execute(
                 server.url("postgres"), f"ALTER DATABASE {back.readable.address.database} OWNER TO postgres"

@@ -52,7 +52,7 @@ def test_from_create_to_prune(run, backups):
     (listed,) = json.loads(run("list", "--json").stdout)
     assert listed["verifications"][0]["outcome"] == "pass"
     assert f"{found.snapshot}\t" in run("list").stdout
-    assert "the last one that was verified" in run("prune").stdout
+    assert "the last verified one" in run("prune").stdout
     done = run("prune", "--yes", "--json")
     assert json.loads(done.stdout)["pruned"] == []
     assert found.archive.exists()

@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from psycopg import sql
 
-from workbench.errors import SchemaGap
 from workbench.murmurant.row_digest import table_digests
 
 KINDS = (
@@ -125,17 +124,3 @@ def quick(server):
             return table_digests(connection, place, ["many"])["many"]
 
         yield taken
-
-
-def test_a_column_with_another_name_or_type_is_another_table(connection):
-    insert(connection, ROW)
-    seen = {digest(connection)}
-    for change in ("RENAME n TO m", "ALTER small TYPE int", "DROP yes"):
-        connection.execute(f"ALTER TABLE t {change}")
-        seen.add(digest(connection))
-    assert len(seen) == 4
-
-
-def test_a_table_that_is_not_there(connection):
-    with pytest.raises(SchemaGap, match='no table "gone"'):
-        table_digests(connection, "public", ["t", "gone"])

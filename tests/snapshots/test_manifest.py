@@ -11,7 +11,7 @@ import pytest
 
 from workbench.documents import Target
 from workbench.errors import DocumentError, UsageError
-from workbench.snapshots.contents import SequenceState, TableState
+from workbench.snapshots.contents import TableState
 from workbench.snapshots.manifest import Manifest, Verification
 from workbench.snapshots.store import find_snapshot, list_snapshots, scan
 
@@ -20,12 +20,11 @@ TARGET = Target("1", "club", "public", "club", "demo")
 
 def manifest(name: str = "backup_20260101_090000", **changes) -> Manifest:
     made = Manifest(
-        compression="zstd", sha256="ab" * 32, size=1234, tool_version="18.4", server_version="18.4", dialect="guide",
+        compression="zstd", sha256="ab" * 32, size=1234, tool_version="18.4", server_version="18.4",
         target=TARGET, created_at=datetime.strptime(f"{name[7:]}+0000", "%Y%m%d_%H%M%S%z"), created_by="dana",
         precedes=None, reason="Zoë's", database_size=9000,
         tables={"Member": TableState(2, "cd" * 32), "AuditLog": TableState(3, "ef" * 32)},
-        sequences={"a_seq": SequenceState(4, True)},
-        elsewhere={"workbench": {"journal": TableState(1, "01" * 32), "id_seq": SequenceState(9, False)}},
+        elsewhere={"workbench.journal": TableState(1, "01" * 32)},
     )  # fmt: skip
     return made.model_copy(update=changes).at(Path(f"{name}.json"), "")
 
@@ -86,12 +85,6 @@ def test_the_latest_is_not_passed_over_because_its_manifest_cannot_be_read(tmp_p
         find_snapshot(tmp_path, "latest", "club")
 
 
-def test_an_archive_without_a_manifest_is_said_to_have_none(tmp_path):
-    (tmp_path / "backup_20260102_090000.dump").write_bytes(b"PGDMP")
-    with pytest.raises(UsageError, match="has no manifest beside it"):
-        find_snapshot(tmp_path, str(tmp_path / "backup_20260102_090000.dump"))
-
-
 def test_snapshots_are_found_by_name_beginning_file_and_latest(tmp_path):
     first = written(tmp_path)
     second = written(tmp_path, "backup_20260102_090000")
@@ -104,5 +97,5 @@ def test_snapshots_are_found_by_name_beginning_file_and_latest(tmp_path):
     for name in ("backup_20260109_090000", "backup_2026"):
         with pytest.raises(UsageError, match="Nearest: backup_2026010"):
             find_snapshot(tmp_path, name)
-    with pytest.raises(UsageError, match="no snapshot of nobody"):
+    with pytest.raises(UsageError, match="no snapshot in"):
         find_snapshot(tmp_path, "latest", "nobody")

@@ -17,11 +17,11 @@ from workbench.demo.club import build_club
 from workbench.errors import DocumentError, UsageError, WorkbenchError
 from workbench.session import Session
 from workbench.settings import EnvironmentSettings, Settings
-from workbench.snapshots import verify
+from workbench.snapshots import namespace
 from workbench.snapshots.archive import digest_of
 from workbench.snapshots.contents import TableState
 from workbench.snapshots.manifest import Manifest, Verification
-from workbench.snapshots.verify import size_in_range
+from workbench.snapshots.namespace import size_in_range
 from workbench.workbench import Workbench
 
 
@@ -51,7 +51,7 @@ def forge(found: Manifest, **changes) -> None:
 
 def unlog(wb) -> None:
     """Act as where the audit log knows nothing of it, so that only the restore can tell."""
-    wb.snapshots._rewritten = lambda _: ""
+    wb.snapshots._refuse_rewritten = lambda _: None
 
 
 def test_a_restore_proves_it(club, opened):
@@ -62,10 +62,7 @@ def test_a_restore_proves_it(club, opened):
         (tried,) = proved.verifications
         assert tried.outcome == "pass", tried.detail
         assert tried.where == "the embedded server"
-        assert (
-            f"{made.rows:,} rows of {len(made.tables) + 1} tables, {len(made.tables) + 1} digests"
-            in tried.detail
-        )
+        assert f"{made.rows:,} rows and the digests of {len(made.tables) + 1} tables" in tried.detail
         assert "no predecessor" in tried.detail
         assert proved.verified
         assert wb.snapshots.all() == [proved] == [Manifest.read(made.path)]
@@ -77,7 +74,7 @@ def test_a_restore_proves_it(club, opened):
 
 
 ODD = """
-CREATE SCHEMA "odd.one"; CREATE SEQUENCE "odd.one"."it's ""a"" seq"; SELECT nextval('"odd.one"."it''s ""a"" seq"');
+CREATE SCHEMA "odd.one"; CREATE TABLE "odd.one"."it's ""a"" table" AS SELECT 1;
 CREATE TABLE parted (id int, at date) PARTITION BY RANGE (at);
 CREATE TABLE parted_1 PARTITION OF parted FOR VALUES FROM ('2026-01-01') TO ('2026-02-01');
 CREATE TABLE parted_2 PARTITION OF parted FOR VALUES FROM ('2026-02-01') TO ('2026-03-01');
@@ -104,7 +101,7 @@ def test_tables_of_every_kind_are_proved(clubs, opened):
         tried = wb.snapshots.verify().verifications[-1]
     assert tried.outcome == "pass", tried.detail
     assert {"parted_1", "heir", "made", "named", "bare", "a.b"} <= set(made.tables)
-    assert made.elsewhere["odd.one"]['it\'s "a" seq'].last_value == 1
+    assert made.elsewhere['"odd.one"."it\'s ""a"" table"'].rows == 1
 
 
 def flipped(path, at: float) -> None:
@@ -118,7 +115,7 @@ def test_a_damaged_archive(taken, monkeypatch):
     wb, found = taken
     whole = found.archive.read_bytes()
     flipped(found.archive, 0.5)
-    monkeypatch.setattr(verify, "scratch_database", lambda _: pytest.fail("it came to a restore"))
+    monkeypatch.setattr(namespace, "scratch_database", lambda _: pytest.fail("it came to a restore"))
     for damaged in (found.archive.read_bytes(), whole[:-1], None):
         found.archive.write_bytes(damaged) if damaged else found.archive.unlink()
         tried = wb.snapshots.verify(found.snapshot).verifications[-1]
@@ -153,19 +150,18 @@ def test_a_damaged_archive_whose_manifest_was_made_to_fit(taken):
 
 
 def test_a_manifest_that_lies(taken):
-    """Of rows, digests, sequences, and which tables there are; another than the audit log knows, and of another database."""
+    """Of rows, digests, and which tables there are; another than the audit log knows, and of another database."""
     wb, found = taken
-    tables, member, (first, *_) = found.tables, found.tables["Member"], [*found.sequences]
+    tables, member = found.tables, found.tables["Member"]
     lies = {
         **{name: state for name, state in tables.items() if name != "Event"},
         "Member": TableState(7, member.digest),
         "MembershipTier": TableState(tables["MembershipTier"].rows, ""),  # a digest that lacks proves nothing
         "Gone": TableState(0, "00" * 32),
     }
-    stands = replace(found.sequences[first], last_value=77)
-    forge(found, tables=lies, sequences={**found.sequences, first: stands})
+    forge(found, tables=lies)
     tried = wb.snapshots.verify().verifications[-1]
-    assert (tried.outcome, "the audit log knows another, by dana" in tried.detail) == ("fail", True)
+    assert (tried.outcome, "the audit log has another one, by dana" in tried.detail) == ("fail", True)
     unlog(wb)
     tried = wb.snapshots.verify().verifications[-1]
     assert tried.outcome == "fail"
@@ -174,7 +170,6 @@ def test_a_manifest_that_lies(taken):
         "MembershipTier has",
         "Event has",
         "Gone has nothing",
-        "last value 77",
     ):
         assert wrong in tried.detail
     forge(found, target=replace(found.target, database="another"))
@@ -242,16 +237,7 @@ def test_a_scratch_server_without_room(taken, server, small_disk, monkeypatch):
             connection.execute("DROP ROLE cramped")
             connection.execute("DROP TABLESPACE narrow")
     assert tried.outcome == "not run", tried.detail
-    assert "no room" in tried.detail
     assert "No space left on device" in tried.detail
-
-
-def test_an_embedded_server_without_room_is_not_filled(taken, monkeypatch):
-    wb, _ = taken
-    usage = shutil.disk_usage("/")
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
-    tried = wb.snapshots.verify().verifications[-1]
-    assert (tried.outcome, "no room" in tried.detail) == ("not run", True)
 
 
 def test_rows_that_break_their_foreign_keys_are_proved_and_told(clubs, opened, backups):
@@ -268,7 +254,7 @@ def test_rows_that_break_their_foreign_keys_are_proved_and_told(clubs, opened, b
         assert (tried.outcome, "out of range" in tried.detail) == ("fail", True)
         tried = wb.snapshots.verify(any_size=True).verifications[-1]
     assert tried.outcome == "pass"
-    assert "break 1 foreign keys, which cannot be made anew: EventRegistration_memberId_fkey" in tried.detail
+    assert "break 1 foreign keys, which cannot be validated: EventRegistration_memberId_fkey" in tried.detail
 
 
 def test_its_size_is_in_the_range_of_its_predecessors():

@@ -161,7 +161,7 @@ def explain_request(wb: Workbench, request: Request) -> Answer:
     import pandas as pd
 
     target, back, seconds = request.target, request.way == "swap back", wb.restores.estimate(request)
-    source = f"the database {request.kept}" if back else f"{request.snapshot}, taken at {request.created_at},"
+    source = f"the database {request.file}" if back else f"{request.snapshot}, taken at {request.created_at},"
     summary = {
         "How": f"{_WAYS[request.way]}; {request.verified}",
         "From elsewhere": request.elsewhere,

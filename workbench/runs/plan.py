@@ -34,7 +34,7 @@ from workbench.runs.three_way import OnConflict, way_with_conflicts
 from workbench.runs.written import is_ahead
 from workbench.settings import Settings
 from workbench.snapshots.compare import Snapshot, opened, state_before
-from workbench.snapshots.restore.settling import moments_of
+from workbench.snapshots.restore.steps import moments_of
 
 if TYPE_CHECKING:
     from workbench.runs.questions import Runs

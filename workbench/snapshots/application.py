@@ -1,7 +1,7 @@
-"""The application of an environment: stopped and started by commands that it names, and asked how it is (guide §3, §7.2).
+"""The application of an environment: configured commands stop and start it, and its health is checked (guide §3, §7.2).
 
-A command is a list of words, run as it is: no shell reads it, so nothing in it is ever expanded. Whoever
-wants a shell names one: ``["sh", "-c", "..."]``.
+A command is a list of words that is run without a shell, so nothing in it is expanded. To use a shell, name it:
+``["sh", "-c", "..."]``.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from workbench.errors import UsageError, WorkbenchError
 from workbench.session import Session
 
 HEALTH_CHECKS = ("app-health", "app-pages", "app-auth-refuses", "app-auth-admits")
-"""What guide §7.2 asks of the application."""
+"""The checks of guide §7.2."""
 
 Say = Callable[[str], None]
-"""Told each line that a command wrote, once it has ended."""
+"""Called with each line of a command's output, once the command has ended."""
 
-_ROUND = 0.25  # seconds between two rounds of questions
-_TAIL = 50  # lines of the output that are kept
+_INTERVAL = 0.25  # seconds between two health checks
+_TAIL = 50  # lines of output to keep
 
 
 class Application:
@@ -38,43 +38,43 @@ class Application:
         self._wb = wb
 
     def stop(self, say: Say | None = None) -> dict[str, Any]:
-        """Run the command that stops it (``app_stop``), and wait for its end.
+        """Run the command that stops it (``app_stop``), and wait until it ends.
 
         Parameters
         ----------
         say : callable, optional
-            Told each line of its output, also where it fails.
+            Called with each line of its output, even if it fails.
 
         Returns
         -------
         dict
-            ``act``, ``command``, ``exit_code``, ``seconds``, ``output``: the last lines that it wrote, to either stream.
+            ``act``, ``command``, ``exit_code``, ``seconds``, ``output``: the last lines of stdout and stderr.
 
         Raises
         ------
         UsageError
             When no command is configured.
         WorkbenchError
-            When it cannot be run, fails, or takes longer than ``app_timeout``; with its exit code and last line.
+            When it cannot be run, fails, or takes longer than ``app_timeout``.
         """
         return self._run("stop", say)
 
     def start(self, say: Say | None = None) -> dict[str, Any]:
-        """Run the command that starts it (``app_start``), likewise."""
+        """Run the command that starts it (``app_start``) in the same way."""
         return self._run("start", say)
 
     def health(self, limit: float | None = None) -> list[Finding]:
-        """Ask the application how it is (guide §7.2), again and again until it is well.
+        """Check the application's health (guide §7.2) until all is well or the limit is reached.
 
         Parameters
         ----------
         limit : float, optional
-            How long to go on asking, seconds; else ``app_health_limit``. 0 asks once.
+            For how long, seconds; by default ``app_health_limit``. 0 checks once.
 
         Returns
         -------
         list of Finding
-            Those of the last round: what nobody configured is ``not run``, never a pass.
+            Those of the last round; what is not configured is ``not run``, never a pass.
         """
         wait = self._wb.options.app_health_limit if limit is None else limit
         deadline = time.monotonic() + wait
@@ -82,47 +82,45 @@ class Application:
             with self._wb.reading() as connection:
                 findings = run_checks(self._wb.look(connection), HEALTH_CHECKS)
             findings.sort(key=lambda finding: HEALTH_CHECKS.index(finding.check))
-            if not any(finding.open for finding in findings) or time.monotonic() + _ROUND > deadline:
+            if not any(finding.open for finding in findings) or time.monotonic() + _INTERVAL > deadline:
                 return findings
-            time.sleep(_ROUND)
+            time.sleep(_INTERVAL)
 
     def _run(self, act: Literal["stop", "start"], say: Say | None) -> dict[str, Any]:
         options, key = self._wb.options, f"environments.{self._wb.environment.name}.app_{act}"
         command = options.app_stop if act == "stop" else options.app_start
         if not command:
             raise UsageError(
-                f"How to {act} the application of {self._wb.environment.name} is not configured.",
-                f'Name the command in workbench.toml: {key} = ["systemctl", "{act}", "murmurant"]',
+                f"No command to {act} the application of {self._wb.environment.name} is configured.",
+                f'Set it in workbench.toml: {key} = ["systemctl", "{act}", "murmurant"]',
             )
-        begun, which = (
-            time.monotonic(),
-            f"The command {shlex.join(command)}, which is to {act} the application,",
-        )
+        begun, name = time.monotonic(), f"The command {shlex.join(command)}"
         try:
-            code, lines = _carry_out(command, options.app_timeout)
+            code, lines = _run_command(command, options.app_timeout)
         except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            raise WorkbenchError(f"{which} cannot be run: {reason}.", f"Correct {key}.") from None
+            raise WorkbenchError(f"{name} cannot be run: {error}.", f"Correct {key}.") from None
         if say:
             for line in lines:
                 say(line)
-        last = next((f"; it said last: {line.strip()}" for line in reversed(lines) if line.strip()), "")
+        last = next((line.strip() for line in reversed(lines) if line.strip()), "none")
         if code is None:
             raise WorkbenchError(
-                f"{which} did not end within {options.app_timeout:g} s and was killed{last}.",
-                "It must return once that is done; or raise app_timeout for this environment.",
+                f"{name} did not end within {options.app_timeout:g} s and was killed; last output: {last}",
+                f"Correct {key}, or raise app_timeout for this environment.",
             )
         if code:
-            raise WorkbenchError(f"{which} failed with exit code {code}{last}.", f"{key} names it.")
+            raise WorkbenchError(
+                f"{name} failed with exit code {code}; last output: {last}", f"Correct {key}."
+            )
         seconds = round(time.monotonic() - begun, 3)
         return {"act": act, "command": command, "exit_code": 0, "seconds": seconds, "output": lines[-_TAIL:]}
 
 
-def _carry_out(command: tuple[str, ...], timeout: float) -> tuple[int | None, list[str]]:
-    """Run a command; return its exit code, None when it took too long, and the lines that it wrote."""
-    # Into a file, not a pipe: what the command leaves running must neither hold us up nor die because nobody listens.
+def _run_command(command: tuple[str, ...], timeout: float) -> tuple[int | None, list[str]]:
+    """Run a command; return its exit code, None after a timeout, and its lines of output."""
+    # Into a file, not a pipe: processes that the command leaves running must neither block us nor fail on a closed pipe.
     with tempfile.TemporaryFile() as output:
-        # In a session of its own: on a timeout it is ended with everything it started.
+        # In a session of its own, so that a timeout ends everything it started.
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
         )
@@ -136,11 +134,5 @@ def _carry_out(command: tuple[str, ...], timeout: float) -> tuple[int | None, li
                     os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
         output.seek(0)
-        lines = (
-            redact(output.read().decode(errors="replace").replace("\r\n", "\n"))
-            .removesuffix("\n")
-            .split("\n")
-        )
-    return code, [
-        "".join(letter if letter.isprintable() else " " for letter in line) for line in lines if lines != [""]
-    ]
+        text = redact(output.read().decode(errors="replace"))
+    return code, ["".join(c if c.isprintable() else " " for c in line) for line in text.splitlines()]

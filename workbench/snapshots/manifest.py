@@ -1,4 +1,4 @@
-"""The manifest beside a snapshot's archive: what it is, what was in it, and what verifying it has shown."""
+"""The manifest next to a snapshot's archive: where it comes from, what it contains, and how verifying it went."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pydantic import AwareDatetime, Field
 from workbench.audit.digest import Noted
 from workbench.documents import Document, Target
 from workbench.errors import DocumentError
-from workbench.snapshots.contents import Contents, SequenceState, State, TableState
+from workbench.snapshots.contents import Tables
 
 NAME = re.compile(r"backup_\d{8}_\d{6}")
 """A snapshot's name; the time in it is UTC."""
@@ -24,16 +24,14 @@ Outcome = Literal["pass", "fail", "not run"]
 
 @dataclass(frozen=True)
 class Verification:
-    """One attempt to prove a snapshot by restoring it.
+    """One attempt to verify a snapshot by restoring it.
 
     Attributes
     ----------
-    at : datetime
-        When.
-    by : str
-        Who asked for it.
+    at, by : datetime, str
+        When, and who ran it.
     outcome : {"pass", "fail", "not run"}
-        A check that could not run is never a pass.
+        A verification that could not run is never a pass.
     detail : str
         What was compared, or the reason.
     seconds : float
@@ -54,7 +52,7 @@ class Verification:
 
 
 class Manifest(Document):
-    """What a snapshot is; its file, and the archive beside it, have the snapshot's name.
+    """What a snapshot is; its file and the archive next to it share the snapshot's name.
 
     Attributes
     ----------
@@ -63,34 +61,30 @@ class Manifest(Document):
     sha256, size : str, int
         The archive's digest and bytes.
     tool_version, server_version : str
-        pg_dump's and the server's.
+        The versions of pg_dump and of the server.
     target : Target
-        The database, and Murmurant's schema there.
-    dialect : str
-        Which dialect it speaks.
+        The database, and Murmurant's schema in it.
     created_at, created_by : datetime, str
         When it was taken, and by whom.
     precedes : str or None
         The run that it was taken before.
     reason : str or None
         Why it was taken.
-    tables, sequences : dict
-        Of Murmurant's schema, by name.
-    elsewhere : dict of str to dict
-        Those of other schemas, by schema and name.
+    tables, elsewhere : dict
+        The rows and digests of the tables in Murmurant's schema, by name, and in others, by qualified name.
     database_size : int
-        The room it took on its server, bytes: what a restore needs.
+        The database's size on its server, bytes: the room that a restore needs.
     log : Noted or None
-        The digest of the workbench's own audit entries; None where there are none, or no log.
+        The digest of the workbench's own audit entries; None if there are none, or no log.
     verifications : tuple of Verification
         Oldest first.
     seal : str
-        SHA-256 of all the rest, so that one that was edited is noticed.
+        SHA-256 of everything else, which reveals edits.
     """
 
     noun = "manifest"
-    remedy = "Use another snapshot, or copy this one anew from where it was made."
-    version = 5
+    remedy = "Use another snapshot, or copy this one again from where it was made."
+    version = 6
     sealed = False
 
     compression: str
@@ -99,14 +93,12 @@ class Manifest(Document):
     tool_version: str
     server_version: str
     target: Target
-    dialect: str
     created_at: AwareDatetime
     created_by: str
     precedes: str | None
     reason: str | None
-    tables: dict[str, TableState]
-    sequences: dict[str, SequenceState]
-    elsewhere: dict[str, dict[str, State]] = Field(default_factory=dict)
+    tables: Tables
+    elsewhere: Tables = Field(default_factory=dict)
     database_size: int = 0
     log: Noted | None = None
     verifications: tuple[Verification, ...] = ()
@@ -118,57 +110,52 @@ class Manifest(Document):
         return self.id
 
     @property
-    def folder(self) -> Path:
-        """Where it lies."""
-        return self.path.parent
-
-    @property
     def archive(self) -> Path:
-        """The archive beside it."""
+        """The archive next to it."""
         return self.path.with_suffix(".dump")
 
     @property
-    def contents(self) -> Contents:
-        """The tables and sequences of every schema."""
-        main: dict[str, State] = {**self.tables, **self.sequences}
-        return {
-            (schema, name): state
-            for schema, relations in ((self.target.schema, main), *self.elsewhere.items())
-            for name, state in relations.items()
-        }
+    def contents(self) -> Tables:
+        """The tables of every schema."""
+        return {**self.tables, **self.elsewhere}
 
     @property
     def rows(self) -> int:
-        """How many rows it holds, of all tables of all schemas."""
-        return sum(state.rows for state in self.contents.values() if isinstance(state, TableState))
+        """The number of rows in all tables of all schemas."""
+        return sum(state.rows for state in self.contents.values())
+
+    @property
+    def outcome(self) -> str:
+        """The outcome of the last verification; empty if there is none."""
+        return self.verifications[-1].outcome if self.verifications else ""
 
     @property
     def verified(self) -> bool:
-        """Whether the last verification that could run was passed."""
-        outcomes = [tried.outcome for tried in self.verifications if tried.outcome != "not run"]
+        """Whether the last verification that could run passed."""
+        outcomes = [attempt.outcome for attempt in self.verifications if attempt.outcome != "not run"]
         return outcomes[-1:] == ["pass"]
 
     @property
     def facts_digest(self) -> str:
-        """The SHA-256 of all that never changes: everything but the verifications."""
+        """The SHA-256 of what never changes: everything but the verifications."""
         return self._hash("verifications", "seal")
 
     def facts(self) -> dict[str, Any]:
-        """Return it for machines: as ``--json`` has it, with its archive's path."""
+        """Return it as ``--json`` prints it, with the archive's path."""
         plain = self.model_dump(mode="json")
         return {**plain, "name": self.snapshot, "snapshot": str(self.archive), "file": self.archive.name}
 
     def with_verification(self, verification: Verification) -> Manifest:
-        """Return it with one verification more."""
+        """Return a copy with one more verification."""
         return self.model_copy(update={"verifications": (*self.verifications, verification)})
 
     def content(self) -> bytes:
-        """Return the one spelling of it, sealed."""
+        """Return the bytes of its file, sealed."""
         return super(Manifest, self.model_copy(update={"seal": self._hash("seal")})).content()
 
     @classmethod
     def parse(cls, content: bytes, path: Path) -> Self:
-        """Understand what a file holds, and refuse what was edited."""
+        """Parse a file, and refuse one that was edited."""
         manifest = super().parse(content, path)
         if manifest.seal != manifest._hash("seal"):
             raise DocumentError(f"The manifest {path} was edited since it was written.", cls.remedy)
@@ -176,9 +163,9 @@ class Manifest(Document):
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read a manifest by its file, or by the archive it lies beside."""
+        """Read a manifest by its own file or its archive's."""
         return super().read(path.with_suffix(cls.suffix))
 
-    def _hash(self, *but: str) -> str:
-        facts = json.dumps(self.model_dump(mode="json", exclude=set(but)), sort_keys=True)
+    def _hash(self, *excluded: str) -> str:
+        facts = json.dumps(self.model_dump(mode="json", exclude=set(excluded)), sort_keys=True)
         return hashlib.sha256(facts.encode()).hexdigest()
