@@ -15,7 +15,7 @@ from uuid import NAMESPACE_OID, uuid5
 
 from sqlalchemy import Connection
 
-from workbench.audit.writing import record
+from workbench.audit.entries import record
 from workbench.checks import Look
 from workbench.database.connection import Database, Identity, raw
 from workbench.database.environment import Environment

@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from tests.conftest import Clubs, Ground
-from workbench.audit.writing import record
+from workbench.audit.entries import record
 
 Login = Callable[[str], str]
 

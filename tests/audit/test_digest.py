@@ -108,6 +108,7 @@ def test_a_restore_takes_away_what_was_noted_later(ground: Ground) -> None:
     assert (now.state, now.missing) == ("differs", 1)
 
 
+@pytest.mark.parametrize("dialect", ["application"])
 def test_it_takes_select_and_no_more(ground: Ground, login: Login) -> None:
     _, snapshot = note(ground)
     url = login("SELECT")
@@ -118,6 +119,7 @@ def test_it_takes_select_and_no_more(ground: Ground, login: Login) -> None:
         assert own_digest(raw(connection), wb.session.schema) is None
 
 
+@pytest.mark.parametrize("dialect", ["application"])
 def test_it_is_the_same_however_a_session_or_a_column_spells_things(ground: Ground) -> None:
     log(ground, words="Zoë \u2028 \"'%s\\", number=1e-7, nested={"b": [1, {"z": None}], "a": {}})
     noted = digest(ground)

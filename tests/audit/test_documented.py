@@ -7,6 +7,8 @@ import re
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.audit.conftest import log
 from tests.conftest import Ground
 from workbench.database.embedded import client_tools
@@ -25,6 +27,7 @@ def psql(ground: Ground, folder: Path, statements: str) -> None:
     )
 
 
+@pytest.mark.parametrize("dialect", ["application"])
 def test_old_entries_are_exported_and_deleted_and_brought_back(ground: Ground, tmp_path: Path) -> None:
     (script,) = re.findall(r"```sql\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     old, young = log(ground, odd="\\ \"'\n"), log(ground)

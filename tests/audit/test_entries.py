@@ -50,6 +50,7 @@ def test_the_migration_action_is_one_however_it_is_asked(ground: Ground) -> None
     assert {action} | others <= actions
 
 
+@pytest.mark.parametrize("dialect", ["application"])
 def test_rollbacks_since(ground: Ground, asked: Asked) -> None:
     log(ground, "migration:rollback:level1", run_id="r1", records_affected=3, operator="dana")
     log(ground, "migration:rollback:level2", backup_file="b.dump", restore_time="x", operator="erin")
@@ -62,6 +63,7 @@ def test_rollbacks_since(ground: Ground, asked: Asked) -> None:
     assert len(asked("--rollbacks", "--since", "32 days")["entries"]) == 2
 
 
+@pytest.mark.parametrize("dialect", ["guide"])
 def test_imports_by_operator_this_month(ground: Ground, asked: Asked) -> None:
     before = asked("--by-operator")
     for duration in (30, 12.5, "no number"):

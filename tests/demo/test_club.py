@@ -1,4 +1,4 @@
-"""A healthy club is healthy, repeatable, and tells the truth about its own imports."""
+"""The healthy club: repeatable, valid, and consistent with the reports of its imports."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from itertools import combinations
 
 import psycopg
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis import strategies as st
 
 from tests.states import state
 from workbench.demo.club import Club, build_club
@@ -35,15 +33,7 @@ def reports(club, pattern):
     return [json.loads(path.read_text()) for path in sorted(club.imports.glob(pattern))]
 
 
-# A club is too dear to build for hypothesis to look for a smaller failure.
-@settings(
-    max_examples=1,
-    deadline=None,
-    phases=[Phase.explicit, Phase.generate],
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
-@given(members=st.integers(50, 200), seed=st.integers(0, 2**40))
-@pytest.mark.parametrize("dialect", ["guide", "application"])
+@pytest.mark.parametrize(("dialect", "members", "seed"), [("guide", 57, 3), ("application", 131, 2**40)])
 def test_same_seed_same_bytes(server, tmp_path_factory, dialect, members, seed):
     states = []
     for _ in range(2):
@@ -248,30 +238,10 @@ def test_application_traces(clubs):
         )
         assert len(by_hand) >= 3
         assert set(by_hand) == {(True, True, True)}
-        empty = [
-            name
-            for name in [
-                "UserAccount",
-                "PaymentMethod",
-                "PaymentIntent",
-                "Committee",
-                "CommitteeRole",
-                "Term",
-                "RoleAssignment",
-                "EventNote",
-                "MemberServiceHistory",
-                "ActivityGroup",
-                "ActivityGroupMember",
-                "FileObject",
-                "FileAccess",
-                "SupportCase",
-                "Page",
-                "TicketTier",
-                "EventPostmortem",
-            ]
-            if not ask(connection, club, f'SELECT FROM "{name}" LIMIT 1')
-        ]
-        assert empty == []
+        used = """UserAccount PaymentMethod PaymentIntent Committee CommitteeRole Term RoleAssignment EventNote FileObject
+            MemberServiceHistory ActivityGroup ActivityGroupMember FileAccess SupportCase Page TicketTier EventPostmortem"""
+        for name in used.split():
+            assert ask(connection, club, f'SELECT FROM "{name}" LIMIT 1'), name
 
 
 def test_report_of_many_records_says_it_is_cut(clubs, monkeypatch, server, tmp_path):

@@ -84,7 +84,7 @@ def prove(scene: Scene, clubs: Clubs) -> None:
         with pytest.raises(Drift) as early:  # it is for the restored database
             wb.plans.apply(plan)
         assert f"a restore to {plan.parameters['snapshot']} makes" in early.value.next_step
-        assert "carry that restore out first" in early.value.next_step
+        assert "right after its restore" in early.value.next_step
         assert "Plan again" not in early.value.next_step
     restore_in_place(scene.url, scene.snapshot)
     if plan is not None:

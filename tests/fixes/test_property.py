@@ -14,7 +14,7 @@ from tests.fixes.test_rollback import assert_no_row_is_in_two_lists, contents
 from workbench.errors import Refused
 
 UNUSUAL = settings(
-    max_examples=int(os.environ.get("PROPERTY_EXAMPLES", "6")),
+    max_examples=int(os.environ.get("PROPERTY_EXAMPLES", "4")),
     deadline=None,
     derandomize=True,
     phases=[Phase.explicit, Phase.generate],  # an example costs a second; shrinking it would cost minutes

@@ -14,7 +14,6 @@ from psycopg.rows import dict_row
 from tests.plans.applying import Applying
 from tests.plans.conftest import OWNER_OF_ALL, Ground, Grounds
 from tests.states import differences
-from workbench.demo.history import Importer
 from workbench.errors import Refused, SchemaGap, WorkbenchError, WrongEnvironment
 from workbench.plans.plan import Plan
 
@@ -33,13 +32,9 @@ def entries(ground: Ground) -> list[dict[str, Any]]:
         return connection.execute(question).fetchall()
 
 
-@pytest.mark.parametrize(("importer", "snapshot"), [("api", True), ("guide", True), ("api", False)])
-def test_undo_after_apply_leaves_every_table_as_it_was(
-    grounds: Grounds, importer: Importer, snapshot: bool
-) -> None:
-    ground = grounds.lay(importer)
+def test_undo_after_apply_leaves_every_table_as_it_was(ground: Ground) -> None:
     before = ground.state()
-    plan = ground.approved(snapshot=snapshot)
+    plan = ground.approved(snapshot=True)
     assert plan.total > 0
     ground.apply(plan)
     applied = ground.state()
@@ -232,7 +227,7 @@ def test_what_was_never_applied_cannot_be_taken_back(guide: Ground) -> None:
         wb.plans.apply(plan)
         undo = guide.undo(plan.id)
         wb.plans.apply(undo)
-        with pytest.raises(Refused, match=f"taken back by {undo.id}"):
+        with pytest.raises(Refused, match=undo.id):
             wb.plans.plan_undo(plan.id)
 
 

@@ -71,6 +71,23 @@ def test_a_plan_that_was_taken_back_needs_another_approval(guide: Ground) -> Non
     assert guide.becomes(plan) == "undone"
 
 
+def test_of_two_undos_of_one_plan_only_the_first_is_applied(guide: Ground) -> None:
+    """Also when the database is again as the second one expects it, because the first one was undone."""
+    plan = guide.approved()
+    guide.apply(plan)
+    undos = []
+    for operator in ("dana", "robin"):
+        with guide.open(operator=operator) as wb:
+            undos.append(wb.plans.plan_undo(plan.id))
+            wb.plans.approve(undos[-1], undos[-1].digest, approver="erin")
+    first, second = undos
+    assert first.digest != second.digest
+    guide.apply(first)
+    refused(guide, second, "is not applied any more")
+    guide.apply(guide.undo(first.id))
+    refused(guide, second, "is not applied any more")
+
+
 def test_an_approval_is_not_another_plans(application: Ground) -> None:
     one = application.approved()
     other = application.planned(snapshot=True)

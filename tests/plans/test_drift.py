@@ -113,7 +113,7 @@ def test_a_row_that_came_back_meanwhile_is_not_brought_back_twice(application: G
         f'INSERT INTO "Event" SELECT {application.columns("Event")} FROM {was} ORDER BY id LIMIT 1'
     )
     (key,) = application.ask(f"SELECT min(id::text) FROM {was}")
-    assert refused(application, undo, key).rows == (("Event", key, "is there already"),)
+    assert refused(application, undo, key).rows == (("Event", key, "already exists"),)
 
 
 def test_a_value_that_may_be_there_only_once_and_was_taken_since_is_refused(application: Ground) -> None:
@@ -137,9 +137,9 @@ def test_a_row_whose_parent_is_gone_is_not_brought_back(application: Ground) -> 
     )
     application.execute('DELETE FROM "EventRegistration" WHERE "eventId"::text = %s', event)
     application.execute('DELETE FROM "Event" WHERE id::text = %s', event)
-    said = refused(application, undo, "refers to rows that are gone")
+    said = refused(application, undo, "refer to rows that are gone")
     keys = application.ask(f'SELECT id::text FROM {was} WHERE "eventId"::text = %s ORDER BY 1', event)
-    reason = 'would refer by eventId to no row of "Event"'
+    reason = 'would refer by eventId to a missing row of "Event"'
     assert sorted(said.rows) == [("EventRegistration", key, reason) for key in keys]
 
 

@@ -16,7 +16,7 @@ from workbench.reporting.masking import mask
 
 def asked(club, path, **options):
     with club.workbench(**options) as wb:
-        return {each.check: each for each in wb.policies.findings(path)}
+        return {each.check: each for each in wb.policies(path).findings}
 
 
 def test_a_rule_of_ones_own_is_a_finding_like_any(club, write):
@@ -33,7 +33,7 @@ def test_a_rule_of_ones_own_is_a_finding_like_any(club, write):
     assert list(found.rows["key"]) == sorted(found.rows["key"])
     assert "outing" in found.query
     with club.workbench() as wb:
-        (waived,) = wb.policies.findings(path, waive={"own": "so be it"})
+        (waived,) = wb.policies(path, waive={"own": "so be it"}).findings
     assert (waived.status, waived.reason, waived.count) == ("waived", "by dana: so be it", found.count)
     found = asked(club, write(own=rule("SELECT id AS key FROM events WHERE false")))["own"]
     assert (found.status, found.count) == ("pass", 0)
@@ -119,7 +119,7 @@ def test_what_a_rule_sets_and_locks_ends_with_it(club, write):
         f=rule("SELECT pg_sleep(30)::text AS key"),
     )
     with club.workbench(statement_timeout=1.5) as wb:
-        found = {each.check: each for each in wb.policies.findings(path)}
+        found = {each.check: each for each in wb.policies(path).findings}
         with club.connect() as other:  # while ours is open
             assert other.execute("SELECT pg_try_advisory_lock(7)").fetchone() == (True,)
     assert keys(found["e"]) == {"1500ms", '"public"'}
@@ -139,7 +139,7 @@ def test_a_role_that_may_only_read_asks_as_itself(application, write):
         mine = replace(club, url=club.url.replace("postgres:@", f"{role}:@"))
         assert role in mine.url
         with mine.workbench(import_reports=()) as wb:
-            found = {each.check: each for each in wb.policies.findings(path)}
+            found = {each.check: each for each in wb.policies(path).findings}
         assert keys(found["own"]) == {role}
         assert found["m"].status == "not run"
         club.execute('ALTER TABLE "Event" ENABLE ROW LEVEL SECURITY')

@@ -1,6 +1,6 @@
-"""One digest over the entries that the workbench wrote: noted elsewhere, it tells whether they are as they were.
+"""A digest of the audit entries that the workbench wrote, recorded elsewhere to show whether they were changed.
 
-Snapshot manifests and plans note it. It is no seal: who may write to the log and to those files can make both anew.
+Snapshot manifests and plans record it. It is no seal: a person who can write to the log and to those files can forge both.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ NEEDS = ("audit.id", "audit.action", "audit.metadata", "audit.created_at")
 
 _MOMENT = """'YYYY-MM-DD"T"HH24:MI:SS.US'"""
 
-# By their action first, which spares reading a million metadata for a few.
+# Filtered by action first, so that the metadata of few entries are read.
 _OWN = """
     SELECT id::text AS id, action, created_at AS at, metadata, migration_action FROM audit
     WHERE CASE WHEN %(enum)s THEN action = %(undo)s ELSE starts_with(action, %(prefix)s) END
         AND metadata ->> 'source' = 'workbench' AND isfinite(created_at)"""
 
-# In the database's own encoding: nothing is converted, so nothing can fail to be.
+# In the database's own encoding, so that no conversion can fail.
 _DIGEST = f"""
     SELECT count(*), to_char(max(at), {_MOMENT}), encode(sha256(string_agg(sha256(convert_to(
         jsonb_build_array(id, action, to_char(at, {_MOMENT}), metadata)::text, getdatabaseencoding())), ''
         ORDER BY at, id COLLATE "C")), 'hex')
     FROM ({_OWN}) own WHERE %(until)s::timestamp IS NULL OR at <= %(until)s::timestamp"""
 
-# Each with the last entry before it, where what was restored ended.
+# Each with the time of the last entry before it, where the restored log ended.
 _RESTORES = f"""
     SELECT to_char(at, {_MOMENT}), coalesce(metadata ->> 'backup_file', ''),
         coalesce(to_char((SELECT max(earlier.at) FROM ({_OWN}) earlier WHERE earlier.at < own.at), {_MOMENT}), '')
@@ -41,14 +41,14 @@ _RESTORES = f"""
 
 @dataclass(frozen=True)
 class Noted:
-    """What the workbench's own entries came to.
+    """A recorded digest of the workbench's own entries.
 
     Attributes
     ----------
     entries : int
-        How many there were.
+        The number of entries.
     until : str
-        The moment of the last of them (UTC, ISO, to the microsecond).
+        The time of the last of them (UTC, ISO, to the microsecond).
     sha256 : str
         The digest of all of them, in order of time and id.
     """
@@ -59,20 +59,20 @@ class Noted:
 
 
 class LogState(NamedTuple):
-    """Whether the entries are still there that were noted last.
+    """Whether the entries covered by the latest recorded digest are unchanged.
 
     Attributes
     ----------
     state : {"holds", "differs", "nothing noted"}
-        Of what was noted last and no restore has taken away.
+        Of the latest digest whose entries no restore has removed.
     noted_in : str
-        Where: ``snapshot NAME`` or ``plan ID``.
+        Where it is recorded: ``snapshot NAME`` or ``plan ID``.
     entries, until : int, str
-        What was noted.
+        What it covers.
     missing, added : int
-        How many entries from until then are there no more, or were not there.
+        How many entries are missing or were inserted.
     restored : str
-        The snapshot whose restore took away what was noted later than this.
+        The snapshot whose restore removed the entries of later digests.
     """
 
     state: Literal["holds", "differs", "nothing noted"]
@@ -85,27 +85,25 @@ class LogState(NamedTuple):
 
     def __str__(self) -> str:
         if self.state == "nothing noted":
-            words = (
-                "No digest of the workbench's own entries was noted yet: the next snapshot or plan notes one."
-            )
+            words = "No digest of the workbench's entries was recorded yet; the next snapshot or plan records one."
         else:
-            noted = f"{self.entries:,} entries of the workbench, until {self.until[:19]} UTC, that {self.noted_in} notes"
-            changes = f"{self.missing:,} are missing" if self.missing else "some were altered"
-            changes = f"{self.added:,} more are there" if self.added else changes
-            words = f"The audit log is not as it was: of the {noted}, {changes}."
-            words = f"The {noted} are as they were." if self.state == "holds" else words
+            changes = f"{self.added:,} were inserted" if self.added else "some were changed"
+            changes = f"{self.missing:,} are missing" if self.missing else changes
+            noted = f"the {self.entries:,} entries of the workbench until {self.until[:19]} UTC that {self.noted_in} records"
+            words = f"The audit log was changed: of {noted}, {changes}."
+            words = f"The audit log still has {noted}." if self.state == "holds" else words
         return f"{words} {self.restored} was restored since." if self.restored else words
 
 
 def own_digest(connection: Session, schema: Schema, until: str | None = None) -> Noted | None:
-    """Return the digest of the workbench's own entries; None where there are none, or they may not be read.
+    """Return the digest of the workbench's own entries; None if there are none, or they may not be read.
 
     Parameters
     ----------
     connection : psycopg.Connection
-        In a reading transaction; SELECT on the audit log is all that it takes.
+        In a reading transaction; it only needs SELECT on the audit log.
     until : str, optional
-        Only entries up to this moment, as `Noted` has it.
+        Only entries up to this time, as in `Noted`.
     """
     if not schema.has(*NEEDS):
         return None
@@ -114,14 +112,14 @@ def own_digest(connection: Session, schema: Schema, until: str | None = None) ->
 
 
 def compare_with_noted(connection: Session, schema: Schema, notes: Iterable[tuple[str, Noted]]) -> LogState:
-    """Hold what was noted last against the log.
+    """Compare the log with the latest recorded digest.
 
-    A restore brings an older log, rightly: what was noted between the snapshot and its restore is passed over.
+    A restore rightly brings back an older log: digests recorded between a snapshot and its restore are skipped.
 
     Parameters
     ----------
     notes : iterable of (str, Noted)
-        By where each was noted.
+        Where each was recorded, and the digest.
     """
     schema.require(*NEEDS)
     newest_first = sorted(notes, key=lambda note: (note[1].until, note[1].entries), reverse=True)
@@ -135,9 +133,9 @@ def compare_with_noted(connection: Session, schema: Schema, notes: Iterable[tupl
         facts = noted_in, noted.entries, noted.until
         if now == noted:
             return LogState("holds", *facts, restored=restored)
-        taken = [file for since, at, file in restores if since < noted.until < at]
-        if not taken:
+        removing = [file for since, at, file in restores if since < noted.until < at]
+        if not removing:
             more = (now.entries if now else 0) - noted.entries
             return LogState("differs", *facts, max(-more, 0), max(more, 0), restored)
-        restored = restored or taken[-1]
+        restored = restored or removing[-1]
     return LogState("nothing noted", restored=restored)

@@ -1,4 +1,4 @@
-"""The audit log's migration entries (guide §5.2), and whether the workbench's own are as they were noted last."""
+"""``wb.audit``: the audit log's migration entries (guide §5.2), and whether the workbench's own were changed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pandas as pd
 
 from workbench.answer import Answer, Table
 from workbench.audit.digest import LogState, compare_with_noted
-from workbench.audit.entries import BY_OPERATOR, BY_RUN, audit_entries, counted
+from workbench.audit.entries import BY_OPERATOR, BY_RUN, audit_entries, query_log
 from workbench.covering import answering, covering
 from workbench.database.connection import raw
 from workbench.documents import Store
@@ -21,12 +21,12 @@ from workbench.session import Session
 from workbench.snapshots.manifest import Manifest
 from workbench.snapshots.store import list_snapshots
 
-_NONE = "no such entry"
-_ELSEWHERE = {*RUN_ID_KEYS, "operator", "source", "migrationAction"}
+_NONE = "no entries"
+_OWN_COLUMNS = {*RUN_ID_KEYS, "operator", "source", "migrationAction"}
 
 
 class Audit:
-    """What the audit log says of migrations: ``wb.audit()``, or its entries counted by run or by operator."""
+    """The audit log of migrations: ``wb.audit()`` lists its entries; they can be counted by run or by operator."""
 
     def __init__(self, wb: Session) -> None:
         self.wb = wb
@@ -39,7 +39,7 @@ class Audit:
         since: datetime | None = None,
         limit: int | None = 200,
     ) -> Answer:
-        """List the migration entries, the latest `limit`, and tell whether the workbench's own are as they were.
+        """List the latest `limit` migration entries, and check whether the workbench's own were changed.
 
         Parameters
         ----------
@@ -51,11 +51,11 @@ class Audit:
         if run_id is not None:
             run_id = pick_run(self.wb.find_runs(), run_id)[0].run
         entries = self.entries(run_id=run_id, action=action, since=since, limit=limit)
-        more = f"The latest {limit}; more: --limit N, or --summary for all of them, counted."
+        more = f"The latest {limit}. For more: --limit N; for counts of all: --summary."
         log = self.state()
         shown = mask(entries, self.wb.shows_people)
         brief = shown.assign(metadata=[_brief(facts) for facts in shown["metadata"]])
-        brief.attrs["harmless"] = ("metadata",)  # it is masked already
+        brief.attrs["harmless"] = ("metadata",)  # already masked
         table = Table(
             brief[["at", "action", "operator", "metadata", "run", "id"]],
             empty=_NONE,
@@ -72,28 +72,28 @@ class Audit:
 
     @answering
     def operators(self, since: datetime | None = None) -> Answer:
-        """Tell who ran imports, how many and how long."""
+        """Show who ran imports, how many, and for how long in total."""
         return self._counted(BY_OPERATOR, since)
 
-    def _counted(self, question: str, since: datetime | None) -> Answer:
+    def _counted(self, query: str, since: datetime | None) -> Answer:
         with self.wb.reading() as connection:
-            counts = counted(connection, self.wb.schema, question, since=since)
+            counts = query_log(connection, self.wb.schema, query, since=since)
         return Answer(parts={"counts": Table(counts, empty=_NONE)}, facts=counts)
 
     @covering
     def entries(self, /, **which: Any) -> pd.DataFrame:
-        """Return the entries as they are: see `workbench.audit.entries.audit_entries`."""
+        """Return the entries as a frame: see `workbench.audit.entries.audit_entries`."""
         with self.wb.reading() as connection:
             return audit_entries(connection, self.wb.schema, **which)
 
     def state(self) -> LogState:
-        """Tell whether the workbench's own entries are as a snapshot or a plan noted them last."""
+        """Compare the workbench's own entries with the digest that a snapshot or plan recorded last."""
         wb = self.wb
         snapshots = list_snapshots(wb.settings.backups, wb.environment.name)
         noting: list[tuple[str, Manifest | Plan]] = [
             (f"snapshot {item.snapshot}", item) for item in snapshots
         ]
-        for _, plan in Store(wb.plans_folder, Plan).scan():  # `plans` names a damaged one
+        for _, plan in Store(wb.plans_folder, Plan).scan():  # `plans` lists damaged ones
             noting += [(f"plan {plan.id}", plan)] if isinstance(plan, Plan) else []
         notes = [(name, item.log) for name, item in noting if item.log and item.target == wb.target]
         with wb.reading() as connection:
@@ -101,7 +101,7 @@ class Audit:
 
 
 def _brief(metadata: Any) -> str:
-    """Say an entry's metadata without what stands in columns of its own."""
+    """Return an entry's metadata without the values that have columns of their own."""
     if not isinstance(metadata, dict):
         return str(metadata)
-    return ", ".join(f"{key}: {value}" for key, value in metadata.items() if key not in _ELSEWHERE)
+    return ", ".join(f"{key}: {value}" for key, value in metadata.items() if key not in _OWN_COLUMNS)

@@ -20,8 +20,7 @@ from workbench.murmurant.importers import Run, Trace
 from workbench.murmurant.reports import ImportReport
 from workbench.murmurant.schema import Relation, Schema
 from workbench.murmurant.spellings import ENTITIES
-from workbench.plans.journal import entries
-from workbench.plans.standing import removed, standing
+from workbench.plans.journal import applied_plans, entries, removed_records
 from workbench.runs.rehearsals import rehearsals
 from workbench.settings import EnvironmentSettings
 from workbench.tiers.configuration import TierMapping, distinct, read_tier_mapping
@@ -244,11 +243,11 @@ class Look:
     def _taken(self) -> Relation:
         """Give the records that plans which stand took away, and the run that each bears: ``entity``, ``record_id``, ``run``."""
         try:
-            plans = standing(self.connection)
+            plans = applied_plans(self.connection)
         except WorkbenchError as error:
             raise NotRunError(str(error)) from None
         selects = [
-            f"SELECT '{entity}' AS entity, record_id, run FROM ({removed(self.schema, entity, plans)}) AS of_{entity}"
+            f"SELECT '{entity}' AS entity, record_id, run FROM ({removed_records(self.schema, entity, plans)}) AS of_{entity}"
             for entity in ENTITIES
         ]
         return Relation(" UNION ALL ".join(selects))

@@ -13,7 +13,7 @@ from workbench.mappings.places import brought_elsewhere
 from workbench.mappings.problems import contradicted
 from workbench.mappings.traces import Traces, traces_of
 from workbench.murmurant.spellings import EVENT, MEMBER
-from workbench.plans.standing import standing
+from workbench.plans.journal import applied_plans
 
 _NO_EVIDENCE = (
     "Nothing here says {what}: no audit rows of creations, no raw Wild Apricot"
@@ -93,7 +93,7 @@ def events_shifted(look: Look) -> pd.DataFrame:
 
 def merges_written_over(look: Look) -> Rows:
     try:
-        merges = [entry for entry in standing(look.connection) if entry.kind == "merge"]
+        merges = [entry for entry in applied_plans(look.connection) if entry.kind == "merge"]
     except WorkbenchError as error:
         raise NotRunError(str(error)) from None
     rows = written_since(look.connection, look.schema, look.runs, merges)

@@ -1,4 +1,4 @@
-"""A Murmurant club made from nothing, and each way of breaking it (guide, §1)."""
+"""A generated Murmurant club, and every failure of the guide (§1) to plant in it."""
 
 from workbench.demo.club import Club, build_club
 

@@ -1,4 +1,4 @@
-"""A healthy club in a real database, with the traces and report files its imports left."""
+"""A healthy club in a real database, with the traces and report files of its imports."""
 
 from __future__ import annotations
 
@@ -29,28 +29,28 @@ LEVELS = {
 }
 """The membership levels, and the tier that ``membership.yaml`` maps each to."""
 
-_PACE = timedelta(milliseconds=2)  # what an importer takes per record
+_PACE = timedelta(milliseconds=2)  # time that an importer takes per record
 _AFTER_THE_ROWS, _AFTER_THE_IMPORTS = "-- After the rows", "-- After the imports"
 
 
 @dataclass(frozen=True)
 class Club:
-    """A club: its size and seed, where its importers left their files, and its past.
+    """A club: its size and seed, the folder of its importers' files, and its past.
 
-    Members, events and registrations are numbered, and come in stretches: brought by the first run, by the
-    CSV import (in the application's dialect only), and by the second run. Everything about the n-th of them
-    follows from the seed and n by hashing, in ``sql/common.sql``.
+    Members, events and registrations are numbered, in ranges: those of the first run, of the CSV import (only in the
+    application's dialect), and of the second run. Everything about the n-th of them is derived from the seed and n by
+    hashing, in ``sql/common.sql``.
 
     Attributes
     ----------
     imports : Path
         The folder with the importers' report files and ``membership.yaml``.
     runs : tuple of Run
-        Its past, dry runs included, in order of time.
+        Its runs including dry runs, in order of time.
     registrations : int
-        How many registrations it has.
+        The number of registrations.
     anchor : datetime
-        Its present, in UTC.
+        The club's present, in UTC.
     """
 
     dialect: Dialect
@@ -72,7 +72,7 @@ class Club:
 
     @cached_property
     def sizes(self) -> dict[str, int]:
-        """Where the stretches of members and events end."""
+        """Where the ranges of members and events end."""
         members, in_csv = self.members, self.dialect == "application"
         first_members, events = members * 7 // 10, max(18, members // 5)
         first_events = events * 3 // 4
@@ -84,7 +84,7 @@ class Club:
             "all_events": events,
             "first_events": first_events,
             "csv_events": first_events + (min(8, max(2, events // 20)) if in_csv else 0),
-            # From here on, the first run's events lay ahead of it and went on taking registrations.
+            # From here on, the first run's events were in the future and still took registrations.
             "open_events": first_events - max(2, first_events // 8),
             "registrations": self.registrations,
             "wide": 100 if members > 200_000 else 1,
@@ -101,7 +101,7 @@ class Club:
 
 
 def schema(dialect: Dialect) -> tuple[str, str]:
-    """Return a dialect's tables, and what is built once they are filled: indexes and foreign keys."""
+    """Return a dialect's tables, and its indexes and foreign keys, which are created after the rows."""
     before, _, after = demo_file(f"schemas/{dialect}.sql").rpartition(_AFTER_THE_ROWS)
     return before, after
 
@@ -121,13 +121,13 @@ def build_club(
     Parameters
     ----------
     connection : psycopg.Connection
-        To a database without tables of its own.
+        To a database without tables.
     dialect : {"guide", "application"}
-        Which of the two worlds to build.
+        The dialect of its tables.
     members : int
         50 to 1,000,000.
     imports : Path
-        Where the importers leave their files; made if missing.
+        The folder for the importers' files; created if missing.
 
     Raises
     ------
@@ -165,7 +165,7 @@ def build_club(
                 connection.execute("CALL demo.fill(%s)", (origin,))
                 runs += end_run(connection, club)
             connection.execute(doings)
-        connection.execute("SET LOCAL maintenance_work_mem = '256MB'")  # for the indexes of a large club
+        connection.execute("SET LOCAL maintenance_work_mem = '256MB'")  # for a large club's indexes
         connection.execute(indexes)
         connection.execute(
             sql.SQL('COMMENT ON TABLE "Member" IS {}').format(f"{DEMO_MARK}: nobody in it is real")
@@ -176,7 +176,7 @@ def build_club(
 
 def _write_levels(club: Club) -> None:
     levels = "\n".join(f'  "{level}": {code}' for level, code in LEVELS.items())
-    # The application's tiers come from its policies; the guide knows one mapping only.
+    # The application's tiers come from its policies; the guide has only one mapping.
     key = "membership_status_mapping" if club.dialect == "guide" else "membership.tiers.waMapping"
     (club.imports / "membership.yaml").write_text(
         f"# Which membership tier each Wild Apricot membership level becomes.\n{key}:\n{levels}\n",

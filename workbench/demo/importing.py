@@ -1,7 +1,7 @@
-"""One import run: the club's own, one that a breakage plants, one more that a test plays.
+"""One import run: of the club itself, of a planted failure, or of a test.
 
-A run leaves what its importer leaves: records, mappings, audit entries, report files, the sync state. What it brings
-is put into the tables of the schema ``demo`` (see ``sql/common.sql``), between `begin_run` and `end_run`.
+A run leaves the same traces as its importer: records, mappings, audit entries, report files, the sync state. Its records
+are put into the tables of the schema ``demo`` (see ``sql/common.sql``), between `begin_run` and `end_run`.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ Connection = psycopg.Connection[Any]
 End = Literal["completed", "failed", "killed"]
 
 DRY_RUN_LEAD = timedelta(hours=3)
-"""How long before a live run its dry run started."""
+"""How long before a live run its dry run starts."""
 
 MOST_LISTED = 20_000
-"""How many records one section of a report lists; past it the report says it is truncated."""
+"""The most records in one section of a report; a longer one is marked as truncated."""
 
-_TOGETHER = 40  # names of one weight in one row: small enough to be read in place
-_MOST_INDENTED = 2_000_000  # characters of a file that somebody may read
+_TOGETHER = 40  # names of the same weight per row: short enough not to be stored out of line
+_MOST_INDENTED = 2_000_000  # characters; nobody reads a longer file
 
 
 def demo_file(path: str) -> str:
-    """Return the text of a file beside this one: ours, and so as good as if it stood here."""
+    """Return the text of a file in this package."""
     return files("workbench.demo").joinpath(path).read_text(encoding="utf-8")
 
 
 @contextmanager
 def staging(connection: Connection, club: Club) -> Iterator[None]:
-    """Lay out the schema ``demo``, in which the rows of runs are made, and remove it when they are."""
+    """Create the schema ``demo``, in which the rows of runs are generated, and drop it at the end."""
     names, men, given, families = _names()
     last = club.last_live_run if club.runs else None
     constants: dict[str, tuple[str, Any]] = {
@@ -70,7 +70,7 @@ def staging(connection: Connection, club: Club) -> Iterator[None]:
             for path in (f"{club.dialect}/words", "common", "reports", f"{club.dialect}/runs")
         ),
     ]
-    # What is prepared here would outlive the types it was prepared for.
+    # Prepared statements would outlive the types of this schema.
     threshold, connection.prepare_threshold = connection.prepare_threshold, None
     try:
         connection.execute(sql.SQL(";\n").join(statements))
@@ -84,7 +84,7 @@ def staging(connection: Connection, club: Club) -> Iterator[None]:
 
 @cache
 def _names() -> tuple[str, int, int, int]:
-    """Return the rows of `demo.name` for COPY, and how many men there are, people, and people with a surname."""
+    """Return the rows of `demo.name` for COPY, and the total weights of male, given and family names."""
     rows: list[str] = []
     men, places, ends = 0, Counter[str](), Counter[str]()
     for line in demo_file("names.tsv").splitlines():
@@ -95,7 +95,7 @@ def _names() -> tuple[str, int, int, int]:
         for at in range(0, len(names), _TOGETHER):
             part = names[at : at + _TOGETHER]
             begins, ends[which] = ends[which], ends[which] + int(weight) * len(part)
-            quoted = ",".join(f'"{name}"' for name in part)  # there are people called Null
+            quoted = ",".join(f'"{name}"' for name in part)  # some people are called Null
             rows.append(f"{which}\t{places[which]}\t{begins}\t{ends[which]}\t{weight}\t{{{quoted}}}\n")
             places[which] += 1
         men += int(weight) * len(names) * (kind == "male")
@@ -115,23 +115,23 @@ def begin_run(
     environment: str | None = None,
     config: Mapping[str, str] | None = None,
 ) -> str:
-    """Begin a live run in the staging, and return its id.
+    """Begin a live run in the schema ``demo``, and return its id.
 
     Parameters
     ----------
     numbers : sequence of int
-        Those of its first new member, event and registration.
+        The numbers of its first new member, event and registration.
     pace : timedelta
-        What it takes per record.
+        The time per record.
     dry_run_lead : timedelta, optional
-        How long before it its dry run began; None for no dry run.
+        How long before it its dry run started; None for no dry run.
     end : {"completed", "failed", "killed"}
-        A failed sync still reports success, and says in its skip reasons what it could not fetch. A
-        killed run leaves no end: no audit entry, no report, no sync state.
+        A failed sync still reports success, with what it could not fetch among the skip reasons. A killed run leaves no
+        final audit entry, no report and no sync state.
     environment : str, optional
-        Which environment it says that it wrote to.
+        The environment that it claims to have written to.
     config : mapping, optional
-        What it says of its configuration beside what all runs say.
+        Additions to the configuration that it reports.
     """
     connection.execute("CALL demo.clear()")
     begun = started.replace(tzinfo=None)
@@ -145,19 +145,19 @@ def begin_run(
 
 
 def end_run(connection: Connection, club: Club, *, reported: bool = True) -> tuple[Run, ...]:
-    """Write what the run in the staging brings, and what it and its dry run leave; return the two.
+    """Write the records of the current run, and the traces of it and of its dry run; return both runs.
 
     Parameters
     ----------
     reported : bool
-        Whether it leaves report files.
+        Whether it writes report files.
     """
     connection.execute(
         "CALL demo.set_clock(); CALL demo.count_run(); CALL demo.write_rows(); CALL demo.write_end()"
     )
     if reported:
         for name, text in connection.execute("SELECT name, content::text FROM demo.files()"):
-            # Indented to be read by people, unless nobody would: that is a third of a large file, and of the time.
+            # Indented for people; in a large file that would be a third of its size and time.
             if len(text) < _MOST_INDENTED:
                 text = json.dumps(json.loads(text), ensure_ascii=False, indent=2)
             (club.imports / name).write_text(text, encoding="utf-8")

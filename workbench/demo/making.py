@@ -1,4 +1,4 @@
-"""``workbench demo``: the club on the embedded server, made anew and broken."""
+"""``workbench demo``: a new club on the embedded server, with failures planted in it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from workbench.settings import DEMO, EXPECTED, Settings
 
 @dataclass(frozen=True)
 class Demo:
-    """What was made: the club, and the truth of every fault planted in it."""
+    """The demo club, and the ground truth of every planted failure."""
 
     club: Club
     truths: tuple[Truth, ...]
@@ -34,7 +34,7 @@ def make_demo(
     seed: int = 1,
     breakages: Sequence[str] = tuple(BREAKAGES),
 ) -> Demo:
-    """Make the demo club anew on the embedded server, and plant faults in it.
+    """Recreate the demo club on the embedded server, and plant failures in it.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def make_demo(
     Raises
     ------
     Refused
-        When the environment ``demo`` is somebody's own database, which must not be overwritten.
+        When the environment ``demo`` is the user's own database.
     """
     if settings.environment(DEMO).url_env is not None:
         raise Refused(
@@ -64,7 +64,7 @@ def make_demo(
 
 
 def _drop_plans(settings: Settings) -> None:
-    """Drop plans and approvals of the club that was there before: with its journal went what says that they were used."""
+    """Delete plans and approvals of the previous demo club, whose journal is gone."""
     for path, plan in plans_in(settings).scan():
         if isinstance(plan, Plan) and plan.target.environment == DEMO:
             approval_path(path).unlink(missing_ok=True)

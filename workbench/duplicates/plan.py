@@ -21,9 +21,9 @@ from workbench.murmurant.listings import read_csv
 from workbench.murmurant.schema import Schema, as_text, is_one_of
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, REGISTRATION
 from workbench.plans.draft import Draft, PlanContext
+from workbench.plans.journal import merged_records
 from workbench.plans.plan import Plan
 from workbench.plans.rows import Current, current_rows, is_uuid
-from workbench.plans.standing import merged
 
 MERGE_RULES = {
     "canonical": "the canonical record's value stays",
@@ -241,7 +241,7 @@ def _absent(context: PlanContext, entity: str, keys: Iterable[str]) -> dict[str,
             rows = context.connection.scalars(select(as_text(column)).where(is_one_of(column, keys)))
             kinds |= {key: kind.lower() for key in rows if kinds.get(key) != entity.lower()}
     absent = sorted(key for key in keys if kinds.get(key) != entity.lower())
-    canonicals = merged(context.connection) if absent else {}
+    canonicals = merged_records(context.connection) if absent else {}
     problems = {}
     for key in absent:
         problems[key] = f"There is no {entity.lower()} {key!r}."

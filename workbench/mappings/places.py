@@ -10,7 +10,7 @@ from workbench.mappings.queries import NEEDS, Key
 from workbench.mappings.traces import Traces
 from workbench.murmurant.exports import CONTACT_ID, EVENT_ID
 from workbench.murmurant.spellings import EVENT, MEMBER, REGISTRATION
-from workbench.plans.standing import merged
+from workbench.plans.journal import merged_records
 
 COLUMN_OF = {MEMBER: "member_id", EVENT: "event_id"}
 """The column of a registration that leads to the entity."""
@@ -93,7 +93,7 @@ def told_places(
     }
     keys = {key for pair in exported.values() for key in pair}
     leads = (_sure_records(traces, keys, doubted) if keys else {}) | dict(rights or {})
-    into = merged(traces.connection) if reports else {}
+    into = merged_records(traces.connection) if reports else {}
     places = {}
     for wa_id, record in reports.items():
         if pair := exported.get(wa_id):

@@ -148,7 +148,7 @@ def plan_mappings(
             "move_records": move_records,
             "whole_cycle": whole_cycle,
         },
-        evidence=(known["key"] + ": " + known["evidence"]).drop_duplicates().head(_SHOWN),
+        evidence=(known["key"] + ": " + known["evidence"]).drop_duplicates().head(_SHOWN).tolist(),
     ) as draft:
         _note_doubts(draft, concerned, corrected)
         _correct(draft, resolved)

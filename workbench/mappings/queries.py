@@ -15,7 +15,7 @@ from workbench.database.connection import raw
 from workbench.murmurant.canonical import Canonical
 from workbench.murmurant.schema import Schema, as_text, entity_of, is_one_of
 from workbench.murmurant.spellings import ENTITY_TYPES
-from workbench.plans.standing import not_taken_back
+from workbench.plans.journal import not_undone
 
 NEEDS = ("mappings.entity_type", "mappings.wa_id", "mappings.target")
 """Without these nothing can be said of mappings."""
@@ -135,6 +135,6 @@ def corrections_made(connection: Connection, schema: Schema, since: Any = None) 
                metadata ->> 'waId' AS wa_id, coalesce(metadata ->> 'oldMurmurantId', '') AS was, metadata ->> 'newMurmurantId' AS record
         FROM audit AS entry
         WHERE metadata ->> 'newMurmurantId' IS NOT NULL AND metadata ->> 'waId' IS NOT NULL
-          AND (%(since)s::timestamp IS NULL OR created_at > %(since)s) AND {not_taken_back(schema)}
+          AND (%(since)s::timestamp IS NULL OR created_at > %(since)s) AND {not_undone(schema)}
         ORDER BY created_at"""
     return [Corrected(*row) for row in fetch(connection, schema, query, since=since)]

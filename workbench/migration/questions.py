@@ -13,8 +13,7 @@ import pandas as pd
 from sqlalchemy import Connection
 
 from workbench.answer import Answer, Step, Table
-from workbench.audit.entries import audit_entries
-from workbench.audit.writing import record
+from workbench.audit.entries import audit_entries, record
 from workbench.covering import answering
 from workbench.errors import DatabaseUnreachable, DocumentError, NotMurmurant, Refused, UsageError, unknown
 from workbench.hints import aim

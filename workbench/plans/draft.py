@@ -1,29 +1,28 @@
-"""The draft of a plan: every planner writes through it, and none orders changes or writes a file of its own.
+"""The draft of a plan: every planner writes through it; the draft orders the changes and writes the file.
 
-A planner opens a draft, says what changes and what stays, and has a plan when the block ends::
+A planner opens a draft and says what changes and what stays; when the block ends, the plan is written::
 
-    with Draft(context, "sync-state", nothing="The sync state names no moment.") as draft:
+    with Draft(context, "sync-state", nothing="The sync state names no moment") as draft:
         draft.update("WaSyncState", {key: {"lastFullSync": None}})
         draft.keep("WaSyncState", other, "a later sync wrote it")
         draft.reasons.append("Resets the sync state (guide §7.3).")
         draft.log("migration:sync-state:reset", records_affected=draft.total)
     return draft.plan
 
-Deletes, inserts and updates may be given in any order, but what an update leads to is inserted before. The draft
-reads the digest and the old values of each row, a few thousand at a time, drops what does not change, and orders the
-sections so that no reference and no unique index minds. A planner that has many updates gives them some at a time, in the
-order of their keys. Reasons, evidence, notes and audit entries can be added until the block ends. A draft without a change becomes no plan: it is refused with `nothing`, and the first
-reason why a row stays.
+Changes may be given in any order, except that a row is inserted before the updates that make others refer to it. The
+draft reads each row's digest and old values, drops updates that change nothing, and orders the sections so that no
+reference and no unique index is violated. For updates of many rows, a planner calls `update` with some at a time, in the
+order of their keys. A draft without a change is refused with `nothing` and the first reason why a row stays.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
-from itertools import chain, pairwise, zip_longest
+from itertools import chain, pairwise, permutations, zip_longest
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -42,22 +41,22 @@ from workbench.plans import rows
 from workbench.plans.plan import NOTES, Plan, Row, Section, format_row, write_plan
 from workbench.plans.rows import Current, current_rows
 
-_NOT, _EASILY, _IF_NEED_BE, _NEVER = range(4)
-"""How firmly one step waits for another: how readily that is given up where all of them together run in a circle."""
+_LOOSE, _NULLABLE, _FIRM = range(1, 4)
+"""How firmly one step has to wait for another: the loosest order of a cycle is given up first."""
 
 
 @dataclass(frozen=True)
 class PlanContext:
-    """On which database a plan is made, by whom, and where its file goes.
+    """The database a plan is made on, who makes it, and where its file goes.
 
     Attributes
     ----------
     connection : sqlalchemy.Connection
-        In a reading, repeatable-read transaction; a planner needs nothing else.
+        In a read-only, repeatable-read transaction.
     planned_by : str
         The operator.
     folder : Path
-        Where plans lie.
+        The folder of plans.
     """
 
     connection: Connection
@@ -73,11 +72,11 @@ class PlanContext:
 
     @cached_property
     def references(self) -> References:
-        """Which rows refer to which."""
+        """The references between tables."""
         return References(self.schema)
 
     def header(self, kind: str, **facts: Any) -> Plan:
-        """Return a plan's header, made here and now."""
+        """Return a plan's header."""
         log = own_digest(self.raw, self.schema)
         return Plan(kind=kind, target=self.target, planned_by=self.planned_by, log=log, **facts)
 
@@ -90,7 +89,7 @@ class Step(NamedTuple):
     columns : tuple of str
         What an update sets, or an insert fills in.
     leads_to : tuple of str
-        For an update, the tables of which a row that the plan inserts is referred to by a new value.
+        For an update, the tables whose rows, inserted by the same plan, the new values refer to.
     """
 
     operation: str
@@ -99,65 +98,51 @@ class Step(NamedTuple):
     leads_to: tuple[str, ...] = ()
 
 
+@dataclass
 class Draft:
-    """What a planner has found so far; a plan file when its block ends.
-
-    Parameters
-    ----------
-    context : PlanContext
-        The database, the operator and the folder.
-    kind : str
-        ``rollback``, ``merge``, ...
-    parameters : mapping, optional
-        What was asked for: no path of this machine, no clock.
-    reasons, evidence : iterable of str
-        Why, and resting on what.
-    nothing : str
-        What is said when there is nothing to change, without a full stop.
-    hint : str
-        What to do then, where no row that stays tells why.
-    connection, catalogue : optional
-        The database whose rows the plan will meet, where that is not the one it is made on: a replay's rows are those
-        of a snapshot.
+    """The changes that a planner has collected; a plan file when its block ends.
 
     Attributes
     ----------
-    parameters, reasons, evidence, notes, audit
-        The header's, open to change until the block ends.
+    kind : str
+        ``rollback``, ``merge``, ...
+    parameters : dict
+        What was asked for: no path of this machine, no time of day.
+    reasons, evidence, notes, audit
+        The rest of the header; all of it may change until the block ends.
+    nothing : str
+        The message when there is nothing to change, without a full stop.
+    hint : str
+        The next step then, unless a row that stays gives a reason.
+    connection, catalogue : optional
+        The database whose rows the plan will meet, if not the context's: a replay changes those of a snapshot.
     listed : dict of str to list of tuple
-        What `keep`, `conflict`, `unresolved` and `because` noted, by the kind of note.
+        What `keep`, `conflict`, `unresolved` and `because` listed, by kind of note.
     plan : Plan
-        Once the block has ended.
+        The plan, once the block has ended.
     """
 
-    plan: Plan
+    context: PlanContext
+    kind: str
+    parameters: dict[str, Any] = field(default_factory=dict)
+    reasons: list[str] = field(default_factory=list)
+    evidence: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    audit: list[dict[str, Any]] = field(default_factory=list)
+    nothing: str = "There is nothing to change"
+    hint: str = ""
+    connection: psycopg.Connection[Any] | None = None
+    catalogue: Catalogue | None = None
+    plan: Plan = field(init=False)
+    listed: dict[str, list[Row]] = field(init=False)
 
-    def __init__(
-        self,
-        context: PlanContext,
-        kind: str,
-        *,
-        parameters: Mapping[str, Any] | None = None,
-        reasons: Iterable[str] = (),
-        evidence: Iterable[str] = (),
-        nothing: str = "There is nothing to change",
-        hint: str = "",
-        connection: psycopg.Connection[Any] | None = None,
-        catalogue: Catalogue | None = None,
-    ) -> None:
-        self.context, self.kind = context, kind
-        self.parameters = dict(parameters or {})
-        self.reasons, self.evidence = list(reasons), list(evidence)
-        self.notes: list[str] = []
-        self.audit: list[dict[str, Any]] = []
-        self.nothing, self.hint = nothing, hint
-        self.connection = connection if connection is not None else context.raw
-        self.catalogue = catalogue or context.schema.catalogue
-        self.listed: dict[str, list[Row]] = {name: [] for name in NOTES}
-        self._in_part: set[Row] = set()
-        self._doomed: dict[str, Sequence[str]] = {}
+    def __post_init__(self) -> None:
+        self._session = self.connection or self.context.raw
+        self._catalogue = self.catalogue or self.context.schema.catalogue
+        self.listed = {name: [] for name in NOTES}
+        self._deleted: dict[str, Sequence[str]] = {}
         self._inserted: dict[str, set[str | None]] = defaultdict(set)
-        self._written: dict[Step, bytearray] = defaultdict(bytearray)
+        self._lines: dict[Step, bytearray] = defaultdict(bytearray)
         self._counted = 0
 
     def __enter__(self) -> Self:
@@ -171,149 +156,127 @@ class Draft:
 
     @property
     def total(self) -> int:
-        """How many rows change so far."""
-        return self._counted + sum(map(len, self._doomed.values()))
+        """The number of changes so far."""
+        return self._counted + sum(map(len, self._deleted.values()))
 
     def delete(self, table: str, keys: Iterable[str]) -> None:
-        """Delete rows of a table with a key of one column; one that is gone already is left out."""
-        going = sorted(chain(self._doomed.get(table, ()), keys))
+        """Delete rows of a table with a key of one column; missing rows are skipped."""
+        going = sorted(chain(self._deleted.get(table, ()), keys))
         if going:
-            self._doomed[table] = [key for key, after in zip_longest(going, going[1:]) if key != after]
+            self._deleted[table] = [key for key, after in zip_longest(going, going[1:]) if key != after]
 
     def update(
         self, table: str, wanted: Mapping[str, Mapping[str, str | None]], *, together: Collection[str] = ()
     ) -> None:
-        """Set columns of rows to new values; what does not change is dropped.
+        """Set columns of rows to new values; values that stay the same are dropped.
 
         Parameters
         ----------
         wanted : mapping of str to mapping of str to str or None
-            Key to column to the new value, as the database's text.
+            Key to column to new value, as the database writes it as text.
         together : collection of str
-            Columns that are written even where they stay: rows that change places must be in one section, and sections
-            are told apart by their columns.
+            Columns that are written even if they stay the same: a section is the updates of the same columns, and rows
+            that exchange places must be in one section.
         """
-        parents = [
-            reference
-            for reference in self.context.references.all
-            if reference.declared and reference.child == table
-        ]
+        ways = [way for way in self.context.references.all if way.declared and way.child == table]
         gone = set(wanted)
-        for key, row in current_rows(self.connection, self.catalogue, table, sorted(wanted)):
+        for key, row in current_rows(self._session, self._catalogue, table, sorted(wanted)):
             gone.discard(key)
             values = wanted[key]
             names = sorted(name for name in values if values[name] != row.values[name] or name in together)
             if names:
-                leads_to = {
-                    reference.parent
-                    for reference in parents
-                    if reference.column in names
-                    and values[reference.column] in self._inserted[reference.parent]
-                }
+                written = [way for way in ways if way.column in names]
+                leads_to = {way.parent for way in written if values[way.column] in self._inserted[way.parent]}
                 cells = [image[name] for image in (row.values, values) for name in names]
                 step = Step("update", table, tuple(names), tuple(sorted(leads_to)))
                 self._put(step, (key, row.digest, *cells))
         if gone:
-            raise _fault(f"The plan changes {table} {min(gone)}, which is not there")
+            raise _bug(f"The plan changes {table} {min(gone)}, which does not exist")
 
     def insert(self, table: str, values: Mapping[str, str | None]) -> None:
-        """Insert a row, its columns as the database's text; before the updates that lead to it."""
-        key = self.catalogue.tables[table].primary_key
+        """Insert a row, its values as text; to be called before the updates that refer to it."""
+        key = self._catalogue.tables[table].primary_key
         if len(key) == 1:
             self._inserted[table].add(values[key[0]])
         names = tuple(sorted(values))
         self._put(Step("insert", table, names), [values[name] for name in names])
 
     def rewrite(self, table: str, row: Current, changes: Mapping[str, str | None]) -> None:
-        """Delete a row and insert it anew, where its very key changes; without changes it is only deleted."""
-        key = rows.table_of(self.catalogue, table).primary_key
+        """Delete a row and insert it again with a changed key; without changes it is only deleted."""
+        key = rows.table_of(self._catalogue, table).primary_key
         self._put(Step("delete", table), (*(row.values[name] for name in key), row.digest))
         if changes:
-            names = tuple(row.values)
-            values = {**row.values, **changes}
-            self._put(Step("insert", table, names), [values[name] for name in names])
+            self.insert(table, {**row.values, **changes})
 
     def keep(self, table: str, key: str, reason: str) -> None:
-        """List a row that is left alone."""
+        """List a row that stays as it is."""
         self.listed["kept"].append((table, key, reason))
 
     def conflict(self, table: str, key: str, column: str, *values: str | None) -> None:
-        """List a column that both a run and somebody after it wrote: what was before, of the run and is now; the reason."""
+        """List a column that a run and somebody after it changed: its value before, after the run and now, and the reason."""
         self.listed["conflict"].append((table, key, column, *values))
 
-    def unresolved(
-        self, table: str, key: str, reason: str, resolved_by: str, *, in_part: bool = False
-    ) -> None:
-        """List what cannot be decided, and what would decide it.
-
-        Parameters
-        ----------
-        in_part : bool
-            Whether only a column of the row is open: what became of the rest is listed elsewhere.
-        """
-        if in_part:
-            self._in_part.add((table, key))
+    def unresolved(self, table: str, key: str, reason: str, resolved_by: str) -> None:
+        """List a row, or a part of it, that cannot be decided, and what would decide it."""
         self.listed["unresolved"].append((table, key, reason, resolved_by))
 
     def because(self, table: str, key: str, reason: str) -> None:
-        """List what a single change rests on, where that is not one thing for all."""
+        """List the reason for a single change."""
         self.listed["reason"].append((table, key, reason))
 
     def log(self, action: str, **metadata: Any) -> None:
-        """Have the apply write an audit entry (guide §5.1)."""
+        """Add an audit entry that the apply will write (guide §5.1)."""
         self.audit.append({"action": action, "metadata": metadata})
 
     def note(self, text: str) -> None:
-        """Tell whoever approves the plan what they should know besides."""
+        """Add a note for the person who approves the plan."""
         self.notes.append(text)
 
     def _put(self, step: Step, cells: Sequence[str | None]) -> None:
-        self._written[step] += format_row(cells)
+        self._lines[step] += format_row(cells)
         self._counted += 1
 
     def _finish(self) -> Plan:
         if not self.total:
             raise self._refusal()
         self._refuse_contradictions()
-        header = self.context.header(
-            self.kind,
-            parameters=self.parameters,
-            reasons=tuple(self.reasons),
-            evidence=tuple(self.evidence),
-            notes=tuple(self.notes),
-            audit=tuple(self.audit),
-        )
+        facts = {
+            name: getattr(self, name) for name in ("parameters", "reasons", "evidence", "notes", "audit")
+        }
+        header = self.context.header(self.kind, **facts)
         return write_plan(self.context.folder, header, self._sections())
 
     def _sections(self) -> Iterator[tuple[Section, Iterable[bytes]]]:
         for step in self._steps():
-            key = rows.table_of(self.catalogue, step.table).primary_key
-            seen = tuple(self.catalogue.tables[step.table].columns)
+            key = rows.table_of(self._catalogue, step.table).primary_key
+            seen = tuple(self._catalogue.tables[step.table].columns)
             yield Section(step.operation, step.table, key, step.columns, seen), self._blocks(step)
         for name, listed in self.listed.items():
             notes = sorted(set(listed), key=lambda row: [cell or "" for cell in row])
             yield Section(name), map(format_row, notes)
 
     def _blocks(self, step: Step) -> Iterator[bytes]:
-        if step.operation == "delete" and (keys := self._doomed.get(step.table)):
-            yield from rows.deleted(self.connection, self.catalogue, step.table, keys)
-        if written := self._written.get(step):
+        if step.operation == "delete" and (keys := self._deleted.get(step.table)):
+            yield from rows.deleted(self._session, self._catalogue, step.table, keys)
+        if written := self._lines.get(step):
             yield bytes(written)
 
     def _steps(self) -> list[Step]:
-        """Order the sections: nothing goes before what refers to it was led away, nor comes after what refers to it."""
-        steps = sorted({*self._written, *(Step("delete", table) for table in self._doomed)})
-        graph = self.context.references
+        """Order the sections: children are deleted before parents, inserted after them, and moved before a deletion."""
+        steps = sorted({*self._lines, *(Step("delete", table) for table in self._deleted)})
         waits = {
-            step: {other: firm for other in steps if other != step and (firm := _waits(step, other, graph))}
-            for step in steps
+            (step, earlier): firmness
+            for step, earlier in permutations(steps, 2)
+            if (firmness := _waits(step, earlier, self.context.references))
         }
         while True:
-            sorter = TopologicalSorter(waits)
+            sorter = TopologicalSorter({step: [] for step in steps})
+            for step, earlier in waits:
+                sorter.add(step, earlier)
             try:
                 sorter.prepare()
             except CycleError as error:
-                _open_circle(waits, error.args[1])
+                del waits[_loosest(waits, error.args[1])]
                 continue
             order: list[Step] = []
             while ready := sorted(sorter.get_ready()):
@@ -322,24 +285,13 @@ class Draft:
             return order
 
     def _refuse_contradictions(self) -> None:
-        """Refuse to say two things of one row: that it goes and stays, or that it is kept and open."""
-        kept, conflicts, unresolved = (
-            {row[:2] for row in self.listed[name]} for name in ("kept", "conflict", "unresolved")
-        )
-        unresolved -= self._in_part
-        twice = kept & unresolved
-        for table, keys in self._doomed.items():
-            noted = {key for named, key in kept | conflicts | unresolved if named == table}
-            twice |= {(table, key) for key in noted.intersection(keys)}
-        if twice:
-            named, key = min(twice, key=str)
-            raise _fault(f"The plan contradicts itself: it says two things of {named} {key}")
+        """Refuse to delete a row that is listed as staying."""
+        listed = {row[:2] for name in ("kept", "conflict", "unresolved") for row in self.listed[name]}
+        for table, keys in self._deleted.items():
+            if both := {key for name, key in listed if name == table}.intersection(keys):
+                raise _bug(f"The plan would delete {table} {min(map(str, both))} and lists it as staying")
 
     def _refusal(self) -> Refused:
-        lists = {"kept": "kept", "in conflict": "conflict", "unresolved": "unresolved"}
-        counts = ", ".join(
-            f"{len(self.listed[name]):,} {state}" for state, name in lists.items() if self.listed[name]
-        )
         why = self.hint or " ".join(self.notes)
         if listed := self.listed["unresolved"]:
             why = "{} {}: {}. What would decide it: {}.".format(*listed[0])
@@ -347,47 +299,45 @@ class Draft:
             why = "{0} {1} {2}: {6}.".format(*listed[0])
         elif listed := self.listed["kept"]:
             why = "{} {}: {}.".format(*listed[0])
-        return Refused(f"{self.nothing}{f' ({counts})' if counts else ''}.", why)
+        return Refused(f"{self.nothing}.", why)
 
 
-def _fault(what: str) -> WorkbenchError:
+def _bug(what: str) -> WorkbenchError:
     return WorkbenchError(
-        f"{what}. No plan was written.", "This is a fault of the workbench; please report it."
+        f"{what}. No plan was written.", "This is a bug of the workbench; please report it."
     )
 
 
-def _waits(step: Step, other: Step, graph: References) -> int:
-    """Return how firmly a step has to wait for another one."""
-    same = step.table == other.table
-    match step.operation, other.operation:
-        case "delete", "update":  # what refers to the row is led away first
-            columns = {way.column for way in graph.binding(step.table) if way.child == other.table}
-            return _NEVER if columns.intersection(other.columns) else _NOT
-        case (("update" | "insert"), "delete"):  # what collides goes before what takes its place
-            return _EASILY if same and not _waits(other, step, graph) else _NOT
+def _waits(step: Step, earlier: Step, graph: References) -> int:
+    """Return how firmly a step has to wait for another one; 0 if it does not."""
+    same = step.table == earlier.table
+    match step.operation, earlier.operation:
+        case "delete", "update":  # rows that refer to it are updated first
+            columns = {way.column for way in graph.binding(step.table) if way.child == earlier.table}
+            return _FIRM if columns.intersection(earlier.columns) else 0
+        case (("update" | "insert"), "delete"):  # a deleted row may have the same unique values
+            return _LOOSE if same and not _waits(earlier, step, graph) else 0
         case "insert", "update":
-            return _EASILY if same and not other.leads_to else _NOT
+            return _LOOSE if same and not earlier.leads_to else 0
         case "update", "insert":
-            return _NEVER if other.table in step.leads_to else _NOT
+            return _FIRM if earlier.table in step.leads_to else 0
         case "delete", "delete":
-            between = [way for way in graph.binding(step.table) if way.child == other.table]
+            between = [way for way in graph.binding(step.table) if way.child == earlier.table]
         case "insert", "insert" if not same:
-            between = [way for way in graph.all if (way.child, way.parent) == (step.table, other.table)]
+            between = [way for way in graph.all if (way.child, way.parent) == (step.table, earlier.table)]
         case _:
-            return _NOT
-    firm = (_IF_NEED_BE if reference.nullable or not reference.declared else _NEVER for reference in between)
-    return max(firm, default=_NOT)
+            return 0
+    return max((_NULLABLE if way.nullable or not way.declared else _FIRM for way in between), default=0)
 
 
-def _open_circle(waits: dict[Step, dict[Step, int]], circle: Sequence[Step]) -> None:
-    """Give up the order in a circle of steps that is given up most readily."""
-    around = [*pairwise(circle), *((after, before) for before, after in pairwise(circle))]
-    loose = sorted((waits[step][other], step, other) for step, other in around if other in waits[step])
-    if not loose or loose[0][0] == _NEVER:
+def _loosest(waits: Mapping[tuple[Step, Step], int], cycle: Sequence[Step]) -> tuple[Step, Step]:
+    """Return the loosest wait of a cycle; `Refused` if all are firm."""
+    around = {*pairwise(cycle), *pairwise(cycle[::-1])} & waits.keys()
+    loosest = min(around, key=lambda pair: (waits[pair], pair))
+    if waits[loosest] == _FIRM:
         raise Refused(
-            f"Rows of {' -> '.join(dict.fromkeys(step.table for step in circle))} refer to one another in a circle, so"
-            " none can change first.",
+            f"Rows of {' -> '.join(dict.fromkeys(step.table for step in cycle))} refer to one another in a cycle, so none"
+            " can change first.",
             "Plan fewer records at a time.",
         )
-    _, step, other = loose[0]
-    del waits[step][other]
+    return loosest

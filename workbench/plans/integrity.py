@@ -1,29 +1,29 @@
-"""What an apply makes sure of besides its rows: nothing is orphaned, and nothing else was changed.
+"""What an apply checks besides its own rows: no reference is left dangling, and nothing else was changed.
 
-The database checks a foreign key row by row, over columns that mostly have no index; that is nine tenths of the time
-of the guide's own SQL. Here each reference is one join for all rows of a section. And the server's own counters are held
-against the plan before the commit.
+The database checks a foreign key row by row, mostly over columns without an index: nine tenths of the time of the
+guide's own SQL. Here each reference is one join for all rows of a section. Before the commit, the server's own row
+counters are compared with the plan.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import psycopg
 from psycopg import sql
 
+from workbench.database.connection import Session
 from workbench.errors import Drift, WorkbenchError
 from workbench.murmurant.references import Reference, References
 from workbench.murmurant.schema import Schema
 from workbench.plans import rows
 from workbench.plans.plan import Plan, Section
-from workbench.plans.stage import SHOWN, Differing, Stage
+from workbench.plans.stage import SHOWN, Stage
 
-# What was done to a partition was done to its table.
+# Changes to a partition count for its table.
 _TOUCHED = """
     SELECT CASE n.nspname WHEN %s THEN c.relname::text ELSE concat(n.nspname, '.', c.relname) END,
            sum(n_tup_ins)::bigint, sum(n_tup_upd)::bigint, sum(n_tup_del)::bigint,
@@ -37,21 +37,18 @@ Touched = Counter[tuple[str, str]]
 """Rows by table and operation."""
 
 Account = tuple[Touched, dict[int, str]]
-"""Also the files that hold rows, and their tables: emptying a table gives it a new one, and is counted in no rows."""
+"""Also the files of tables: TRUNCATE gives a table a new file and counts no rows."""
 
 
-def lock_tables(connection: psycopg.Connection[Any], graph: References, sections: Iterable[Section]) -> None:
-    """Keep everybody else from writing where this apply changes or relies on something.
+def lock_tables(connection: Session, graph: References, sections: Sequence[Section]) -> None:
+    """Keep everybody else from writing to the tables that this apply changes or relies on.
 
-    Reading goes on. Whoever is writing right now is waited for, up to the lock timeout.
+    Reading goes on. Transactions that are writing now are waited for, up to the lock timeout.
     """
-    changed: set[str] = set()
-    relied_on: set[str] = set()
-    for section in sections:
-        changed.add(section.table)
-        relied_on |= {reference.parent for reference in _written(graph, section)}
-        if section.name == "delete":
-            relied_on |= {reference.child for reference in graph.binding(section.table)}
+    changed = {section.table for section in sections}
+    relied_on = {way.parent for section in sections for way in _written(graph, section)}
+    deleting = {section.table for section in sections if section.name == "delete"}
+    relied_on |= {way.child for table in deleting for way in graph.binding(table)}
     for tables, mode in ((changed, "SHARE ROW EXCLUSIVE"), (relied_on - changed, "SHARE")):
         if tables:
             names = (rows.qualified(graph.schema.catalogue, table) for table in sorted(tables))
@@ -59,20 +56,15 @@ def lock_tables(connection: psycopg.Connection[Any], graph: References, sections
             connection.execute(statement.format(sql.SQL(", ").join(names), sql.SQL(mode)))
 
 
-def refuse_new_children(stage: Stage, graph: References, holding: Collection[str]) -> None:
-    """Refuse when a row that is not part of the plan refers to what is about to be deleted.
+def refuse_new_children(stage: Stage, holding: Collection[str]) -> None:
+    """Raise `Drift` when a row that is not in the plan refers to a row about to be deleted.
 
     Parameters
     ----------
     holding : collection of str
-        The tables that may hold a row: under the lock, none comes to the others.
-
-    Raises
-    ------
-    Drift
-        With the rows that refer.
+        The tables that may have rows; under the lock, the others stay empty.
     """
-    questions = []
+    graph, queries = stage.graph, []
     for reference in graph.binding(stage.section.table):
         if reference.child not in holding:
             continue
@@ -87,25 +79,16 @@ def refuse_new_children(stage: Stage, graph: References, holding: Collection[str
             itself = sql.SQL(" AND NOT EXISTS (SELECT FROM {before} b WHERE {})")
             source += itself.format(rows.keys_match(key, "b", "c"), **stage.parts)
         reason = f'refers to a row of "{reference.parent}" that would be deleted'
-        questions.append(_question(reference.child, key, reason, source))
-    if children := _first(stage, questions):
-        raise Drift(
-            f"Rows that the plan does not know refer to rows it deletes ({children[0][0]} {children[0][1]}"
-            f"{' and others' if len(children) > 1 else ''}); nothing was changed.",
-            "They are newer than the plan. Plan again: it will keep what they need.",
-            tuple(children),
-        )
+        queries.append(_query(reference.child, key, reason, source))
+    what = "Rows that are not in the plan refer to rows that it deletes"
+    _refuse_any(
+        stage, queries, what, "They are newer than the plan. Plan again: it will keep what they need."
+    )
 
 
-def refuse_missing_parents(stage: Stage, graph: References) -> None:
-    """Refuse when a row that was inserted or updated refers to one that is not there.
-
-    Raises
-    ------
-    Drift
-        With the rows that would hang in the air.
-    """
-    questions = []
+def refuse_missing_parents(stage: Stage) -> None:
+    """Raise `Drift` when a row that was inserted or updated refers to a row that does not exist."""
+    graph, queries = stage.graph, []
     for reference in _written(graph, stage.section):
         source = sql.SQL("{after} c LEFT JOIN {} p ON {} WHERE {} IS NOT NULL AND {} IS NULL").format(
             rows.qualified(graph.schema.catalogue, reference.parent),
@@ -114,14 +97,10 @@ def refuse_missing_parents(stage: Stage, graph: References) -> None:
             sql.Identifier("p", reference.parent_column),
             **stage.parts,
         )
-        reason = f'would refer by {reference.column} to no row of "{reference.parent}"'
-        questions.append(_question(reference.child, stage.section.key, reason, source))
-    if orphans := _first(stage, questions):
-        raise Drift(
-            f"What the plan writes refers to rows that are gone ({orphans[0][0]} {orphans[0][1]}); nothing was changed.",
-            "Somebody deleted them since. Plan again.",
-            tuple(orphans),
-        )
+        reason = f'would refer by {reference.column} to a missing row of "{reference.parent}"'
+        queries.append(_query(reference.child, stage.section.key, reason, source))
+    what = "Rows that the plan writes refer to rows that are gone"
+    _refuse_any(stage, queries, what, "Somebody deleted them since. Plan again.")
 
 
 def _written(graph: References, section: Section) -> list[Reference]:
@@ -133,16 +112,19 @@ def _written(graph: References, section: Section) -> list[Reference]:
     ]
 
 
-def _question(table: str, key: tuple[str, ...], reason: str, source: sql.Composable) -> sql.Composed:
+def _query(table: str, key: Sequence[str], reason: str, source: sql.Composable) -> sql.Composed:
     return sql.SQL("SELECT {}, {}, {} FROM {}").format(table, rows.key_text(key, "c"), reason, source)
 
 
-def _first(stage: Stage, questions: list[sql.Composed]) -> Differing:
-    """Ask all questions at once, and return the first rows of the answer."""
-    if not questions:
-        return []
-    # Without a limit: it would make the planner hope to be done soon, and go row by row.
-    return stage.connection.execute(sql.SQL(" UNION ALL ").join(questions)).fetchmany(SHOWN)
+def _refuse_any(stage: Stage, queries: list[sql.Composed], what: str, next_step: str) -> None:
+    """Run all queries at once; raise `Drift` with the first rows of the answer."""
+    if not queries:
+        return
+    # Without a LIMIT, which would make the planner choose to go row by row.
+    dangling = stage.connection.execute(sql.SQL(" UNION ALL ").join(queries)).fetchmany(SHOWN)
+    if dangling:
+        table, key, _ = dangling[0]
+        raise Drift(f"{what}, {table} {key} for one; nothing was changed.", next_step, tuple(dangling))
 
 
 def _refers(graph: References, reference: Reference) -> sql.Composed:
@@ -154,8 +136,8 @@ def _refers(graph: References, reference: Reference) -> sql.Composed:
     return sql.SQL("{} = {}" if child.type == parent.type else "{}::text = {}::text").format(*cells)
 
 
-def read_account(connection: psycopg.Connection[Any], schema: Schema) -> Account:
-    """Return what the server counts in this session so far: this transaction, and those before it in one that a pooler lent."""
+def read_account(connection: Session, schema: Schema) -> Account:
+    """Return what the server has counted in this session so far; a pooler's session may have counts from before."""
     touched: Touched = Counter()
     files: dict[int, str] = {}
     for table, *counts, numbers, counting in connection.execute(_TOUCHED, [schema.catalogue.schema]):
@@ -171,66 +153,56 @@ def read_account(connection: psycopg.Connection[Any], schema: Schema) -> Account
 
 
 def refuse_hidden_effects(
-    connection: psycopg.Connection[Any], schema: Schema, plan: Plan, besides: Touched, before: Account
+    connection: Session, schema: Schema, plan: Plan, extra: Touched, before: Account
 ) -> None:
-    """Compare what this transaction did, by the server's own count of rows, with what was planned.
+    """Raise `Drift` when this transaction did anything that was not planned, by the server's own row counters.
 
     Parameters
     ----------
-    besides : Counter of (table, operation)
-        What was done on purpose: the audit entries written, the rows that stepped aside for others.
+    extra : Counter of (table, operation)
+        What the apply itself did besides the plan: audit entries, rows that were parked.
     before : Account
         From `read_account`, before anything was changed.
-
-    Raises
-    ------
-    Drift
-        When anything else was touched.
     """
-    planned = Counter(besides)
+    planned = Counter(extra)
     for section in plan.operations:
         planned[section.table, section.name] += section.rows
     touched, files = read_account(connection, schema)
     done = touched - before[0]
     for table in {table for table, _ in done}:
-        # A row that moved from one partition to another was updated, though the server counts a delete and an insert.
+        # The server counts an update that moves a row to another partition as a delete and an insert.
         described = schema.catalogue.tables.get(table)
         moved = done[table, "insert"] - planned[table, "insert"]
         if described and described.in_parts and moved == done[table, "delete"] - planned[table, "delete"] > 0:
             done += Counter({(table, "update"): moved})
             done -= Counter({(table, "insert"): moved, (table, "delete"): moved})
     hidden = {
-        cell: f"{done[cell]} times, not {planned[cell]}"
+        cell: f"{done[cell]} times instead of {planned[cell]}"
         for cell in done.keys() | planned.keys()
         if done[cell] != planned[cell]
     }
-    hidden |= {(table, "truncate"): "once, not 0" for file, table in before[1].items() if file not in files}
+    hidden |= {(table, "truncate"): "once" for file, table in before[1].items() if file not in files}
     if hidden:
         (table, operation), difference = min(hidden.items())
         raise Drift(
-            f'The database did more, or less, than was planned: {operation} on "{table}" {difference}. Nothing was changed.',
+            f'The database did something else than planned: {operation} on "{table}" {difference}. Nothing was changed.',
             "A trigger or rule of the database does this; ask its owner.",
         )
 
 
 @contextmanager
-def no_clash(plan: Plan) -> Iterator[None]:
-    """Turn a rule of the database that a change would break into a refusal that names it."""
+def rejected_changes(plan: Plan) -> Iterator[None]:
+    """Turn a rejection by a constraint or trigger of the database into `Drift` that names it."""
     try:
         yield
-    except psycopg.errors.RaiseException as error:
-        raise Drift(
-            f"A trigger of the database refuses what plan {plan.id} writes: {error.diag.message_primary}. Nothing was changed.",
-            "Ask its owner what it keeps from being written.",
-        ) from None
-    except psycopg.errors.IntegrityError as error:
-        # "Key (email)=(ann@example.org) already exists.": the columns say enough, the value is somebody's.
+    except (psycopg.errors.IntegrityError, psycopg.errors.RaiseException) as error:
+        # "Key (email)=(ann@example.org) already exists.": the columns are enough, the value is personal.
         columns = re.search(r"\([^)]*\)(?==)", error.diag.message_detail or "")
-        rule = f"{error.diag.constraint_name or 'a rule'} {columns[0] if columns else ''}".strip()
+        rule = f"{error.diag.constraint_name or error.diag.message_primary} {columns[0] if columns else ''}".strip()
         table = error.diag.table_name or "a table"
         raise Drift(
-            f'The database does not take what plan {plan.id} writes to "{table}": it would break {rule} by now.'
+            f"A constraint or trigger of the database rejects what plan {plan.id} writes to {table}: {rule}."
             " Nothing was changed.",
-            "Somebody wrote a row since that is in its way. Plan again, or move that row first.",
-            ((table, "", f"another row stands in the way: {rule}"),),
+            "Somebody may have written a conflicting row since. Plan again, or change that row first.",
+            ((table, "", f"rejected: {rule}"),),
         ) from None

@@ -1,4 +1,4 @@
-"""``wb.plans``: the plans of an environment, and the way from a plan to its undo: read, consented to, carried out, taken back."""
+"""``wb.plans``: the plans of an environment; approve, apply and undo them."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from workbench.snapshots.restore.request import refuse_interrupted
 
 
 class Plans:
-    """``wb.plans``: called, an answer that lists them; by id, an unambiguous beginning of it or path in brackets, one of them."""
+    """``wb.plans()`` lists the plans; ``wb.plans[name]`` is one of them, by id, unambiguous beginning of it or path."""
 
     def __init__(self, wb: Session) -> None:
         self.wb = wb
 
     @answering
     def __call__(self) -> Answer:
-        """List the plans of this environment, and what became of each: ``tables.plans``."""
+        """List the plans of this environment with their states: ``tables.plans``."""
         states = self.states()
         table = Table(states, empty="no plans yet", first=("plan", "state", "kind", "detail"))
         return Answer(parts={"plans": table}, facts=states.to_dict("records"))
@@ -39,33 +39,33 @@ class Plans:
         return plans_in(self.wb.settings).find(name)
 
     def states(self) -> pd.DataFrame:
-        """Return what became of each: ``plan``, ``kind``, ``environment``, ``changes``, ``state``, ``detail``."""
+        """Return the plans' states: ``plan``, ``kind``, ``environment``, ``changes``, ``state``, ``detail``."""
         with self.wb.reading() as connection:
             return plan_states(raw(connection), self.wb.settings, self.wb.environment.name)
 
     def explain(self, plan: Plan, **facts: Any) -> Answer:
-        """Explain a plan in a sentence and in tables: see `workbench.reporting.plans.explain`."""
+        """Explain a plan: see `workbench.reporting.plans.explain`."""
         return explain(self.wb, plan, **facts)
 
     def approve(
         self, plan: Approvable, digest: str, *, approver: str | None = None, confirm: str | None = None
     ) -> Approval:
-        """Record a person's consent to a plan, or to a request to restore: see `workbench.documents.approve`."""
+        """Record a person's approval of a plan or a restore request: see `workbench.documents.approve`."""
         by, hours = approver or self.wb.settings.operator, self.wb.settings.approval_hours
         return approve(plan, digest, by=by, hours=hours, confirm=confirm)
 
     def apply(self, plan: Plan, progress: Progress | None = None) -> Entry:
-        """Carry out an approved plan, whole or not at all; the only act here that writes rows."""
+        """Carry out an approved plan, completely or not at all: see `workbench.plans.apply.apply_plan`."""
         database = self.wb.database
         try:
             refuse_interrupted(self.wb.settings, database)
         except Refused:
-            with database.reading() as connection:  # it may be going on at this moment
+            with database.reading() as connection:  # it may still be running
                 refuse_running_restore(raw(connection), database.address.database)
             raise
         return apply_plan(database, plan, operator=self.wb.settings.operator, progress=progress)
 
     def plan_undo(self, name: str) -> Plan:
-        """Plan to take back what a plan did; writes a plan file and nothing else."""
+        """Plan the undo of an applied plan; writes only a plan file."""
         with self.wb.planning() as context:
             return plan_undo(context, applied_entry(context.raw, self.wb.settings, name))

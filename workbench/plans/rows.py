@@ -1,4 +1,4 @@
-"""Rows in SQL: how a key is compared, the digest by which a row is recognised as unchanged, and rows as they are."""
+"""Rows in SQL: keys, the digest that shows whether a row has changed, and the values of rows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from workbench.murmurant.catalogue import Catalogue, CatalogueTable
 from workbench.murmurant.row_digest import digest as digest
 from workbench.plans.plan import format_row
 
-_PLAIN = re.compile(r"[0-9a-f,-]+")  # of ids as they mostly are, nothing needs quotes
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 BLOCK = 5_000
@@ -26,8 +25,8 @@ BLOCK = 5_000
 CHUNK = 1_000_000
 """Keys sent to the database at a time."""
 
-_READ_THROUGH = 2
-"""A table of at most so many times the keys is read through: a third of the time that looking them up takes."""
+_SCAN = 2
+"""A table with at most this many rows per key is scanned whole: that takes a third of the time of looking up keys."""
 
 
 def in_chunks(keys: Sequence[str], size: int = CHUNK) -> Iterator[Sequence[str]]:
@@ -37,37 +36,32 @@ def in_chunks(keys: Sequence[str], size: int = CHUNK) -> Iterator[Sequence[str]]
 
 
 def table_of(catalogue: Catalogue, name: str) -> CatalogueTable:
-    """Return a table by its real name; one without a primary key cannot be changed by a plan."""
+    """Return a table by its real name; `SchemaGap` when it does not exist or has no primary key."""
     table = catalogue.tables.get(name)
-    if table is None:
+    if table is None or not table.primary_key:
+        lacks = "does not exist" if table is None else "has no primary key, so its rows cannot be identified"
         raise SchemaGap(
-            f'The table "{name}" is not here.', "The plan was made for another database; plan again."
-        )
-    if not table.primary_key:
-        raise SchemaGap(
-            f'The table "{name}" has no primary key, so its rows cannot be told apart.',
-            "Ask the owner of the database to give it one.",
+            f'The table "{name}" {lacks}.', "Plans can only change existing tables with a primary key."
         )
     return table
 
 
 def key_of(described: CatalogueTable) -> str:
-    """Return the column that names a table's rows; what is planned, is planned by it."""
+    """Return the primary key's column; planners only change tables with a key of one column."""
     if len(described.primary_key) != 1:
-        names = ", ".join(described.primary_key) or "no column at all"
+        names = ", ".join(described.primary_key) or "no column"
         raise Refused(
-            f'The rows of "{described.name}" are named by {names}, and the workbench plans changes to tables with a key of'
-            " one column.",
-            "A partitioned table has such a key when it is partitioned by it (PARTITION BY HASH). Nothing was planned.",
+            f'The primary key of "{described.name}" is {names}; plans need a key of one column.',
+            "Partition the table by its key (PARTITION BY HASH) to give it such a key. Nothing was planned.",
         )
     return described.primary_key[0]
 
 
 def sizes(connection: psycopg.Connection[Any], catalogue: Catalogue) -> dict[str, float]:
-    """Return the tables that may hold a row, and about how many each has: -1 where nobody has counted.
+    """Return the tables that may hold rows, with an estimate of how many; -1 for a table that was never analysed.
 
-    Of the sixty that refer to members most hold none. Rows are as they were counted last, for as many pages as
-    there are now: a table may have grown since.
+    Most of the sixty tables that refer to members are empty. The estimate scales the last count to the table's present
+    number of pages, since a table may have grown.
     """
     cursor = connection.execute(
         "SELECT relname::text, CASE WHEN relpages > 0 THEN reltuples / relpages"
@@ -90,7 +84,7 @@ def columns(names: Sequence[str], alias: str | None = None) -> sql.Composed:
 
 
 def keys_match(key: Sequence[str], left: str, right: str) -> sql.Composed:
-    """Return the condition that two aliases mean the same row; of no column at all, it is true."""
+    """Return the condition that two aliases name the same row; true for a key without columns."""
     pairs = [
         sql.SQL("{} = {}").format(sql.Identifier(left, name), sql.Identifier(right, name)) for name in key
     ]
@@ -104,16 +98,13 @@ def key_text(key: Sequence[str], alias: str) -> sql.Composed:
 
 
 def as_array(keys: Sequence[str]) -> str:
-    """Write keys as one array literal: ten times as fast as handing them to the driver one by one."""
-    plain = ",".join(keys)
-    if _PLAIN.fullmatch(plain) and plain.count(",") == len(keys) - 1 and "" not in keys:
-        return "{" + plain + "}"
-    quoted = (key.replace("\\", "\\\\").replace('"', '\\"') for key in keys)
-    return "{" + ",".join(f'"{key}"' for key in quoted) + "}"
+    """Write keys as one array literal, which is faster than passing them as a list."""
+    escaped = (key.replace("\\", "\\\\").replace('"', '\\"') for key in keys)
+    return "{" + ",".join(f'"{key}"' for key in escaped) + "}"
 
 
 class _Uuids(bytes):
-    """An array of UUIDs as the server's binary protocol has it."""
+    """A binary array of UUIDs."""
 
 
 class _UuidsDumper(BytesBinaryDumper):
@@ -124,7 +115,7 @@ psycopg.adapters.register_dumper(_Uuids, _UuidsDumper)
 
 
 def sent(keys: Sequence[str], type: str) -> str | bytes:
-    """Return keys as the value of a placeholder that is cast to an array of their type; UUIDs take half the room as bytes."""
+    """Return keys as the value of a placeholder that is cast to an array of their type; UUIDs as bytes, half the size."""
     if not _are_uuids(keys, type):
         return as_array(keys)
     head = np.array([1, 0, psycopg.adapters.types["uuid"].oid, len(keys), 1], ">i4")
@@ -143,7 +134,7 @@ def _are_uuids(keys: Sequence[str], type: str) -> bool:
 
 
 def _as_bytes(keys: Sequence[str]) -> NDArray[np.bytes_]:
-    """Return UUIDs as bytes of a fixed length: that numpy ignores NUL bytes at their end cannot make two of them equal."""
+    """Return UUIDs as bytes; numpy ignores trailing NULs, which is harmless as all have the same length."""
     parts = (bytes.fromhex("".join(chunk).replace("-", "")) for chunk in in_chunks(keys, BLOCK))
     return np.frombuffer(b"".join(parts), "S16")
 
@@ -151,20 +142,23 @@ def _as_bytes(keys: Sequence[str]) -> NDArray[np.bytes_]:
 def deleted(
     connection: psycopg.Connection[Any], catalogue: Catalogue, table: str, keys: Sequence[str]
 ) -> Iterator[bytes]:
-    """Yield what a plan says of rows that it deletes, by sorted keys; those that are gone are left out."""
-    described, size = table_of(catalogue, table), sizes(connection, catalogue).get(table, 0)
-    key = key_of(described)
-    if not (0 <= size <= _READ_THROUGH * len(keys) and _are_uuids(keys, described.columns[key].type)):
+    """Yield a plan's lines (key and digest) for rows to delete, in the order of their sorted keys; missing rows are skipped."""
+    described = table_of(catalogue, table)
+    key, type = key_of(described), described.columns[key_of(described)].type
+    if not _are_uuids(keys, type):
         for name, row in current_rows(connection, catalogue, table, keys, ()):
             yield format_row((name, row.digest))
         return
-    # As bytes, and in no order: the server sorts a million rows, and the driver reads them, in many times the time.
+    # As bytes and unsorted: sorting a million rows and reading them as text takes many times longer.
     query = sql.SQL("SELECT string_agg(uuid_send({}) || int8send({}), '') FROM {} t").format(
         sql.Identifier("t", key),
         digest(described, tuple(described.columns), "t"),
         qualified(catalogue, table),
     )
-    answer = connection.execute(query, binary=True).fetchone()
+    scanned = 0 <= sizes(connection, catalogue).get(table, 0) <= _SCAN * len(keys)
+    if not scanned:
+        query += sql.SQL(" JOIN unnest(%s::uuid[]) AS k(id) ON {} = k.id").format(sql.Identifier("t", key))
+    answer = connection.execute(query, None if scanned else [sent(keys, type)], binary=True).fetchone()
     every = np.frombuffer((answer and answer[0]) or b"", [("key", "S16"), ("digest", ">i8")])
     every = every[np.argsort(every["key"])]
     wanted = _as_bytes(keys)
@@ -179,7 +173,7 @@ def deleted(
 
 
 class Current(NamedTuple):
-    """A row as it is: the digest by which an apply will recognise it, and columns as text (None for NULL)."""
+    """A row as it is now: its digest, and columns as text (None for NULL)."""
 
     digest: str
     values: dict[str, str | None]
@@ -192,7 +186,7 @@ def current_rows(
     keys: Sequence[str],
     names: Sequence[str] | None = None,
 ) -> Iterator[tuple[str, Current]]:
-    """Yield the rows of a table that some keys name, in the order of the keys; one that is gone is left out.
+    """Yield rows by key, in the order of the keys; missing rows are skipped.
 
     Parameters
     ----------
@@ -203,7 +197,7 @@ def current_rows(
     keys : sequence of str
         Sorted, where the plan's bytes depend on their order.
     names : sequence of str, optional
-        The columns that are read; else all that the server does not compute.
+        The columns to read; by default all that the database does not compute.
     """
     described = table_of(catalogue, table)
     seen = digest(described, tuple(described.columns), "t")
@@ -222,18 +216,18 @@ def rows_by_key(
     names: Sequence[str],
     seen: sql.Composable | None = None,
 ) -> dict[str, Current]:
-    """Return rows by their key, with the named columns; the digest is empty where none was asked for."""
+    """Return rows by key, with the named columns; `seen` is the expression of their digest."""
     key = key_of(described)
-    cells = (sql.SQL("t.{}::text").format(sql.Identifier(name)) for name in names)
-    query = sql.SQL(
-        "SELECT t.{key}::text, {cells} FROM {table} t WHERE t.{key} = ANY({keys}::{type}[])"
-    ).format(
-        key=sql.Identifier(key),
-        cells=sql.SQL(", ").join([sql.SQL("{}::text").format(seen or sql.SQL("''")), *cells]),
-        table=sql.Identifier(schema, described.name),
-        keys=sql.Literal(as_array(list(keys))),
-        type=sql.SQL(described.columns[key].type),
+    cells = [sql.SQL("t.{}::text").format(sql.Identifier(name)) for name in (key, *names)]
+    query = sql.SQL("SELECT {seen}::text, {cells} FROM {table} t WHERE t.{key} = ANY({keys}::{type}[])")
+    rows = connection.execute(
+        query.format(
+            seen=seen or sql.SQL("''"),
+            cells=sql.SQL(", ").join(cells),
+            table=sql.Identifier(schema, described.name),
+            key=sql.Identifier(key),
+            keys=sql.Literal(as_array(list(keys))),
+            type=sql.SQL(described.columns[key].type),
+        )
     )
-    return {
-        row[0]: Current(row[1], dict(zip(names, row[2:], strict=True))) for row in connection.execute(query)
-    }
+    return {key: Current(seen, dict(zip(names, values, strict=True))) for seen, key, *values in rows}

@@ -72,7 +72,7 @@ class Review:
     Attributes
     ----------
     state, detail : str
-        What became of it (see `workbench.plans.states.STATES`), by whom and when.
+        What became of it (see `workbench.plans.states.plan_states`), by whom and when.
     here : bool
         Whether it was made for this database.
     answer : Answer

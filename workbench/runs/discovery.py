@@ -33,7 +33,7 @@ from workbench.murmurant.importers import (
 from workbench.murmurant.reports import ImportReport, read_moment
 from workbench.murmurant.schema import Schema
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, SYNC_MOMENTS
-from workbench.plans.standing import not_taken_back
+from workbench.plans.journal import not_undone
 from workbench.runs.evidence import ask
 from workbench.runs.left_out import weigh
 from workbench.runs.status import SyncState, judge, supersede
@@ -179,7 +179,7 @@ def _from_migration_entries(connection: Connection, schema: Schema, runs: _Runs)
     wanted = [f"{MIGRATION_PREFIX}{event}" for event in ("started", "completed", "failed")]
     query = f"""
         SELECT migration_action, metadata, created_at, run_id FROM audit AS entry
-        WHERE {has_action(schema, *wanted, *_REWRITING)} AND {not_taken_back(schema)} ORDER BY created_at"""
+        WHERE {has_action(schema, *wanted, *_REWRITING)} AND {not_undone(schema)} ORDER BY created_at"""
     for action, metadata, at, run_id in ask(connection, schema, query):
         facts = metadata if isinstance(metadata, dict) else {}
         if action in _REWRITING:

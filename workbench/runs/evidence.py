@@ -20,8 +20,7 @@ from workbench.murmurant.canonical import Canonical
 from workbench.murmurant.importers import ACTIONS, STRENGTH, Run, Strength, Trace
 from workbench.murmurant.schema import Relation, Schema
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES
-from workbench.plans.journal import Entry
-from workbench.plans.standing import removed
+from workbench.plans.journal import Entry, removed_records
 
 TOLERANCE = timedelta(seconds=1)
 """How far an application server's clock and its database's may differ on one write."""
@@ -159,7 +158,7 @@ def _taken(schema: Schema, plans: Sequence[Entry], run: str) -> str:
     for entity in ENTITIES if run else ():
         parts.append(
             f"SELECT '{entity}', record_id, entry, CASE kind {words} ELSE 'removed' END || ' by plan ' || plan"
-            f" FROM ({removed(schema, entity, plans, run)}) AS {CONCEPT_OF[entity]}_taken"
+            f" FROM ({removed_records(schema, entity, plans, run)}) AS {CONCEPT_OF[entity]}_taken"
         )
     return " UNION ALL ".join(parts)
 

@@ -15,7 +15,7 @@ from workbench.mappings.queries import NEEDS, mapping_rows
 from workbench.murmurant.importers import ACTIONS, Counts, Run, Strength
 from workbench.murmurant.schema import Schema
 from workbench.murmurant.spellings import ENTITIES
-from workbench.plans.standing import merges_of, standing
+from workbench.plans.journal import applied_plans, merges_of
 from workbench.runs.evidence import ask_of_records, words_of
 from workbench.runs.left_out import left_out_frame, left_out_since, not_explained
 
@@ -73,7 +73,7 @@ def run_records(
     """
     unread: list[str] = []
     try:
-        plans = standing(connection)
+        plans = applied_plans(connection)
     except WorkbenchError as error:
         plans, unread = [], [f"Whether a plan took away what is gone is not known: {error.what}"]
     by = 'entity, action, traces, strength, "exists", touched, fate'

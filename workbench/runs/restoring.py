@@ -136,9 +136,7 @@ class Restoration:
                 return False
         if not self._takes(described.columns[name], was):
             what = f"{name} was {was or 'empty'} before the run, which today's {name} does not take"
-            self.draft.unresolved(
-                table, key, what, "a migration that lets it, or a value by hand", in_part=True
-            )
+            self.draft.unresolved(table, key, what, "a migration that lets it, or a value by hand")
             return False
         return True
 

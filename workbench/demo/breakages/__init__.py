@@ -1,9 +1,8 @@
-"""Each way of breaking a club that the guide describes, planted on purpose, with the truth of it.
+"""Breakages: every failure that the guide describes, planted on purpose, with its ground truth.
 
-A breakage is a file of SQL beside this one. Its head says where the guide describes it, the guide's words for what
-people see, every check it can make fire (the main one first), how many members and events of its own it harms
-(``demo.victim``), and whether it plants an import run. What its last statement returns is the truth: ``key``, and
-under any other name what a repair has to know.
+A breakage is an SQL file in this folder. Its header has the guide's section and symptom, the checks that it makes fire
+(the main one first), the number of members and events that it damages (``demo.victim``), and whether it plants an import
+run. Its last statement returns the truth: ``key``, and in other columns what a repair has to know.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ __all__ = ["BREAKAGES", "Breakage", "Truth", "break_club"]
 Connection = psycopg.Connection[Any]
 
 _AFTER_THE_RUN = "-- After the run"
-_QUIET = (5, 7, 8, 10, 11, 12, 14, 15, 17, 18, 19)  # of twenty: no household, nobody changed later
+_QUIET = (5, 7, 8, 10, 11, 12, 14, 15, 17, 18, 19)  # of twenty: not in a household, not changed later
 _NUMBERS_EACH = 20  # records of one entity that a planted run may have
 _EVENTS_EACH = 3
 
@@ -40,12 +39,11 @@ class Truth:
     Attributes
     ----------
     breakage, check : str
-        Its name, and the check that must find it before all others.
+        Its name, and the check that must find it.
     keys : frozenset of str
-        What the check must name: ids of records, ``Member/50049`` for a mapping (entity, slash, WA
-        id), a run's id for a run.
+        What the check must list: ids of records, ``Member/50049`` for a mapping (entity and WA id), a run's id.
     detail : dict
-        More for people and for tests of the repair, such as what was right before.
+        More for people and for tests of the repair, such as the right values.
     """
 
     breakage: str
@@ -61,9 +59,9 @@ class Breakage:
     Attributes
     ----------
     guide : str
-        The section of the guide that describes it.
+        The section of the guide.
     symptom : str
-        The guide's words for what people see.
+        The guide's words for it.
     checks : tuple of str
         Every check it can make fire, the main one first.
     """
@@ -76,12 +74,12 @@ class Breakage:
     statements: str
 
     def run(self, dialect: str) -> dict[str, Any] | None:
-        """Return how the import run that it plants differs from others, if it plants one."""
+        """Return the options of the import run that it plants, if any."""
         run = self.head.get("run") or self.head.get(f"run in {dialect}")
         return json.loads(run) if run else None
 
     def sql(self, dialect: str) -> tuple[str, str]:
-        """Return its statements for a dialect: those before the import run, and those after it."""
+        """Return its statements for a dialect: before the import run, and after it."""
         both, *parts = re.split(r"^-- Only in the (\w+)\n", self.statements, flags=re.MULTILINE)
         own = "".join(text for only, text in zip(parts[::2], parts[1::2], strict=True) if only == dialect)
         before, _, after = (both + own).partition(_AFTER_THE_RUN)
@@ -106,15 +104,14 @@ def _read() -> dict[str, Breakage]:
 
 
 BREAKAGES = _read()
-"""Every breakage by its name, in the guide's order."""
+"""Every breakage by name, in the guide's order."""
 
 
 def break_club(connection: Connection, club: Club, names: Iterable[str]) -> tuple[Truth, ...]:
     """Plant breakages in a healthy club, all in one transaction.
 
-    Whatever order they are named in, planted runs come first, in order of their days (each leaves the
-    sync state as a sync does), then the rest in the guide's order; so the same names always give the
-    same club.
+    In any order of `names`, planted runs come first, by day, since each updates the sync state; then the rest in the
+    guide's order. So the same names always give the same club.
 
     Returns
     -------
@@ -137,10 +134,10 @@ def break_club(connection: Connection, club: Club, names: Iterable[str]) -> tupl
 
 
 def victims(club: Club) -> list[tuple[str, str, int, int, str, int]]:
-    """Return whom each breakage may harm: breakage, entity, place in its turn, number, id and WA id.
+    """Return the records that each breakage may damage: breakage, entity, place, number, id and WA id.
 
-    All are among what the first run brought (what the last run brought is for ``members-missing``), and not
-    among those that a later run or a person changed; events are past, and have free places.
+    All were created by the first run (``members-missing`` uses the last run's) and not changed by a later run or a
+    person; events are past and have free places.
     """
     sizes = club.sizes
     members = iter(n for n in range(sizes["first_members"]) if n % 20 in _QUIET)
@@ -189,7 +186,7 @@ def _plant(connection: Connection, club: Club, breakage: Breakage) -> Truth:
 
 
 def _execute(connection: Connection, statements: str) -> tuple[frozenset[str], dict[str, Any]]:
-    """Execute statements; return the keys that the last of them gives, and the rest by name."""
+    """Execute statements; return the keys that the last one returns, and its other columns by name."""
     keys: set[str] = set()
     detail: dict[str, Any] = {}
     with connection.cursor(row_factory=dict_row) as cursor:

@@ -19,7 +19,7 @@ from uuid import NAMESPACE_OID, uuid5
 
 from psycopg import sql
 
-from workbench.audit.writing import write_entry
+from workbench.audit.entries import write_entry
 from workbench.database import archives, databases
 from workbench.database.archives import read_listing, restore_within
 from workbench.database.connection import Database, Session
