@@ -35,7 +35,7 @@ def test_a_relation_has_the_same_columns_in_both_dialects(both, relation):
             rows = connection.exec_driver_sql(f"{before}SELECT * FROM {relation} LIMIT 0".replace("%", "%%"))
             names = {each.name: each.type_code for each in rows.cursor.description}
         ids = {2950: 25}  # a uuid where all are, else text
-        seen[dialect] = {name: ids.get(kind, kind) for name, kind in names.items()}
+        seen[dialect] = {name: ids.get(kind, kind) for name, kind in names.items() if name != "spelled"}
     assert seen["guide"] == seen["application"]
     assert [*CONCEPTS[relation].columns] == [*seen["guide"]][: len(CONCEPTS[relation].columns)]
 

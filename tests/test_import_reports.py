@@ -113,8 +113,8 @@ def test_a_csv_report_names_each_row_that_it_gave_up_on_once(write):
         ("[1, 2]", "not an import report"),
         ({"runId": 7}, "not an import report"),
         ({"runId": "x", "other": 1}, "not an import report"),
-        ({**API, "stats": {"members": {}}}, "not in the form it claims"),
-        ({**API, "startedAt": "yesterday"}, "not in the form it claims"),
+        ({**API, "stats": {"members": {}}}, "is invalid"),
+        ({**API, "startedAt": "yesterday"}, "is invalid"),
         ({"runId": "x", "dryRun": False, "summary": {}, "members": None}, "no members"),
     ],
 )
@@ -130,7 +130,7 @@ def test_a_file_that_is_not_there_or_not_text_is_said_plainly(tmp_path):
     with pytest.raises(DocumentError, match="cannot be read"):
         read_reports([tmp_path / "none.json"])
     (tmp_path / "binary.json").write_bytes(b"\xff\xfe\x00\x01")
-    with pytest.raises(DocumentError, match="not text"):
+    with pytest.raises(DocumentError, match="cannot be read"):
         read_report(tmp_path / "binary.json")
 
 

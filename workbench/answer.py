@@ -1,8 +1,7 @@
-"""What a question returns: one value that shows itself in a terminal, in a notebook or report, and as JSON.
+"""The answer that every question returns: it renders in a terminal, in a notebook or report, and as JSON.
 
-An answer is put together once, where the question is asked. No surface knows what it is about: the terminal's renderer is
-`workbench.cli.output.print_answer`, a notebook's and a report's is here. In what people read a command is written between
-backquotes and without its environment, as ``the `workbench runs` list``; the renderers add the environment.
+Renderers know nothing about subjects. The terminal's is `workbench.cli.output.print_answer`; that of notebooks and reports
+is here. In text, a command stands between backquotes without its environment: the renderers add it.
 """
 
 from __future__ import annotations
@@ -26,22 +25,22 @@ Value = TypeVar("Value")
 
 
 class Table(NamedTuple):
-    """A frame with its caption, for every surface.
+    """A frame with its caption.
 
     Attributes
     ----------
     frame : pandas.DataFrame
         Its columns, the more important ones first.
     empty : str
-        What is said instead of a table without rows; where it is empty too, nothing is.
+        The text shown when there are no rows; nothing if it is empty.
     first : tuple of str
-        The columns that are kept where there is no room for all; else those at the left.
+        The columns to keep when there is no room for all; by default those at the left.
     limit : int, optional
-        The most rows that are shown.
+        The largest number of rows shown.
     total : int, optional
-        How many rows there are in all, where the frame is a sample.
+        The number of all rows, where the frame is a sample.
     note : str
-        What is said below it.
+        A text below the table.
     """
 
     frame: pd.DataFrame
@@ -54,7 +53,7 @@ class Table(NamedTuple):
 
 
 class Step(NamedTuple):
-    """What to do next: a sentence, and the command that does it, as ``plan tiers``."""
+    """A next step: a sentence, and the command for it, such as ``plan tiers``."""
 
     sentence: str
     command: str = ""
@@ -66,7 +65,7 @@ class Step(NamedTuple):
 
 
 Part = str | Mapping[str, str] | Table | Callable[[], "Figure"]
-"""What an answer is made of: lines of text, facts by what they are about, a table, or what draws a figure when one is wanted."""
+"""A part of an answer: lines of text, labelled facts, a table, or a function that draws a figure on demand."""
 
 
 class Named(dict[str, Value], Generic[Value]):
@@ -84,28 +83,28 @@ class Named(dict[str, Value], Generic[Value]):
 
 @dataclass(frozen=True)
 class Answer:
-    """What a question returns.
+    """The answer to a question.
 
     Attributes
     ----------
     headline : str
         The answer in a sentence or two.
     parts : mapping of str to Part
-        Text, facts, tables and figures by name, in the order in which they are read.
+        Text, facts, tables and figures by name, in reading order.
     findings : sequence of Finding
-        The findings it rests on.
+        The findings behind it.
     next_steps : sequence of Step
-        What to do about it.
+        What to do next.
     facts : Any
-        The same for machines: what ``--json`` prints.
+        The output of ``--json``.
     asked_by : str
-        The command that asks one of the findings again, by its id.
+        The command that repeats one of the findings.
     sample : int, optional
-        The most rows of a finding that a terminal shows; 0 where it shows no finding at all.
+        The largest number of rows of a finding in a terminal; 0 shows no findings.
     code : int
-        The exit code of a command: 0 clean, 1 where somebody has to look at it.
+        The exit code: 0 clean, 1 findings.
     environment : str
-        What its commands are to ask; the default one where it is empty.
+        The environment of its commands; empty for the default one.
     unmask : bool
         Whether personal data are shown.
     """
@@ -123,7 +122,7 @@ class Answer:
 
     @property
     def tables(self) -> Named[pd.DataFrame]:
-        """The frames, by name; people masked unless `unmask`."""
+        """The frames by name, masked unless `unmask` is set."""
         from workbench.reporting.masking import mask
 
         tables = {name: part for name, part in self.parts.items() if isinstance(part, Table)}
@@ -131,31 +130,31 @@ class Answer:
 
     @property
     def figures(self) -> Named[Figure]:
-        """The figures, by name."""
+        """The figures by name."""
         return Named({name: part() for name, part in self.parts.items() if callable(part)})
 
     def only(self, *names: str, steps: bool = False) -> Answer:
-        """Return some of its parts, by their names, and perhaps what to do next; nothing else."""
+        """Return an answer with only the named parts and, if wanted, the next steps."""
         parts = {name: self.parts[name] for name in names if name in self.parts}
         return replace(
             self, headline="", parts=parts, findings=(), next_steps=self.next_steps if steps else ()
         )
 
     def masked(self, table: Table) -> pd.DataFrame:
-        """Return the rows of a table that are shown."""
+        """Return the rows of a table to show, masked unless `unmask` is set."""
         from workbench.reporting.masking import mask
 
         return mask(table.frame if table.limit is None else table.frame.head(table.limit), self.unmask)
 
     def text(self, sentence: str) -> str:
-        """Return a sentence as it is shown: people masked, control characters visible."""
+        """Return a sentence to show: masked unless `unmask` is set, control characters visible."""
         from workbench.reporting.masking import mask_text
         from workbench.reporting.tables import visible
 
         return visible(sentence if self.unmask else mask_text(sentence))
 
     def as_json(self) -> Any:
-        """Return the facts as `json.dumps` takes them."""
+        """Return the facts as values for `json.dumps`."""
         return plain(self.facts, self.unmask)
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
@@ -167,7 +166,7 @@ class Answer:
         return bundle
 
     def shown(self) -> Iterator[Any]:
-        """Yield each part as a page shows it."""
+        """Yield each part as HTML and text."""
         from markupsafe import Markup
 
         from workbench.reporting.charts import show_figure
@@ -209,7 +208,7 @@ class Answer:
 
 
 def plain(value: Any, unmask: bool = True) -> Any:
-    """Turn frames, times and exact numbers into what JSON has; people in frames masked unless `unmask`."""
+    """Convert frames, times and decimals to JSON values; frames are masked unless `unmask` is set."""
     import pandas as pd
 
     if isinstance(value, pd.DataFrame):
@@ -234,7 +233,7 @@ def plain(value: Any, unmask: bool = True) -> Any:
 
 
 def many(count: int, noun: str, plural: str = "") -> str:
-    """Count things in words: ``1 entry``, ``1,200 entries``."""
+    """Return a count with its noun: ``1 entry``, ``1,200 entries``."""
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 
 
@@ -247,16 +246,16 @@ def findings_answer(
     by_name: bool = False,
     headline: str = "",
 ) -> Answer:
-    """Answer with findings: one line each, then what is wrong in full.
+    """Return an answer with one line per finding, then the open findings in full.
 
     Parameters
     ----------
     facts : mapping
-        What stands beside the findings for machines.
+        Further output of ``--json``.
     report : str
-        The report that shows the same as a page.
+        The report with the same findings.
     by_name : bool
-        Whether they were asked for by name: then what nobody configured counts, and all of a sample is shown.
+        Whether they were asked for by name: then checks that are not configured count, and whole samples are shown.
     """
     import pandas as pd
 

@@ -1,4 +1,4 @@
-"""People covered in what a question answers: frames leave the room in saved notebooks and files."""
+"""Masking of personal data in what questions return: saved notebooks and files keep these frames."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from workbench.reporting.masking import mask
 from workbench.session import Session
 
 _within = ContextVar("_within", default=False)
-"""Whether a question is being asked by another one."""
+"""Whether the current question was asked by another one."""
 
 _Asked = ParamSpec("_Asked")
 _Result = TypeVar("_Result")
@@ -26,9 +26,9 @@ _Owner = TypeVar("_Owner")
 def covering(
     question: Callable[Concatenate[_Owner, _Asked], _Result],
 ) -> Callable[Concatenate[_Owner, _Asked], _Result]:
-    """Mask people in the frames that a question of a workbench, or of one of its subjects, returns, unless `Session.unmask`.
+    """Mask personal data in the frames that a question returns, unless `Session.unmask` is set.
 
-    A panel masks what it shows by its own switch, and a question asked within another sees everything.
+    Panels mask what they show themselves. A question that another one asks is not masked.
     """
 
     @wraps(question)
@@ -46,7 +46,7 @@ def covering(
 def answering(
     question: Callable[Concatenate[_Owner, _Asked], Answer],
 ) -> Callable[Concatenate[_Owner, _Asked], Answer]:
-    """Let an answer know its environment, and whether it may show people: it masks itself where it is shown."""
+    """Tell an answer its environment and whether it may show personal data; it masks itself when it is shown."""
 
     @wraps(question)
     def ask(owner: _Owner, /, *args: _Asked.args, **kwargs: _Asked.kwargs) -> Answer:
@@ -65,7 +65,7 @@ def _session(owner: Any) -> Session:
 
 
 def _seen(owner: Any) -> bool:
-    """Whether whoever asks sees everything: a question within another, a panel, or where people are not masked."""
+    """Whether nothing is masked: for another question, for a panel, or with `Session.unmask`."""
     wb = _session(owner)
     return wb.unmask or wb.people is not None or _within.get()
 
@@ -80,7 +80,7 @@ def _seeing_everything() -> Iterator[None]:
 
 
 def cover(answer: Any) -> Any:
-    """Mask people in a frame, or in every frame that a value holds."""
+    """Mask personal data in a frame, or in every frame of a list, tuple or dataclass."""
     if isinstance(answer, pd.DataFrame):
         masked = mask(answer)
         masked.attrs = answer.attrs
@@ -93,9 +93,9 @@ def cover(answer: Any) -> Any:
 
 
 def _frames(kind: Any) -> tuple[str, ...]:
-    """Return the fields of a dataclass that hold frames, or findings with frames of their own.
+    """Return the fields of a dataclass that contain frames, or findings with frames.
 
-    Frames of counts and weights name columns and comparisons, such as ``email``, and nobody's address.
+    Frames of counts and weights are left out: they contain names of columns, such as ``email``, and no personal data.
     """
     return tuple(
         field.name

@@ -1,4 +1,4 @@
-"""Commands that are suggested: each is one line that can be pasted, for the environment it was suggested for."""
+"""Suggested commands: each is one line to paste, with the option of its environment."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 from shlex import quote
 
 odd: set[str] = set()
-"""Dates that were read and are in no calendar, as the database writes them; a command says so when it ends."""
+"""Dates that Python cannot represent, as the database writes them; a command reports them at its end."""
 
 DEFAULT = "demo"
-"""The environment that a command asks where none is named."""
+"""The environment that commands use by default."""
 
 OF_NO_ENVIRONMENT = ("demo", "bundle check", "bundle list")
 """Commands that take no ``--environment``."""
@@ -21,15 +21,15 @@ _TAIL = re.compile(r" (-- |> ).*$")
 
 
 def on_environment(environment: str) -> str:
-    """Return the option that names an environment, where it is not the default one."""
+    """Return the option for an environment; empty for the default one."""
     return "" if environment == DEFAULT else f" -e {quote(environment)}"
 
 
 def aim(text: str, environment: str, program: str = "workbench") -> str:
-    """Let every command that stands in backquotes in a text ask an environment, by the program as it was called.
+    """Add the environment's option to every command between backquotes, and call the program by its actual name.
 
-    Another program's command behind ``--`` and a redirection stay last; a command that names an environment itself,
-    or takes none, gets no other.
+    The option precedes a redirection and another program's command after ``--``. Commands that name an environment, or
+    take none, are left alone.
     """
     option = on_environment(environment)
 
@@ -49,7 +49,7 @@ def aim(text: str, environment: str, program: str = "workbench") -> str:
 
 
 def paths_below(paths: Sequence[Path], folder: Path | None = None) -> list[str]:
-    """Show paths relative to the working directory where they lie below it."""
+    """Return paths, relative to the working directory where they are below it."""
     here = (folder or Path.cwd()).resolve()
     return [
         str(path.resolve().relative_to(here)) if path.resolve().is_relative_to(here) else str(path)

@@ -1,11 +1,11 @@
-"""One spelling for text that people would call the same."""
+"""One spelling for text that people consider the same."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
 
-# Letters that do not come apart into a letter and an accent: o with stroke, d with stroke, eth, ...
+# Letters that do not decompose into a letter and an accent: o with stroke, d with stroke, eth, ...
 _LETTERS = str.maketrans(
     {
         "\u00f8": "o",
@@ -19,17 +19,16 @@ _LETTERS = str.maketrans(
         "\u00fe": "th",
     }
 )
-# Apostrophes and dots stand within a word, they do not part it.
-_WITHIN = str.maketrans(dict.fromkeys("'.`\u00b4\u2019\u02bc"))
+_WITHIN = str.maketrans(dict.fromkeys("'.`\u00b4\u2019\u02bc"))  # these do not separate words
 _ACCENTS = re.compile("[\u0300-\u036f]")  # not the vowel signs of other scripts, which are letters
+_SIGNS = re.compile("[^a-z0-9]+")
 
 
-def normalise(text: str, *, punctuation: bool = False) -> str:
-    """Return text in lower case, without accents and needless spaces, and without punctuation unless that is kept."""
-    plain = unicodedata.normalize("NFKD", text).casefold().translate(_LETTERS)
-    if not punctuation:
-        plain = plain.translate(_WITHIN)
+def normalise(text: str) -> str:
+    """Return text in lower case, without accents, punctuation and extra spaces."""
+    if text.isascii():
+        return _SIGNS.sub(" ", text.lower().translate(_WITHIN)).strip()
+    plain = unicodedata.normalize("NFKD", text).casefold().translate(_LETTERS).translate(_WITHIN)
     plain = unicodedata.normalize("NFC", _ACCENTS.sub("", plain))
-    if not punctuation and not plain.isalnum():
-        plain = "".join(sign if unicodedata.category(sign)[0] in "LMN" else " " for sign in plain)
-    return " ".join(plain.split())
+    words = (sign if unicodedata.category(sign)[0] in "LMN" else " " for sign in plain)
+    return " ".join("".join(words).split())

@@ -51,13 +51,13 @@ Line = tuple[str, str, str]
 
 
 def readiness(wb: Session) -> pd.DataFrame:
-    """Tell what works here and what is missing.
+    """Return what works here and what is missing.
 
     Returns
     -------
     pandas.DataFrame
-        ``subject``, ``state`` (``ok``, ``missing`` or ``note``), ``detail``. What is only a note
-        hinders nothing; what is missing keeps some check or command from working.
+        ``subject``, ``state`` (``ok``, ``missing`` or ``note``), ``detail``. Something ``missing`` keeps a check or a
+        command from working; a ``note`` does not.
     """
     here, identity = wb.database, wb.identity
     connected = f"PostgreSQL {identity.version}, database {identity.database}, as {identity.user}"
@@ -117,7 +117,7 @@ def _rights(connection: Connection, schema: Schema) -> Iterator[Line]:
 
 
 def _journal(connection: Connection, lacking: str) -> Line:
-    """Tell whether the schema ``workbench``, where an apply keeps its journal, is there to be used."""
+    """Return whether the schema ``workbench``, which contains the journal, can be used."""
     row = connection.execute(_JOURNAL).one()
     user, owner = row.user, row.owner
     if owner is None and row.may_create:
@@ -126,7 +126,7 @@ def _journal(connection: Connection, lacking: str) -> Line:
         detail = f"{user} may not create the schema workbench, which applying a plan needs"
         return "journal", lacking, f"{detail}: ask the owner to CREATE SCHEMA workbench AUTHORIZATION {user}"
     if not row.reads:
-        detail = f"{user} may not read the schema workbench, so nobody knows what was applied here"
+        detail = f"{user} may not read the schema workbench, so it is not known what was applied here"
         return "journal", "missing", f"{detail}. Ask {owner} for USAGE on it and SELECT on its tables"
     if not row.writes:
         detail = f"{user} may not write to the schema workbench, so no plan can be applied or undone"
@@ -136,21 +136,21 @@ def _journal(connection: Connection, lacking: str) -> Line:
 
 
 def _ways(database: Database) -> Iterator[Line]:
-    """Tell what stands between us and the server, and what the URL and the shell say that is not followed."""
+    """Yield lines about a connection pooler, and about parameters and variables that are ignored."""
     try:
         database.refuse_pooler()
     except Refused as refusal:
         yield "connection pooler", "missing", f"{refusal} Looking, applying and undoing work"
     if left_out := ", ".join(database.address.left_out):
-        yield "URL parameters", "note", f"left out, for PostgreSQL's client does not know them: {left_out}"
+        yield "URL parameters", "note", f"ignored because PostgreSQL's client does not know them: {left_out}"
     if ignored := ", ".join(name for name in IGNORED_VARIABLES if name in os.environ):
-        yield "variables", "note", f"not followed, for the URL decides: {ignored}"
+        yield "variables", "note", f"ignored in favour of the URL: {ignored}"
 
 
 def _tools(identity: Identity, database: Database, configured: Path | None) -> Iterator[Line]:
-    """Tell which programs would be used: those new enough for the server that connect to it."""
+    """Yield the PostgreSQL programs that would be used: new enough for the server, and able to connect."""
     for name in PROGRAMS:
-        # pg_restore asks for an archive before it connects; it is of one build with pg_dump beside it.
+        # pg_restore wants an archive before it connects; it is from the same build as pg_dump.
         to = None if name == "pg_restore" else database.address.parameters()
         try:
             tool = program_for(name, identity.version, configured, to)

@@ -1,4 +1,4 @@
-"""An environment, opened: connection, schema, runs, and on which database all that is."""
+"""An opened environment: its database, schema, settings, import runs and reports."""
 
 from __future__ import annotations
 
@@ -34,22 +34,24 @@ from workbench.tiers.configuration import read_document
 
 @dataclass
 class Session:
-    """An environment, opened: what every question and every planner starts from.
+    """An opened environment, which every question and planner uses.
 
     Attributes
     ----------
     database : Database
         The guarded target.
     options : EnvironmentSettings
-        What is configured for it.
+        Its settings.
     reports_from : tuple of ImportReport or callable
-        The importers' report files that count as evidence, or what reads them: see `reports`.
+        The importers' report files, or a function that reads them: see `reports`.
+    one_state : bool
+        Whether all questions share one transaction, and so see the database as it was at the first one.
     unmask : bool
-        Whether personal data may leave the room: in frames, reports and saved notebooks.
+        Whether frames, reports and saved notebooks may contain personal data.
     plans_in : Path or None
-        Where plans are written, instead of the settings' own folder.
+        Where plans are written, instead of the folder of the settings.
     people : bool or None
-        Whether a panel shows people on the screen; None outside a panel.
+        Whether a panel shows personal data on the screen; None outside a panel.
     """
 
     database: Database
@@ -63,42 +65,43 @@ class Session:
 
     def __post_init__(self) -> None:
         self._open = ExitStack()
-        self._held: list[Connection] = []  # the one of `one_state`, also for whoever sees the same state
+        self._shared: list[
+            Connection
+        ] = []  # the connection of `one_state`, shared with copies of this session
         self._opened_as: Session | None = None
         self._reading = local()
-        # Panels ask in threads of their own, and a connection answers one at a time.
-        self._one_at_a_time = RLock()
-        self._runs: list[Run] | None = None  # the same for as long as the state is
-        # A notebook never closes what it opened; the interpreter's end must still find it closed.
+        self._lock = RLock()  # panels use threads of their own; a connection serves one at a time
+        self._runs: list[Run] | None = None  # cached with `one_state`
+        # Notebooks do not close sessions, so close this one when it is garbage-collected or the interpreter exits.
         weakref.finalize(self, _close_quietly, self._open)
 
     def close(self) -> None:
-        """End the transaction that `one_state` holds."""
-        with self._one_at_a_time:
-            self._held.clear()
+        """End the transaction of `one_state`."""
+        with self._lock:
+            self._shared.clear()
             self._open.close()
 
     def as_seen(self, people: bool) -> Session:
-        """Return this session, on the same state, as a panel sees it: with a switch of its own for people."""
+        """Return a copy for a panel, which shares the transaction but shows personal data or not by its own switch."""
         seen = copy(self)
-        seen.people, seen._opened_as = people, self  # what is held open closes when nobody holds either
+        seen.people, seen._opened_as = people, self  # the reference keeps the transaction open
         return seen
 
     @property
     def environment(self) -> Environment:
-        """Name, kind and address: what the banner says."""
+        """Name, kind and address."""
         return self.database.environment
 
     @property
     def shows_people(self) -> bool:
-        """Whether personal data are shown: on a panel's screen as its switch says, elsewhere where `unmask` allows it."""
+        """Whether personal data are shown: in a panel by its switch, elsewhere by `unmask`."""
         return self.unmask if self.people is None else self.people
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """Give a connection in a read-only transaction, the held one where `one_state` is on.
+        """Yield a connection in a read-only transaction; with `one_state`, always the same one.
 
-        What is read within, in the same thread, is read on the same connection, and so of the same state.
+        Nested calls in one thread share the connection, and so see the same state.
         """
         if not self.one_state:
             if (around := getattr(self._reading, "connection", None)) is not None:
@@ -110,21 +113,21 @@ class Session:
                 finally:
                     self._reading.connection = None
             return
-        with self._one_at_a_time:
-            if not self._held:
-                self._held.append(self._open.enter_context(self.database.reading()))
+        with self._lock:
+            if not self._shared:
+                self._shared.append(self._open.enter_context(self.database.reading()))
             with self.database.translate_errors():
-                yield self._held[0]
+                yield self._shared[0]
 
     @cached_property
     def identity(self) -> Identity:
-        """Which database this is, by its own word."""
+        """Which database this is, as the server identifies itself."""
         with self.reading() as connection:
             return self.database.identify(connection)
 
     @cached_property
     def schema(self) -> Schema:
-        """Murmurant's tables as they are here."""
+        """Murmurant's tables in this database."""
         with self.reading() as connection:
             try:
                 return read_schema(raw(connection), self.database.address.schema)
@@ -138,14 +141,12 @@ class Session:
 
     @cached_property
     def reports(self) -> tuple[ImportReport, ...]:
-        """The importers' report files that count as evidence, read when they are first asked for.
-
-        What needs none, such as a snapshot and its restore, goes on where they cannot be read.
+        """The importers' report files, read on first use: snapshots and restores work without them.
 
         Raises
         ------
         DocumentError
-            When a path that is configured is not there, or what lies there is damaged.
+            When a configured path does not exist or is damaged.
         """
         return self.reports_from() if callable(self.reports_from) else self.reports_from
 
@@ -156,23 +157,23 @@ class Session:
 
     @cached_property
     def target(self) -> Target:
-        """Which database a plan is made for."""
+        """The database that plans are made for."""
         here, schema = self.environment, self.database.address.schema
         return Target(self.identity.system_identifier, self.identity.database, schema, here.name, here.kind)
 
     @contextmanager
     def planning(self) -> Iterator[PlanContext]:
-        """Give what a planner needs: a connection to read, and where the plan goes."""
+        """Yield what a planner needs: a connection for reading, and the folder for the plan."""
         with self.reading() as connection:
             yield PlanContext(connection, self.schema, self.target, self.settings.operator, self.plans_folder)
 
     @property
     def plans_folder(self) -> Path:
-        """Where a plan that is made is written."""
+        """The folder that plans are written to."""
         return self.plans_in or plans_in(self.settings).folder
 
     def find_runs(self) -> list[Run]:
-        """Find every import run, with its traces."""
+        """Return every import run, with its traces."""
         if self._runs is None or not self.one_state:
             with self.reading() as connection:
                 self._runs = find_runs(connection, self.schema, self.reports)
@@ -180,7 +181,7 @@ class Session:
 
     @cached_property
     def import_configuration(self) -> dict[str, Any]:
-        """What the files say that ``tier_mapping`` and ``status_mapping`` lead to: the importer's configuration, for one."""
+        """The content of the files of ``tier_mapping`` and ``status_mapping``, such as the importer's configuration."""
         configuration: dict[str, Any] = {}
         for file in self.options.mappings:
             configuration |= read_document(file)[0]
@@ -188,7 +189,7 @@ class Session:
 
     @property
     def headings(self) -> dict[str, dict[str, str]]:
-        """What this club's exports call their columns, where the importer's configuration says it."""
+        """The headings of this club's exports, from the importer's configuration."""
         return configured_headings(self.import_configuration)
 
     def read_exports(self, paths: Sequence[str | Path]) -> tuple[ReportRecord, ...]:
@@ -196,12 +197,12 @@ class Session:
         return read_exports(map(Path, paths), self.headings) if paths else ()
 
     def log(self, action: str, facts: dict[str, Any], *, about: str) -> str:
-        """Write into the audit log what was done; return why that could not be, or nothing: the act stands all the same.
+        """Write an entry to the audit log. Failure does not undo the action: return the reason, else an empty text.
 
         Parameters
         ----------
         about : str
-            What the entry is about, by a name or digest of its own.
+            A name or digest of what the entry is about.
         """
         try:
             record(self.database, self.schema, action, facts, about=str(uuid5(NAMESPACE_OID, about)))
@@ -210,7 +211,7 @@ class Session:
         return ""
 
     def look(self, connection: Connection) -> Look:
-        """Gather what a check may look at; runs and reports are read when one needs them."""
+        """Return what checks can query; runs and reports are read when a check needs them."""
         of_clubs = [
             options.expected["members"]
             for options in self.settings.environments.values()
@@ -228,6 +229,6 @@ class Session:
 
 
 def _close_quietly(opened: ExitStack) -> None:
-    # The server may have gone before us; there is nothing left to lose in a transaction that only read.
+    # The server may have stopped; a read-only transaction has nothing to lose.
     with suppress(WorkbenchError):
         opened.close()

@@ -1,7 +1,7 @@
-"""What people said, in a file: one line of JSON to a statement, only ever added to.
+"""Statements of people in an append-only file, one line of JSON each.
 
-Such a file is read whole or not at all: one that is broken is an error, never an empty file. Two sessions at once
-do not lose a line, and a line is on the disk before anybody is told that it is kept.
+A damaged file is an error, never an empty file. Concurrent sessions do not lose lines, and a line is flushed to the disk
+before its writer hears of success.
 """
 
 from __future__ import annotations
@@ -20,53 +20,51 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from workbench.errors import DocumentError, UsageError, WorkbenchError
 
 LONGEST = 500
-"""Characters of a statement's own words."""
+"""The longest comment, in characters."""
 
-_HERE = Lock()  # between threads; the lock file is between processes
-_MEND = (
-    "Nothing was read from it. Mend that line or take it out; a copy from before the damage will do as well."
-)
+_THREADS = Lock()  # between threads; the lock file works between processes
+_MEND = "Nothing was read from it. Correct or remove that line, or use a copy from before the damage."
 
 
 class Statement(BaseModel):
-    """What one person said; a kind of it adds of what.
+    """A statement by one person; subclasses add what it is about.
 
     Attributes
     ----------
     by : str
-        Who said so.
+        Who made it.
     at : datetime
-        When, with its zone.
+        When, with time zone.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     noun: ClassVar[str]
-    """What a file of them holds, in the plural."""
+    """What a file of them contains, in the plural."""
     stem: ClassVar[str]
-    """How its name begins."""
+    """The beginning of the file name."""
 
     by: str = Field(pattern=r"\S")
     at: AwareDatetime
 
 
 def signed(by: str, words: str) -> tuple[str, datetime, str]:
-    """Return who says something, when, and the words, as they are kept.
+    """Return name, time and comment as they are stored.
 
     Raises
     ------
     UsageError
-        For nobody's name, or words that are too many or hold an e-mail address.
+        For an empty name, and a comment that is too long or contains an e-mail address.
     """
     if not by.strip():
-        raise UsageError("This is nobody's word: it needs a name.", "Give it with --as NAME.")
+        raise UsageError("A name is needed.", "Give it with --as NAME.")
     if len(words) > LONGEST:
         raise UsageError(
-            f"What is said has {len(words):,} characters; {LONGEST} are kept.", "Make it shorter."
+            f"The comment has {len(words):,} characters; at most {LONGEST} are stored.", "Shorten it."
         )
     if re.search(r"\S@\S", words):
         raise UsageError(
-            "What is said holds an e-mail address, and personal data are not kept.", "Say it without."
+            "The comment contains an e-mail address; personal data are not stored.", "Leave it out."
         )
     return by.strip(), datetime.now(UTC).replace(microsecond=0), words.strip()
 
@@ -122,7 +120,7 @@ class Statements(Generic[S]):
         line = statement.model_dump_json() + "\n"
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with _HERE, fasteners.InterProcessLock(self.path.with_name(f".{self.path.name}.lock")):
+            with _THREADS, fasteners.InterProcessLock(self.path.with_name(f".{self.path.name}.lock")):
                 self.read()
                 file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
                 try:

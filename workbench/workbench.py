@@ -1,4 +1,4 @@
-"""The one thing a notebook imports: an environment, opened for looking."""
+"""The workbench of an environment, which notebooks and commands use."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pandas as pd
 from workbench.answer import Answer, Table, findings_answer, many
 from workbench.checks import run_checks
 from workbench.checks.finding import SAMPLE, about_run
-from workbench.checks.rules import Waivers
+from workbench.checks.registry import Waivers
 from workbench.covering import answering, covering
 from workbench.database.databases import connect
 from workbench.database.environment import Environment
@@ -67,14 +67,14 @@ _COUNTED = (*CONCEPT_OF.values(), "mappings")
 
 
 class Workbench:
-    """An environment, opened for looking: its subjects, and the questions that are of no one subject.
+    """An environment opened read-only: its subjects, and the questions about all of them.
 
     Attributes
     ----------
     session : Session
-        What every subject stands on: connection, schema, settings, and whether people are shown.
+        What all subjects share: connection, schema, settings, and whether personal data are shown.
     runs, mappings, tiers, duplicates, policies, history, audit, reconcile, snapshots, restores, app, migration, triage, plans, report
-        What can be asked and planned of each: ``wb.runs()``, ``wb.runs.plan_rollback(...)``.
+        The questions and planners of each subject: ``wb.runs()``, ``wb.runs.plan_rollback(...)``.
     """
 
     runs: Runs
@@ -97,7 +97,7 @@ class Workbench:
         self.session = session
 
     def __getattr__(self, name: str) -> Any:
-        """Make a subject when it is first asked for: each brings imports that the others do without."""
+        """Create a subject on first use, because each has imports of its own."""
         if name not in _SUBJECTS:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         module, _, kind = _SUBJECTS[name].rpartition(".")
@@ -124,7 +124,7 @@ class Workbench:
         self.close()
 
     def close(self) -> None:
-        """End the transaction in which everything is seen as it was at one moment."""
+        """End the transaction of `one_state`."""
         self.session.close()
 
     @property
@@ -134,7 +134,7 @@ class Workbench:
 
     @property
     def settings(self) -> Settings:
-        """What is configured for every environment."""
+        """The settings of all environments."""
         return self.session.settings
 
     def __repr__(self) -> str:
@@ -145,7 +145,7 @@ class Workbench:
 
     @answering
     def _about(self) -> Answer:
-        """Tell which database this is, what it holds, and what is open."""
+        """Return which database this is, what it contains, and what is open."""
         here = self.session
         facts = {"Environment": str(here.environment)}
         try:
@@ -164,7 +164,7 @@ class Workbench:
 
     @answering
     def doctor(self) -> Answer:
-        """Tell what works here and what is missing: connection, dialect, rights, tools, configuration."""
+        """Report what works and what is missing: connection, dialect, rights, tools, configuration."""
         from workbench.readiness import readiness
 
         state = readiness(self.session)
@@ -175,18 +175,18 @@ class Workbench:
     def check(
         self, ids: Sequence[str] = (), waive: Waivers = (), sample: int = SAMPLE, run: str = ""
     ) -> Answer:
-        """Ask what the guide says to check, all of it or what is named, on one state of the database.
+        """Run the checks of the guide on one state of the database.
 
         Parameters
         ----------
         ids : sequence of str
-            Which checks; all when empty.
+            Which checks; all by default.
         waive : mapping, or sequence of ``check=reason``
             Findings that are accepted, and why.
         sample : int
-            The most rows of a finding; its count is of all.
+            The largest number of rows in a finding; its count covers all rows.
         run : str
-            Only what is said of this run, in findings about runs.
+            Restricts findings about runs to this run.
         """
         here = self.session
         with here.reading() as connection:
@@ -196,27 +196,27 @@ class Workbench:
         return findings_answer(findings, facts=facts, report="post-recovery", by_name=bool(ids))
 
     def sql(self, query: str, limit: int | None = None, without: Sequence[str] = ()) -> pd.DataFrame:
-        """Ask in SQL, of ``members``, ``events``, ``registrations``, ``mappings``, ``audit``, ... alike in either dialect.
+        """Query ``members``, ``events``, ``registrations``, ``mappings``, ``audit``, ... in SQL, alike in either dialect.
 
         Parameters
         ----------
         query : str
-            One SELECT; the relations and their columns are those of `workbench.murmurant.spellings`, besides them
-            ``runs``, ``reported`` and ``here``.
+            One SELECT. The relations and columns are those of `workbench.murmurant.spellings`, and ``runs``, ``reported``
+            and ``here``.
         limit : int, optional
-            The most rows.
+            The largest number of rows.
         without : sequence of str
-            What it mentions and can do without, where it is not here: ``mappings``, ``events.status``.
+            Relations and columns that it does not need: ``mappings``, ``events.status``.
 
         Returns
         -------
         pandas.DataFrame
-            Its rows, ids as text; people are masked, and text that the SELECT makes up, unless opened with `unmask`.
+            The rows, with ids as text. Personal data and computed text are masked unless opened with `unmask`.
 
         Raises
         ------
         SchemaGap
-            For what it mentions and this database does not have.
+            For a relation or column that this database lacks.
         """
         with self.session.reading() as connection:
             canonical = self.session.look(connection).canonical
@@ -227,7 +227,7 @@ class Workbench:
 
     @covering
     def search(self, text: str, entity: str = MEMBER, limit: int = 50) -> pd.DataFrame:
-        """Find members, events, registrations or, as ``Mapping``, mappings by what somebody types: see `workbench.mappings.search`."""
+        """Search members, events, registrations or mappings (``Mapping``) by text: see `workbench.mappings.search`."""
         from workbench.mappings import search
 
         with self.session.reading() as connection:
@@ -237,7 +237,7 @@ class Workbench:
 
     @answering
     def counts(self) -> Answer:
-        """Count the rows that matter beside what is expected: ``table``, ``found``, ``expected``, ``difference``."""
+        """Compare row counts with the expected ones: ``table``, ``found``, ``expected``, ``difference``."""
         from workbench.reporting.charts import counts_chart
 
         expected: Mapping[Any, int] = self.session.options.expected
@@ -249,21 +249,21 @@ class Workbench:
         )
 
     def panel(self, page: str, **options: Any) -> Any:
-        """Return what people click on: pick, plan, approve, apply and undo, where the notebook shows it.
+        """Return an interactive panel for a notebook: choose, plan, approve, apply and undo.
 
         Parameters
         ----------
         page : {"runs", "plans", "mappings", "tiers", "duplicates", "preflight"}
-            Which, by its name in the addresses of `workbench serve`.
+            Its name, as in the addresses of `workbench serve`.
         options
-            What to begin with, such as ``exports`` for mappings, ``found`` and ``threshold`` for duplicates.
+            Its initial state, such as ``exports`` for mappings, ``found`` and ``threshold`` for duplicates.
 
         Raises
         ------
         UsageError
-            For a page that is none.
+            For an unknown page.
         """
-        panels = import_module("workbench.panels")  # above this one, and only where somebody clicks
+        panels = import_module("workbench.panels")  # a higher layer, and slow to import
         if page not in panels.PAGES:
             raise unknown("panel", page, panels.PAGES)
         return panels.panel_of(page)(self, **options)
@@ -286,35 +286,34 @@ def open_workbench(
     unmask: bool = False,
     settings: Settings | None = None,
 ) -> Workbench:
-    """Open an environment for looking; nothing can be written through it.
+    """Open an environment read-only.
 
     Parameters
     ----------
     environment : str, optional
-        A name from ``workbench.toml``; else ``WORKBENCH_ENVIRONMENT``, else the embedded demo.
+        A name from ``workbench.toml``; by default ``WORKBENCH_ENVIRONMENT``, else the embedded demo.
     import_reports : sequence of path, optional
-        Report files of importers, or folders of them, besides those that are configured.
+        Report files of importers, or folders of them, in addition to the configured ones.
     expected : mapping, optional
-        How many ``members``, ``events`` and ``registrations`` there should be (guide §7.1).
+        The expected numbers of ``members``, ``events`` and ``registrations`` (guide §7.1).
     tier_mapping : path, optional
-        Which tier or status each Wild Apricot level becomes, instead of all that is configured.
+        The file that says which tier or status each level becomes, instead of the configured ones.
     one_state : bool
-        Whether every question sees the database as it was at the first one. For a report; an
-        interactive session should see changes, and not hold a transaction open for hours.
+        Whether every question sees the database as it was at the first one. For reports; an interactive session should see
+        changes, and not keep a transaction open for hours.
     unmask : bool
-        Whether reports may show personal data.
+        Whether personal data may be shown.
 
     Raises
     ------
     UsageError
         For an unknown environment, or one whose URL is not set.
     DocumentError
-        For a path in `import_reports` that is no report. Those that are configured are read when they are
-        first asked for: see `Session.reports`.
+        For a path in `import_reports` that is no report. Configured reports are read on first use: see `Session.reports`.
     WrongEnvironment
-        When the environment's name, kind and address disagree.
+        If the environment's name, kind and address contradict each other.
     DatabaseUnreachable
-        When there is no connection.
+        If there is no connection.
     """
     settings = settings or load_settings()
     name = environment or os.environ.get("WORKBENCH_ENVIRONMENT") or DEMO
@@ -326,7 +325,7 @@ def open_workbench(
         )
     if tier_mapping:
         chosen = chosen.model_copy(update={"tier_mapping": Path(tier_mapping), "status_mapping": None})
-    given = read_reports(map(Path, import_reports))  # what somebody names is to be used: said at once
+    given = read_reports(map(Path, import_reports))  # errors in named files are raised at once
     reports = partial(_reports, name, chosen, settings.backups, given)
     database = connect(name, settings)
     return Workbench(Session(database, chosen, settings, reports, one_state=one_state, unmask=unmask))
@@ -335,20 +334,20 @@ def open_workbench(
 def _reports(
     name: str, chosen: EnvironmentSettings, backups: Path, given: tuple[ImportReport, ...]
 ) -> tuple[ImportReport, ...]:
-    """Read the reports that are configured, and those of dry runs, besides what was given; by run and name."""
+    """Return the given and the configured reports and those of dry runs, sorted by run and name."""
     from workbench.migration.dry_runs import kept_reports
 
-    # The demo's own folder is there only once a demo was made; any other path that is named must be.
+    # The demo's folder exists only after a demo was created; any other configured path must exist.
     own = [path for path in chosen.import_reports if chosen.url_env or path.exists()]
     try:
         configured = read_reports(own)
     except DocumentError as error:
         raise DocumentError(
             f"{error.what} The setting environments.{name}.import_reports leads there.",
-            "Correct it in workbench.toml, or put the importer's file or folder where it says, whole.",
+            "Correct it in workbench.toml, or put the importer's file or folder there.",
         ) from None
     named = {report.path.resolve(): report for report in (*configured, *given)}
-    # An importer overwrites its dry run's report with the live run's; what was kept of it is evidence too.
+    # An importer overwrites the report of its dry run; the kept copy is evidence too.
     known = {(report.run_id, report.path.name) for report in named.values()}
     kept = read_reports(kept_reports(backups, name))
     more = [report for report in kept if (report.run_id, report.path.name) not in known]

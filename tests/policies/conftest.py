@@ -35,7 +35,7 @@ def rule(sql: str, fix: str = "", **header: object) -> str:
 
 def starter(name: str, *changes: tuple[str, str]) -> str:
     """Return a rule of the starter set, with some of its words changed."""
-    from workbench.checks.rules import STARTER
+    from workbench.checks.registry import STARTER
 
     text = next(
         folder / f"{name}.sql" for folder in STARTER if (folder / f"{name}.sql").is_file()

@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.policies.conftest import keys, rule
-from workbench.checks.registry import read_check
-from workbench.checks.rules import STARTER, copy_starter, read_rules
+from workbench.checks.registry import STARTER, copy_starter, read_check, read_rules
 from workbench.errors import UsageError
 from workbench.settings import load_settings
 
@@ -81,7 +80,7 @@ def test_the_starter_set_is_copied_once(tmp_path):
     files = copy_starter(tmp_path / "rules")
     assert {each.stem for each in files} == {each.stem for folder in STARTER for each in folder.glob("*.sql")}
     assert [*read_rules(tmp_path / "rules").checks] == [*read_rules(None).checks]
-    with pytest.raises(UsageError, match="there already"):
+    with pytest.raises(UsageError, match="exists already"):
         copy_starter(tmp_path / "rules")
 
 

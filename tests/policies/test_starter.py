@@ -6,7 +6,7 @@ import pytest
 
 from tests.conftest import DIALECTS
 from tests.policies.conftest import keys, rule
-from workbench.checks.rules import STARTER, read_rules
+from workbench.checks.registry import STARTER, read_rules
 
 NAMED_BY_THE_GUIDE = sorted(path.stem for path in STARTER[0].glob("*.sql"))
 

@@ -14,7 +14,7 @@ import pytest
 from workbench.answer import findings_answer
 from workbench.checks import REGISTRY, Finding
 from workbench.checks.finding import about_run
-from workbench.checks.rules import read_waivers
+from workbench.checks.registry import read_waivers
 from workbench.database.connection import Identity
 from workbench.database.environment import Environment
 from workbench.errors import UsageError

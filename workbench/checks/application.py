@@ -1,4 +1,4 @@
-"""Guide §7.2: the application itself, asked over HTTP."""
+"""Checks of the application over HTTP (guide §7.2)."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from workbench.checks.look import Look, NotConfiguredError, NotRunError
 from workbench.checks.registry import Rows
 
 TIMEOUT = 5.0
-"""Seconds the application has to answer."""
+"""How long to wait for an answer, in seconds."""
 
 HEALTH = "/api/v1/health"
 REFUSED = {*range(300, 400), 401, 403}
-"""How a page answers somebody who is not signed in."""
+"""The status codes of a page that refuses visitors who are not signed in."""
 
 
 def app_health(look: Look) -> Rows:
@@ -27,7 +27,9 @@ def app_auth_refuses(look: Look) -> Rows:
     page = look.settings.app_auth_page
     status, trouble = _get(look, page)
     if status is None or (status >= 400 and status not in REFUSED):
-        raise NotRunError(f"The application did not say: {trouble or status} for {page}. See app-health.")
+        raise NotRunError(
+            f"The application gave no usable answer: {trouble or status} for {page}. See app-health."
+        )
     return [] if status in REFUSED else [{"key": page, "answer": f"{status} without signing in"}]
 
 
@@ -36,8 +38,8 @@ def app_auth_admits(look: Look) -> Rows:
     token = os.environ.get(name or "")
     if look.settings.app_url and not token:
         raise NotConfiguredError(
-            "There is no account to try it with. Name a variable with a signed-in person's token as app_token_env"
-            " for this environment, and set it; app_auth says how it is sent."
+            "No account is configured. Set app_token_env for this environment to the name of a variable, and the variable"
+            " to the token of a signed-in person; app_auth says how it is sent."
         )
     rows = _unless(look, look.settings.app_auth_page, {200}, token)
     return [{**row, "sent": f"the token of ${name}, as app_auth says: {how}"} for row in rows]
@@ -49,10 +51,10 @@ def _unless(look: Look, page: str, well: set[int], token: str | None = None) -> 
 
 
 def _get(look: Look, page: str, token: str | None = None) -> tuple[int | None, str]:
-    """Ask for a page; return its status, or what went wrong."""
+    """Request a page; return its status code, or None and what went wrong."""
     if look.settings.app_url is None:
         raise NotConfiguredError("No application is configured. Set app_url for this environment.")
-    import httpx  # slow to load, and wanted only where an application is configured
+    import httpx  # slow to import, and needed only where an application is configured
 
     cookie = look.settings.app_auth.partition("cookie:")[2]
     headers = {"Cookie": f"{cookie}={token}"} if cookie else {"Authorization": f"Bearer {token}"}

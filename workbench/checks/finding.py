@@ -1,4 +1,4 @@
-"""A finding: what a question came to, with its own title, section, question and remedy."""
+"""A finding: the result of a check, with its title, section, question and remedy."""
 
 from __future__ import annotations
 
@@ -12,42 +12,42 @@ Status = Literal["pass", "fail", "warn", "not run", "waived"]
 Severity = Literal["fail", "warn"]
 
 SAMPLE = 20
-"""How many of the rows found a finding carries, unless asked for more."""
+"""The default number of rows in a finding."""
 
 RISKS = ("critical", "high", "medium")
-"""How urgent a finding is, as the guide rates its section (§1)."""
+"""How urgent a finding is, by the guide's rating of its section (§1)."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """The answer of one check, or of whatever else comes to a pass or a fail.
+    """The result of a check.
 
     Attributes
     ----------
     check, title : str
-        Its id, for commands and waivers; and for people.
+        Its id, for commands and waivers; and its name for people.
     status : {"pass", "fail", "warn", "not run", "waived"}
-        Never ``pass`` when it could not run.
+        Never ``pass`` if it could not run.
     count : int or None
-        How many of what its title names are at fault, by `culprits`; None when it did not run.
+        The number of records at fault, by `culprits`; None if it did not run.
     rows : pandas.DataFrame
-        A sample of them, with their ``key`` first.
+        A sample of them, with ``key`` as the first column.
     reason : str
         Why it did not run, or who waived it and why.
     guide : str
         Section of the guide, such as ``§1.2``.
     question, remedy : str
-        In plain words: what was asked, and what to do when the answer is bad.
+        What was asked, and what to do when the answer is bad.
     severity : {"fail", "warn"}
-        What rows at fault make of it.
+        The status if there are rows.
     risk : {"critical", "high", "medium"}
         How urgent it is.
     query : str
-        The SQL that was asked; empty where the answer came from elsewhere.
+        The SQL; empty if there is none.
     seconds : float
-        How long it took.
+        Duration.
     configured : bool
-        False when it did not run because nobody configured what it needs.
+        False if it did not run because a setting is missing.
     """
 
     check: str
@@ -68,25 +68,25 @@ class Finding:
 
     @property
     def bad(self) -> bool:
-        """Whether it is anything but a pass or a waiver."""
+        """Whether it is neither a pass nor waived."""
         return self.status in {"fail", "warn", "not run"}
 
     @property
     def open(self) -> bool:
-        """Whether somebody has to look at it: bad, and not merely never configured."""
+        """Whether it needs attention: bad, and not merely not configured."""
         return self.bad and self.configured
 
 
 def culprits(rows: pd.DataFrame) -> int:
-    """Count what rows stand for: one each, or as many ``records`` (``missing`` ones) as a row says, one where it does not."""
+    """Count the records in rows: by the column ``records`` or ``missing`` where there is one, else one per row."""
     counted = next((rows[name] for name in ("records", "missing") if name in rows), None)
     return len(rows) if counted is None else int(counted.fillna(1).sum())
 
 
 def about_run(findings: Sequence[Finding], run_id: str) -> list[Finding]:
-    """Narrow findings about runs down to one run, if one is named: what they say of others is not its fault.
+    """Restrict findings about runs to one run, if one is named.
 
-    A finding whose sample is too short to tell stays as it is.
+    A finding whose sample may have left out rows of the run stays unchanged.
     """
     narrowed = []
     for finding in findings:
@@ -102,5 +102,5 @@ def about_run(findings: Sequence[Finding], run_id: str) -> list[Finding]:
 
 
 def section(guide: str) -> tuple[int, ...]:
-    """Return where a section such as ``§1.2`` stands in the guide."""
+    """Return the sort key of a section such as ``§1.2``."""
     return tuple(int(part) for part in guide.strip("§").split(".") if part)

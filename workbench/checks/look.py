@@ -1,10 +1,10 @@
-"""What a check may look at: one consistent state of a database, and what is known of it from elsewhere, as relations."""
+"""What a check can query: one consistent state of a database, and what is known from elsewhere, as relations."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
@@ -33,31 +33,31 @@ NO_RUNS = (
 
 
 class NotRunError(Exception):
-    """Raised by a check that cannot answer here; its text says why and what would change that."""
+    """Raised by a check that cannot run here; the message says why, and what would change that."""
 
 
 class NotConfiguredError(NotRunError):
-    """Raised by a check that nobody has asked for: it needs a setting that is not there."""
+    """Raised by a check that needs a setting which nobody has made."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """Everything a check may look at: one consistent state of one database.
+    """Everything that a check can query: one consistent state of one database.
 
     Attributes
     ----------
     connection : sqlalchemy.Connection
         In a read-only transaction.
     schema : Schema
-        The tables, in this database's spelling.
+        The tables of this database.
     environment, settings : Environment, EnvironmentSettings
-        The target and what is configured for it.
+        The target and its settings.
     find_runs, find_reports : callable
-        What finds every import run, and the report files: asked when a check first needs them.
+        Return every import run, and the report files. Called when a check first needs them.
     sample : int
-        The most rows that a finding carries; its count is of all.
+        The largest number of rows in a finding; its count covers all rows.
     production_members : int or None
-        How many members the settings expect of the club itself.
+        The number of members that the settings expect in the production environment.
     """
 
     connection: Connection
@@ -71,12 +71,12 @@ class Look:
 
     @cached_property
     def runs(self) -> Sequence[Run]:
-        """Every import run that is known; a `SchemaGap` where their traces may not be read."""
+        """Every known import run; `SchemaGap` where their traces may not be read."""
         return self.find_runs()
 
     @property
     def live(self) -> list[Run]:
-        """The live ones."""
+        """The live runs."""
         return [run for run in self.runs if run.mode == "live"]
 
     def require_runs(self) -> None:
@@ -86,14 +86,14 @@ class Look:
 
     @property
     def as_of(self) -> datetime | None:
-        """The end of the last run: "now", as far as the imported data know; None where none is known. UTC, without zone."""
+        """The end of the last live run, in UTC without zone; None where no run is known."""
         with suppress(SchemaGap):
             return max(filter(None, (run.finished or run.last_trace for run in self.live)), default=None)
         return None
 
     @cached_property
     def tiers(self) -> tuple[dict[str, TierReview], list[str]]:
-        """The tiers as the configurations judge them, and what is wrong with a configuration."""
+        """The tiers compared with the configurations, and the errors in configurations."""
         mappings: list[TierMapping] = []
         wrong = []
         for path in self.settings.mappings:
@@ -107,8 +107,8 @@ class Look:
 
     @cached_property
     def canonical(self) -> Canonical:
-        """The tables as relations, and beside them what is known from elsewhere: see `docs/architecture.md`."""
-        besides = {
+        """The tables as relations, and further relations of what is known from elsewhere: see `docs/architecture.md`."""
+        further = {
             "here": self._here,
             "columns_here": self._columns_here,
             "runs": lambda: self._runs("runs", "live"),
@@ -121,127 +121,106 @@ class Look:
             "applied_plans": self._applied_plans,
             "expected_counts": self._expected_counts,
         }
-        return Canonical(self.schema, besides)
+        return Canonical(self.schema, further)
 
     def rows(self, query: str, **values: Any) -> list[Any]:
-        """Ask the canonical relations, as it is, and return tuples."""
+        """Query the relations and return tuples."""
         return self.canonical.execute(raw(self.connection), query, values).fetchall()
 
     def _here(self) -> Relation:
-        """Give what is known of this environment, as one row."""
+        """Return one row of facts about this environment."""
         limit, as_of = self.settings.event_capacity_limit, self.as_of
-        facts = {
-            "as_of": ("timestamp", as_of),
-            "now": ("timestamp", max(filter(None, (datetime.now(UTC).replace(tzinfo=None), as_of)))),
-            "capacity_limit": ("integer", limit),
-            "environment": ("text", self.environment.name),
-            "kind": ("text", self.environment.kind),
-            "schema": ("text", self.schema.catalogue.schema),
-            "dry_run_hours": ("float8", self.settings.dry_run_hours),
-            "club_members": ("integer", self.production_members),
-            "demo_mark": ("text", DEMO_MARK),
-        }
+        columns = (
+            "as_of timestamp, now timestamp, capacity_limit integer, environment text, kind text, schema text,"
+            " dry_run_hours float8, club_members integer, demo_mark text"
+        )
+        now = max(filter(None, (_now(), as_of)))
+        environment, schema = self.environment, self.schema.catalogue.schema
+        row: list[Any] = [as_of, now, limit, environment.name, environment.kind, schema]
+        row += [self.settings.dry_run_hours, self.production_members, DEMO_MARK]
         why = "No limit is configured. Set event_capacity_limit for this environment, or write it into the rule."
         lacking = {"capacity_limit": NotConfiguredError(why)} if limit is None else {}
-        return listed("here", {name: (kind, [value]) for name, (kind, value) in facts.items()}, lacking)
+        return replace(_relation("here", columns, [row]), lacking=lacking)
 
     def _columns_here(self) -> Relation:
-        """Give the columns that this database has, as ``events.status``, and how it spells them."""
+        """Return the columns that this database has, such as ``events.status``, and their real names."""
         rows = [
             (f"{concept}.{column}", spelling)
             for concept, table in self.schema.resolved.items()
             for column, spelling in table.spelling.items()
         ]
-        return _relation("columns_here", {"name": "text", "spelling": "text"}, rows)
+        return _relation("columns_here", "name text, spelling text", rows)
 
     def _runs(self, name: str, mode: str) -> Relation:
-        """Give the live import runs, or the dry ones."""
-        columns = {
-            "run": "text",
-            "importer": "text",
-            "environment": "text",
-            "sync": "text",
-            "status": "text",
-            "why": "text",
-            "evidence": "text",
-            "started": "timestamp",
-            "finished": "timestamp",
-            "last_trace": "timestamp",
-            "ended": "timestamp",
-            "rolled_back": "boolean",
-            "rolled_back_at": "timestamp",
-            "superseded": "boolean",
-            "made_up": "boolean",
-            "audit_rows": "integer",
-            "importer_reports": "boolean",
-        }
+        """Return the live or the dry import runs."""
+        columns = (
+            "run text, importer text, environment text, sync text, status text, why text, evidence text,"
+            " started timestamp, finished timestamp, last_trace timestamp, ended timestamp, rolled_back boolean,"
+            " rolled_back_at timestamp, superseded boolean, made_up boolean, audit_rows integer, importer_reports boolean"
+        )
         reporting = {report.importer for report in self.find_reports()}
         rows = []
         for run in self.runs:
             if run.mode == mode:
-                special = {
-                    "environment": run.environment or None,
-                    "ended": run.finished or run.last_trace,
-                    "superseded": bool(run.superseded_by),
-                    "made_up": made_up(run, self.runs),
-                    "audit_rows": run.traces.get(Trace.AUDIT, 0),
-                    "importer_reports": run.importer in reporting,
-                }
-                rows.append([special[c] if c in special else getattr(run, c) for c in columns])
+                facts = [
+                    run.run,
+                    run.importer,
+                    run.environment or None,
+                    run.sync,
+                    run.status,
+                    run.why,
+                    run.evidence,
+                ]
+                times = [run.started, run.finished, run.last_trace, run.finished or run.last_trace]
+                undone = [
+                    run.rolled_back,
+                    run.rolled_back_at,
+                    bool(run.superseded_by),
+                    made_up(run, self.runs),
+                ]
+                logged = [run.traces.get(Trace.AUDIT, 0), run.importer in reporting]
+                rows.append([*facts, *times, *undone, *logged])
         return _relation(name, columns, rows, NotRunError(NO_RUNS))
 
     def _run_counts(self) -> Relation:
-        """Give what runs created and updated of an entity, as they report it and by its traces; NULL where no report says."""
-        columns = {
-            "run": "text",
-            "entity": "text",
-            "action": "text",
-            "reported": "integer",
-            "traced": "integer",
-        }
-        rows = [
-            (
-                run.run,
-                entity,
-                action,
-                run.reported[entity].get(action, 0) if entity in run.reported else None,
-                run.traced.get(entity, {}).get(action, 0),
-            )
-            for run in self.runs
-            for entity in {*run.reported, *run.traced}
-            for action in ("created", "updated")
-        ]
+        """Return the records that each run created and updated, by its report (NULL without one) and by its traces."""
+        rows = []
+        for run in self.runs:
+            for entity in {*run.reported, *run.traced}:
+                reported, traced = run.reported.get(entity), run.traced.get(entity, {})
+                for action in ("created", "updated"):
+                    count = None if reported is None else reported.get(action, 0)
+                    rows.append((run.run, entity, action, count, traced.get(action, 0)))
+        columns = "run text, entity text, action text, reported integer, traced integer"
         return _relation("run_counts", columns, rows)
 
     def _run_entries(self) -> Relation:
-        """Give the guide's audit entries of runs: ``run`` and ``action``."""
+        """Return the guide's audit entries about runs."""
         rows = [(run.run, action) for run in self.runs for action, _, _ in run.entries]
-        return _relation("run_entries", {"run": "text", "action": "text"}, rows)
+        return _relation("run_entries", "run text, action text", rows)
 
     def _reported(self) -> Relation:
-        """Give what the reports of live runs say of single records."""
+        """Return the records that reports of live runs name."""
         rows = [
             (run.run, record.entity, record.record_id, record.action)
-            for run in self.runs
-            if run.mode == "live"
+            for run in self.live
             for report in run.reports
             for record in report.records
             if record.record_id
         ]
-        columns = ("reported_by", "entity", "record_id", "reported_as")
-        return _relation("reported", dict.fromkeys(columns, "text"), rows)
+        return _relation("reported", "reported_by text, entity text, record_id text, reported_as text", rows)
 
     def _rehearsals(self) -> Relation:
-        """Give each live run with its dry run, and how well that rehearsed it."""
-        columns = {"run": "text", "dry_started": "timestamp", "rehearsed": "text"}
+        """Return each live run with its dry run, and how well that rehearsed it."""
         rows = [
             (run.run, dry and dry.started, judged)
             for run, dry, _, judged in rehearsals(self.runs, self.settings.dry_run_hours)
         ]
+        columns = "run text, dry_started timestamp, rehearsed text"
         return _relation("rehearsals", columns, rows, NotRunError(NO_RUNS))
 
     def _taken(self) -> Relation:
-        """Give the records that plans which stand took away, and the run that each bears: ``entity``, ``record_id``, ``run``."""
+        """Return the records that plans removed, and the run id of each: ``entity``, ``record_id``, ``run``."""
         try:
             plans = applied_plans(self.connection)
         except WorkbenchError as error:
@@ -253,35 +232,29 @@ class Look:
         return Relation(" UNION ALL ".join(selects))
 
     def _applied_plans(self) -> Relation:
-        """Give the plans that were applied here, as the journal has them."""
-        columns = {
-            "plan": "text",
-            "kind": "text",
-            "at": "timestamp",
-            "applied_by": "text",
-            "digest": "text",
-            "total": "integer",
-        }
+        """Return the plans that were applied here, by the journal."""
         try:
-            journal = entries(raw(self.connection))
+            rows = [
+                (entry.plan, entry.kind, entry.at, entry.applied_by, entry.digest, entry.total)
+                for entry in entries(raw(self.connection))
+            ]
         except WorkbenchError as error:
             raise NotRunError(str(error)) from None
-        rows = [[getattr(entry, column) for column in columns] for entry in journal]
+        columns = "plan text, kind text, at timestamp, applied_by text, digest text, total integer"
         return _relation("applied_plans", columns, rows, NotRunError("No plan was applied here."))
 
     def _expected_counts(self) -> Relation:
-        """Give how many rows of a relation there should be: ``name`` and ``expected``."""
+        """Return the expected number of rows of each relation."""
         why = (
-            "Nobody said how many there should be. Set expected (members, events, registrations) for this environment,"
+            "No counts are expected. Set expected (members, events, registrations) for this environment,"
             " or give the report expected_members and so on."
         )
         rows = [*self.settings.expected.items()]
-        columns = {"name": "text", "expected": "integer"}
-        return _relation("expected_counts", columns, rows, NotConfiguredError(why))
+        return _relation("expected_counts", "name text, expected integer", rows, NotConfiguredError(why))
 
 
 def made_up(run: Run, runs: Sequence[Run]) -> bool:
-    """Whether a later live run of the same importer fetched everything, and reached its end."""
+    """Whether a later live run of the same importer fetched everything and completed."""
     later = runs[list(runs).index(run) + 1 :]
     return any(
         (other.importer, other.mode, other.status) == (run.importer, "live", "completed")
@@ -292,7 +265,15 @@ def made_up(run: Run, runs: Sequence[Run]) -> bool:
 
 
 def _relation(
-    name: str, columns: Mapping[str, str], rows: Sequence[Sequence[Any]], if_empty: Exception | None = None
+    name: str, columns: str, rows: Sequence[Sequence[Any]], if_empty: Exception | None = None
 ) -> Relation:
-    cells = {column: (kind, [row[at] for row in rows]) for at, (column, kind) in enumerate(columns.items())}
+    """Return rows as a relation; `if_empty` is why it cannot be queried when there are none."""
+    cells = {}
+    for position, declaration in enumerate(columns.split(", ")):
+        column, kind = declaration.split(" ")
+        cells[column] = (kind, [row[position] for row in rows])
     return listed(name, cells, {"": if_empty} if if_empty and not rows else {})
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(tzinfo=None)

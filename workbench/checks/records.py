@@ -1,23 +1,26 @@
-"""Checks of mappings and records: ids that lead to the wrong record (guide §1.2), records that exist twice (§1.4)."""
+"""Checks of mappings and records: ids that lead to the wrong record (guide §1.2), records that exist twice (§1.4), unreadable values (§7.1)."""
 
 from __future__ import annotations
 
 import pandas as pd
+from psycopg.sql import Identifier, Literal
 
 from workbench.checks.look import Look, NotRunError
-from workbench.checks.registry import Rows
+from workbench.checks.registry import Asked, Rows
 from workbench.duplicates.events import shifted_events
 from workbench.duplicates.next_sync import written_since
 from workbench.errors import WorkbenchError
 from workbench.mappings.places import brought_elsewhere
 from workbench.mappings.problems import contradicted
 from workbench.mappings.traces import Traces, traces_of
+from workbench.murmurant.canonical import ask
+from workbench.murmurant.row_digest import odd_value
 from workbench.murmurant.spellings import EVENT, MEMBER
 from workbench.plans.journal import applied_plans
 
 _NO_EVIDENCE = (
-    "Nothing here says {what}: no audit rows of creations, no raw Wild Apricot"
-    " data, no report that lists records. Give the importer's full report with --import-report."
+    "It is not known {what}: there are no audit rows of creations, no raw Wild Apricot data and no report that lists"
+    " records. Give the importer's full report with --import-report."
 )
 
 
@@ -37,7 +40,7 @@ def registrations_wrong_event(look: Look) -> Rows:
 
 
 def mappings_shared_target(look: Look) -> Rows:
-    return traces_of(look.connection, look.schema).shared_targets  # asks of no run, which may not be readable
+    return traces_of(look.connection, look.schema).shared_targets  # without runs, which may not be readable
 
 
 def mappings_missing(look: Look) -> Rows:
@@ -99,10 +102,39 @@ def merges_written_over(look: Look) -> Rows:
     rows = written_since(look.connection, look.schema, look.runs, merges)
     if rows is None:
         raise NotRunError(
-            "Records were merged here, and nothing tells what was written into them since: no audit rows of updates, no"
-            " moments on mappings, no report that lists records. Give the importer's full report with --import-report."
+            "Records were merged here, and it is not known what was written into them since: there are no audit rows of updates,"
+            " no times on mappings and no report that lists records. Give the importer's full report with --import-report."
         )
     return rows
+
+
+def values_odd(look: Look) -> Asked | Rows:
+    catalogue, selects = look.schema.catalogue, []
+    for name in sorted({concept.table for concept in look.schema.resolved.values()}):
+        table = catalogue.tables[name]
+        odd = {
+            column.name: condition
+            for column in table.columns.values()
+            if column.readable and (condition := odd_value(column.type, _cell(column.name)))
+        }
+        if not odd:
+            continue
+        key = " || '/' || ".join(f"{_cell(part)}::text" for part in table.primary_key) or "t.ctid::text"
+        cells = ", ".join(
+            f"({_text(column)}, CASE WHEN {condition} THEN {_cell(column)}::text END)"
+            for column, condition in odd.items()
+        )
+        selects.append(
+            f"SELECT {key} AS key, {_text(name)} AS table, cell.*"
+            f' FROM {Identifier(catalogue.schema, name).as_string()} t, LATERAL (VALUES {cells}) AS cell("column", value)'
+            f" WHERE cell.value IS NOT NULL AND ({' OR '.join(odd.values())})"
+        )
+    if not selects:
+        return []
+    query = f"""SELECT *, count(*) OVER () AS of_all FROM ({" UNION ALL ".join(selects)}) AS odd
+        ORDER BY "table", "column", key"""
+    _, rows, query = ask(look.connection, look.canonical, query, limit=look.sample)
+    return int(rows["of_all"].max()) if len(rows) else 0, rows.drop(columns="of_all"), query
 
 
 def _contradicted(look: Look, entity: str) -> Rows:
@@ -116,3 +148,11 @@ def _contradicted(look: Look, entity: str) -> Rows:
 
 def _traces(look: Look) -> Traces:
     return traces_of(look.connection, look.schema, look.runs)
+
+
+def _cell(column: str) -> str:
+    return Identifier("t", column).as_string()
+
+
+def _text(value: str) -> str:
+    return f"{Literal(value).as_string()}::text"

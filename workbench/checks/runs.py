@@ -63,7 +63,7 @@ def records_left_out(look: Look) -> pd.DataFrame:
 
 
 def _missing(look: Look, entity: str) -> Rows:
-    """Compare, run by run, what was created with what is there, or was taken away by a plan that stands."""
+    """Compare, for each run, the records that it created with those that exist or were removed by a plan."""
     look.require_runs()
     live = [run for run in look.live if not run.rolled_back]
     counts = _gone(look.connection, look.canonical)
@@ -81,12 +81,14 @@ def _missing(look: Look, entity: str) -> Rows:
         ]
         if ids:
             missing, evidence = _not_there(look, entity, ids), ["records in its report"]
-        elif created > traced:  # counted by the importer, and now without a trace: all of a run may be gone
+        elif (
+            created > traced
+        ):  # the importer counted more than has traces: records are gone with their traces
             missing, evidence = missing + created - traced, ["its own count"]
         unhandled = run.fetched.get(entity, 0) - sum(reported.values()) - run.errors.get(entity, 0)
         if reported and unhandled > 0:
             missing += unhandled
-            evidence.append("records fetched but not dealt with")
+            evidence.append("records fetched but not processed")
         lost, why = 0, ""
         if run.status != "completed" and not made_up(run, look.runs):
             lost, why = _fetched_too_little(run, entity)
@@ -109,7 +111,7 @@ def _missing(look: Look, entity: str) -> Rows:
 
 
 def _fetched_too_little(run: Run, entity: str) -> tuple[int, str]:
-    """Return how many records a run should have brought besides, as far as that is known, and by what."""
+    """Return how many more records a run should have brought, as far as this is known, and the evidence."""
     if lost := lost_of(run, entity):
         return lost, "records fetched and left out"
     words = " ".join(filter(None, (run.short.get(entity), warned_of(run, entity))))
@@ -121,8 +123,8 @@ def _fetched_too_little(run: Run, entity: str) -> tuple[int, str]:
     return named, f"{words.rstrip('.')}; of those that are missing {named:,} are known by their WA id"
 
 
-# Of every entity and run: the records bearing its id that a plan took away; and those with a CREATE audit row that are
-# gone, deleted by no person and no plan. Of the audit rows only these few are read whole.
+# By entity and run: its records that a plan removed, and those with a CREATE audit row that are gone although no person
+# and no plan deleted them. Only these few audit rows are read completely.
 _GONE = """
 WITH gone AS MATERIALIZED (
   SELECT id, 'Member' AS entity, resource_id FROM audit
@@ -171,17 +173,17 @@ def _gone(connection: Connection, canonical: Canonical) -> dict[tuple[str, str, 
 
 
 def _not_there(look: Look, entity: str, ids: Sequence[str]) -> int:
-    """Count those of some records that are gone, and that neither a person nor a plan deleted."""
+    """Count the records that are gone and were deleted by neither a person nor a plan."""
     relation = CONCEPT_OF[entity]
     query = f"SELECT count(*) FROM {relation} WHERE id = ANY (%(ids)s::ids)"
     if fetch(look.connection, look.schema, query, ids=ids)[0][0] == len(set(ids)):
-        return 0  # as a rule; only else is it asked which, and what became of them
+        return 0  # the usual case, without looking at each
     ((count,),) = look.rows(_NOT_THERE.format(relation=relation), entity=entity, ids=list(ids))
     return int(count)
 
 
-ANOTHER_SOURCE, A_FEW = 0.1, 5
-"""A source that grew by more than this share, and by more than a few records, is another one."""
+_OTHER_SOURCE, _FEW = 0.1, 5
+"""A source that changed by more than this share, and by more than a few records, counts as another source."""
 
 _IN_SOURCE = " in the source"
 
@@ -190,11 +192,11 @@ def config_differs(look: Look) -> Rows:
     rows: Rows = []
     for run, dry, *_ in rehearsals(look.runs, look.settings.dry_run_hours):
         live, rehearsed = _recorded(run), _recorded(dry) if dry else {}
-        keys = {key for key in live.keys() & rehearsed.keys() if _another(key, live[key], rehearsed[key])}
+        keys = {key for key in live.keys() & rehearsed.keys() if _differs(key, live[key], rehearsed[key])}
         if dry and run.config and dry.config:
             keys |= run.config.keys() ^ dry.config.keys()
         why, shown = "", _values(rehearsed, sorted(keys))
-        if not keys:  # they may agree, and be another environment's, such as staging.yaml
+        if not keys:  # both may use the configuration of another environment, such as staging.yaml
             kind = look.environment.kind
             why, shown = f", from this {kind} environment", "none"
             keys = {key for key, value in run.config.items() if _of_another_kind(value, kind)}
@@ -216,7 +218,7 @@ def config_differs(look: Look) -> Rows:
 
 
 def _recorded(run: Run) -> dict[str, Any]:
-    """Return what a run recorded of its configuration, its files and its source; a dry run looks no registration up."""
+    """Return a run's configuration, files and source counts; registrations are left out because dry runs do not fetch them."""
     files = {f"{CONCEPT_OF[entity]} file": name for entity, name in run.files.items()}
     fetched = {
         f"{CONCEPT_OF[entity]}{_IN_SOURCE}": count
@@ -226,9 +228,9 @@ def _recorded(run: Run) -> dict[str, Any]:
     return {**run.config, **files, **fetched}
 
 
-def _another(key: str, live: Any, dry: Any) -> bool:
+def _differs(key: str, live: Any, dry: Any) -> bool:
     if key.endswith(_IN_SOURCE):
-        return bool(abs(live - dry) > max(A_FEW, ANOTHER_SOURCE * dry))
+        return bool(abs(live - dry) > max(_FEW, _OTHER_SOURCE * dry))
     return bool(live != dry)
 
 
@@ -238,7 +240,7 @@ def _of_another_kind(value: Any, kind: str) -> bool:
 
 
 def _values(facts: dict[str, Any], keys: list[str]) -> str:
-    """Show what differs; of anything but the known harmless keys only a fingerprint, it may be a secret."""
+    """Format the values that differ; unknown keys may be secrets, so only a fingerprint of them is shown."""
     shown = []
     for key in keys:
         value = facts.get(key)

@@ -1,4 +1,4 @@
-"""Guide §1.3: members with the wrong membership tier or status, or none."""
+"""Checks of membership tiers and statuses (guide §1.3)."""
 
 from __future__ import annotations
 
@@ -63,32 +63,32 @@ def tiers_not_seeded(look: Look) -> Rows:
 
 def tiers_missing(look: Look) -> Asked:
     reviews, _ = look.tiers
-    # Tiers, unless only statuses were ever made.
+    # Tiers, unless only statuses exist.
     kind = next((kind for kind, review in reviews.items() if review.ids), [*reviews][-1])
     if OFF in reviews[kind].not_compared:
-        raise NotConfiguredError(f"No {kind} is to be expected: {reviews[kind].not_compared}.")
+        raise NotConfiguredError(f"No {kind} is expected: {reviews[kind].not_compared}.")
     query = f"""SELECT m.id AS key, m.level, m.{kind}_id FROM members AS m
         WHERE NOT EXISTS (SELECT FROM {KINDS[kind]} AS c WHERE c.id = m.{kind}_id)"""
     return ask(look.connection, look.canonical, query, limit=look.sample, keyed=True)
 
 
 def _compared(look: Look) -> tuple[list[TierReview], list[str]]:
-    """Return what has a configuration, tiers first, and why the first of what is used here has none, if so."""
+    """Return the reviews with a configuration, tiers first, and why the first kind in use has none."""
     by_kind, wrong = look.tiers
     reviews = [*by_kind.values()]
     first = reviews[0]
-    why_not = f"Nothing says which {first.kind} a level becomes: {first.not_compared}."
+    why_not = f"No configuration says which {first.kind} a level becomes: {first.not_compared}."
     if judged := [review for review in reviews if review.mapping]:
         return judged, wrong or [why_not] * (first.mapping is None)
     if wrong:
         raise NotRunError(" ".join(wrong))
     raise NotConfiguredError(
-        f"{why_not} Name the file that does as {first.kind}_mapping for this environment."
+        f"{why_not} Set {first.kind}_mapping for this environment to the file that does."
     )
 
 
 def _unless(gaps: list[str], rows: Rows) -> Rows:
-    """Return rows; where there are none, and not all was asked, that is not green."""
+    """Return rows; without rows, gaps in the comparison are a `NotRunError`."""
     if not rows and gaps:
         raise NotRunError(" ".join(gaps))
     return rows

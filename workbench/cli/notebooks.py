@@ -36,7 +36,7 @@ _LAB_SETTINGS = Path(workbench.__file__).parent / "panels" / "lab"
 @command("report", "name", "parameter", "waive", "import_report", "unmask", one_state=False)
 def report(wb: Workbench, name: str, parameter: list[str], waive: list[str], advance: Advance) -> Answer:
     """Run a report: notebook, HTML page and JSON verdict."""
-    from workbench.checks.rules import read_waivers
+    from workbench.checks.registry import read_waivers
 
     parameters: dict[str, Any] = {**pairs(parameter, "--parameter", "KEY VALUE")}
     if waive:

@@ -107,7 +107,7 @@ def policies(
 ) -> Answer:
     """Check the organisation's own rules."""
     if starter is not None:
-        from workbench.checks.rules import copy_starter
+        from workbench.checks.registry import copy_starter
 
         return Answer(f"Copied {len(copy_starter(starter))} rules to {starter}, one file each.")
     return wb.policies(rules, rules_asked, given["waive"], sample=given["limit"])

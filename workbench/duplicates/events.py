@@ -224,7 +224,7 @@ def _surely_two(
     """Return which pairs are two events: each has a Wild Apricot id of its own, or one import made both."""
     keys = {*pairs["left"], *pairs["right"]}
     ids: dict[str, set[str]] = defaultdict(set)
-    makers, created = dict(events["run"]), dict(events["made"])
+    makers, created = events["run"].to_dict(), events["made"].to_dict()
     for claim in traces_of(connection, schema, runs).claims(records=keys) if keys else ():
         if claim.entity == EVENT and (claim.independent or claim.maps):
             ids[claim.record].add(claim.wa_id)

@@ -10,7 +10,8 @@ import pandas as pd
 
 from workbench.errors import UsageError
 from workbench.murmurant.exports import read_exports
-from workbench.murmurant.reports import PARTS, SECTIONS, Section, Written, numbers, read_moment, read_report
+from workbench.murmurant.importers import read_moment
+from workbench.murmurant.reports import PARTS, SECTIONS, Section, Written, numbers, read_report
 
 INVARIANTS = {
     "readable": "Can every report, id map and export be read?",

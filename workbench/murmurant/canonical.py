@@ -1,8 +1,8 @@
-"""One schema for both dialects: each thing that the guide speaks of as a relation, written before a question.
+"""One schema for both dialects: ``SELECT id, email FROM members`` works in either.
 
-``SELECT id, email FROM members`` is asked of either dialect. The relations are common table expressions, for looking
-creates nothing; a column is cast only where its type differs from the canonical one, so that indexes serve. What a
-database lacks is there as well, NULL or empty, and known to be lacking: a question that mentions it is not asked.
+The relations are common table expressions before a query, so nothing is created. A column is cast only where its type
+differs, so that indexes are used. What a database lacks is NULL or empty and known to be missing: queries that need it are
+refused.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from workbench.murmurant.schema import FROM_METADATA, Relation, Schema
 from workbench.murmurant.spellings import CONCEPTS
 
 _SETTINGS = "set_config('work_mem', '64MB', true)"
-"""A million ids in memory, not spilled to disk batch by batch."""
+"""Enough memory to hash a million ids without spilling to disk."""
 
 _RESERVED = {"end"}
 _TEXTS = {psycopg.adapters.types[name].oid for name in ("text", "varchar", "bpchar", "json", "jsonb", "xml")}
@@ -34,9 +34,9 @@ class Canonical:
     Parameters
     ----------
     schema : Schema
-        The tables as they are here.
+        The tables of the database.
     besides : dict of str to callable
-        Further relations, made when a question mentions them: what is known from elsewhere.
+        Further relations, created when a query mentions them.
     """
 
     def __init__(self, schema: Schema, besides: Mapping[str, Callable[[], Relation]] | None = None) -> None:
@@ -45,7 +45,7 @@ class Canonical:
         self._besides = dict(besides or {})
 
     def relation(self, name: str) -> Relation:
-        """Return one of them by its name."""
+        """Return a relation by name."""
         if name not in self._besides:
             return self.schema.relation(name)
         if name not in self._made:
@@ -53,17 +53,17 @@ class Canonical:
         return self._made[name]
 
     def mentioned(self, query: str) -> list[str]:
-        """Return the relations that a query names, by its words alone."""
+        """Return the relations whose names occur in a query."""
         words = words_of(query)
         return [name for name in (*CONCEPTS, *self._besides) if name in words]
 
     def require(self, query: str, without: Collection[str] = ()) -> None:
-        """Raise what is known of the first relation or column that a query mentions and this database lacks.
+        """Raise the error for the first relation or column that a query mentions and the database lacks.
 
         Parameters
         ----------
         without : collection of str
-            What it can do without: a relation (``mappings``) or a column (``events.status``).
+            Relations (``mappings``) and columns (``events.status``) that it does not need.
         """
         words = words_of(query)
         for name in self.mentioned(query):
@@ -76,7 +76,7 @@ class Canonical:
                     raise gap
 
     def gap(self, *needs: str) -> Exception | None:
-        """Return what is known of the first relation (``mappings``) or column (``events.status``) that is not here."""
+        """Return the error for the first missing relation (``mappings``) or column (``events.status``)."""
         for need in needs:
             name, _, column = need.partition(".")
             if name in CONCEPTS and (hidden := self.schema.hidden(name)):
@@ -87,12 +87,12 @@ class Canonical:
         return None
 
     def around(self, query: str, instead: Mapping[str, Relation] | None = None) -> tuple[str, dict[str, Any]]:
-        """Return the relations that a query mentions as its beginning, ``WITH ...``, and their parameters.
+        """Return the ``WITH`` clause of the relations that a query mentions, and its parameters.
 
         Parameters
         ----------
         instead : mapping of str to Relation, optional
-            What stands in for some of them.
+            Replacements for some of them.
         """
         chosen = {name: (instead or {}).get(name) or self.relation(name) for name in self.mentioned(query)}
         parts = (f"{name} AS NOT MATERIALIZED ({relation.select})" for name, relation in chosen.items())
@@ -104,12 +104,12 @@ class Canonical:
     def execute(
         self, connection: psycopg.Connection[Any], query: str, values: Mapping[str, Any] | None = None
     ) -> psycopg.Cursor[Any]:
-        """Send a query of ours with what its placeholders stand for; a relation that may not be read whole is refused."""
+        """Run one of our own queries; `SchemaGap` for a relation that may not be read completely."""
         self.schema.refuse_unreadable(*(name for name in self.mentioned(query) if name in CONCEPTS))
         before, parameters = self.around(query)
         question = f"{before}SELECT * FROM (\n{query}\n) AS answer"
-        # A million rows are hashed in memory: the planner takes them for a few thousand, and would sort them on disk.
-        # What asks for an order is sorted all the same: to get it from an index costs far more.
+        # The planner expects a few thousand rows where there are a million, and would sort them on disk instead of hashing.
+        # A query with ORDER BY is sorted: reading an index in order costs far more.
         sort = "on" if "ORDER BY" in query else "off"
         connection.execute(f"SELECT {_SETTINGS}, set_config('enable_sort', '{sort}', true)")
         cursor = connection.execute(question.encode(), {**parameters, **(values or {})})
@@ -127,37 +127,37 @@ def ask(
     instead: Mapping[str, Relation] | None = None,
     harmless: Collection[str] | None = None,
 ) -> tuple[int, pd.DataFrame, str]:
-    """Ask one question of the canonical relations, whatever it sets or locks ends with it.
+    """Run a SELECT from anybody on the canonical relations; its settings and locks end with it.
 
-    It goes by the extended protocol, in which a text is one statement, and stands inside a SELECT, so it can be
-    nothing but a question; the transaction it is asked in is read-only and limited in time.
+    The extended protocol permits one statement, and the query is wrapped in a SELECT, so it can only read. The transaction
+    is read-only and limited in time.
 
     Parameters
     ----------
     query : str
-        A SELECT; with `keyed` one column of it must be called ``key``, and the rows come by it.
+        A SELECT; with `keyed`, one of its columns must be called ``key``, and the rows are sorted by it.
     limit : int, optional
-        The most rows to return.
+        The largest number of rows to return.
     instead : mapping of str to Relation, optional
-        What stands in for a relation.
+        Replacements for some relations.
     harmless : collection of str, optional
-        Where it is given, a column is named by what it is of, and made-up text is called content unless its name is
-        among these, or a relation's: masking judges by names. Those of the query are ``attrs["names"]``.
+        Masking goes by column names. If this is given, each column is named after its source column, and computed text is
+        called ``content``, unless its name is among these or is canonical. ``attrs["names"]`` has the query's own names.
 
     Returns
     -------
     tuple
-        How many rows there are, the first of them (ids as text, ``key`` first), and the SQL that was asked.
+        The number of all rows, the first rows (ids as text, ``key`` first), and the SQL.
 
     Raises
     ------
     psycopg.Error
-        What the server refuses.
+        Any error of the server.
     UsageError
-        For rows without a ``key``, or with two columns of one name.
+        For rows without a ``key``, and for two columns of one name.
     """
     if re.search(r"\$\d", re.sub("'[^']*'", "", query)):
-        raise UsageError("The SELECT has a parameter, such as $1, and nothing to put in its place.")
+        raise UsageError("The SELECT has a parameter, such as $1, without a value.")
     before, parameters = canonical.around(query, instead)
     body = query.strip().rstrip(";").replace("%", "%%")
     head, tail = "*", ""
@@ -199,7 +199,7 @@ def ask(
 
 
 def _with_origins(cursor: psycopg.Cursor[Any], names: list[str], harmless: Collection[str]) -> list[str]:
-    """Name each column by the one that it is of, where that is another, and made-up text content."""
+    """Name each column after its source column, and computed text ``content``."""
     result, description = cursor.pgresult, cursor.description or ()
     assert result is not None
     origins = [(result.ftable(place), result.ftablecol(place)) for place in range(len(names))]
@@ -230,7 +230,7 @@ def listed(
     columns: Mapping[str, tuple[str, list[Any]]],
     lacking: Mapping[str, Exception] | None = None,
 ) -> Relation:
-    """Return lists of equal length as a relation, each with its type."""
+    """Return lists of equal length as a relation: type and values by column."""
     arrays = ", ".join(f"%({relation}_{name})s::{kind}[]" for name, (kind, _) in columns.items())
     return Relation(
         f"SELECT * FROM unnest({arrays}) AS listed({', '.join(columns)})",
@@ -240,7 +240,7 @@ def listed(
 
 
 def words_of(query: str) -> set[str]:
-    """Return the words of a query in small letters, those in quotes also with them."""
+    """Return the words of a query in lower case; quoted words with and without quotes."""
     return set(re.findall(r'"\w+"|\w+', query.lower())) | set(re.findall(r"\w+", query.lower()))
 
 

@@ -1,4 +1,4 @@
-"""The live database's own description: tables, columns, keys and references, as PostgreSQL has them."""
+"""PostgreSQL's description of a live database: tables, columns, keys and references."""
 
 from __future__ import annotations
 
@@ -66,22 +66,22 @@ _FOREIGN_KEYS = """
 
 @dataclass(frozen=True)
 class Column:
-    """One column as PostgreSQL spells it.
+    """A column.
 
     Attributes
     ----------
     labels : list of str or None
         The values of an enum; None of any other type.
     nullable, readable : bool
-        Whether it may be null; whether we may read it, whole: a view or foreign table may leave rows out.
+        Whether it may be NULL; whether we may read all of it, which excludes views and foreign tables.
     generated : bool
-        Whether the database computes it from others, so that nobody can write it.
+        Whether it is computed from other columns.
     has_default : bool
-        Whether an insert may leave it out.
+        Whether an insert may omit it.
     in_view : bool
-        Whether what has it is no table of this database.
+        Whether it belongs to a view or a foreign table.
     loose : bool
-        Whether its collation takes texts for equal that differ, so that much cannot be done with them.
+        Whether its collation is nondeterministic.
     """
 
     name: str
@@ -102,7 +102,7 @@ class Column:
 
 @dataclass(frozen=True)
 class CatalogueTable:
-    """One table: columns by name, primary key (else what is unique and never empty), the sets of columns that are unique, and whether other tables hold its rows."""
+    """A table: columns by name, primary key (else a unique key without NULLs), unique keys, and whether it is partitioned or inherited."""
 
     name: str
     columns: dict[str, Column]
@@ -113,7 +113,7 @@ class CatalogueTable:
 
 @dataclass(frozen=True)
 class ForeignKey:
-    """One declared foreign key with its delete rule (``CASCADE``, ``SET NULL``, ``RESTRICT``, ...)."""
+    """A declared foreign key with its delete rule (``CASCADE``, ``SET NULL``, ``RESTRICT``, ...)."""
 
     name: str
     child: str
@@ -125,7 +125,7 @@ class ForeignKey:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Every table and foreign key of one schema."""
+    """The tables and foreign keys of a schema."""
 
     schema: str
     tables: dict[str, CatalogueTable]
@@ -135,7 +135,7 @@ class Catalogue:
 def read_catalogue(
     connection: psycopg.Connection[Any], schema: str = "public", tables: Collection[str] | None = None
 ) -> Catalogue:
-    """Read the description of every table in `schema`, or of some, from the system catalogue."""
+    """Read the catalogue of all or some tables of a schema."""
     asked = {"schema": schema, "tables": None if tables is None else sorted(tables)}
     columns: defaultdict[str, dict[str, Column]] = defaultdict(dict)
     for table, *column in connection.execute(_COLUMNS, asked):
@@ -144,9 +144,9 @@ def read_catalogue(
     primary: dict[str, tuple[str, ...]] = {}
     for table, is_primary, names in connection.execute(_KEYS, asked):
         if table not in columns:
-            continue  # a partition, whose rows are the whole table's
+            continue  # a partition
         unique[table].append(tuple(names))
-        # What has no primary key is named by what is unique and never empty.
+        # Without a primary key, a unique key without NULLs identifies the rows.
         if is_primary or not any(columns[table][name].nullable for name in names):
             primary.setdefault(table, tuple(names))
     keys = tuple(

@@ -1,8 +1,7 @@
-"""Wild Apricot's own exports, as its screens and its API give them: its contacts, events and registrations.
+"""Wild Apricot's own exports of contacts, events and registrations, from its screens (CSV) and its API (JSON).
 
-Headings vary with the screen, the club's language and the API; each is known by its letters and digits alone, and
-those that the importer's configuration names come first. Nothing is guessed: a file whose headings say nothing of
-what it lists is refused by name.
+Headings vary with the screen, the language and the API. They are compared by letters and digits only; headings in the
+importer's configuration take precedence. A file with unknown headings is refused.
 """
 
 from __future__ import annotations
@@ -22,12 +21,12 @@ from workbench.murmurant.reports import ReportRecord
 from workbench.murmurant.spellings import EVENT, MEMBER, REGISTRATION
 
 CONTACT_ID, EVENT_ID = "contactId", "eventWaId"
-"""Under which names an export's registration tells whose it is."""
+"""The names of an export's fields for the contact and event of a registration."""
 
 Headings = Mapping[str, Mapping[str, str]]
-"""Entity to field to the heading it has in this club's exports."""
+"""Entity to field to its heading in this club's exports."""
 
-# Each entity's fields, and the headings that mean one, by their letters and digits; the first that is there counts.
+# The headings of each entity's fields, reduced to letters and digits; the first one that exists is used.
 _HEADINGS = {
     MEMBER: {
         "wa_id": "contactid userid useridakamemberid memberid id",
@@ -59,7 +58,7 @@ _HEADINGS = {
         "last_name": "lastname",
     },
 }
-# What a row of an entity must tell besides its id: all of the first, one of the second.
+# The fields that an entity needs besides its id: all of the first, one of the second.
 _NEEDED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     REGISTRATION: (("contact", "event"), ()),
     EVENT: (("title", "start"), ()),
@@ -89,17 +88,16 @@ _SHEETS = {".xls", ".xlsx", ".ods", ".xml"}
 
 @dataclass(frozen=True)
 class Export:
-    """What one file lists of one entity.
+    """The rows of an export file.
 
     Attributes
     ----------
     path : Path
         The file.
     entity : {"Member", "Event", "Registration"}
-        What its rows are.
+        The entity of its rows.
     rows : pandas.DataFrame
-        One row each, in the order of the file; the fields that it has as text, empty where a cell is: ``wa_id``
-        always; of a member ``first_name``, ``last_name``, ``email``, ``phone``, ``joined``, ``level``, ``status``,
+        In the order of the file, with the existing fields as text: always ``wa_id``; of a member ``first_name``, ``last_name``, ``email``, ``phone``, ``joined``, ``level``, ``status``,
         ``updated``, ``archived``, ``suspended``; of an event ``title``, ``start``, ``end``, ``capacity``; of a
         registration ``contact``, ``event`` (their WA ids), ``status``, ``waitlisted``.
     """
@@ -115,12 +113,12 @@ def read_export_files(paths: Iterable[Path], headings: Headings | None = None) -
     Parameters
     ----------
     headings : mapping, optional
-        What this club's headings are called, from the importer's configuration: see `configured_headings`.
+        This club's headings from the importer's configuration: see `configured_headings`.
 
     Raises
     ------
     UsageError
-        For a file that is no export, is damaged or says nothing, and for a folder without any.
+        For a file that is no export, is damaged or is empty, and for a folder without exports.
     """
     exports: list[Export] = []
     for path in paths:
@@ -139,7 +137,7 @@ def read_export_files(paths: Iterable[Path], headings: Headings | None = None) -
 
 
 def read_exports(paths: Iterable[Path], headings: Headings | None = None) -> tuple[ReportRecord, ...]:
-    """Read the same as records: under the importers' names, without Murmurant's ids, of which an export knows none."""
+    """Read exports as records under the importers' field names, without Murmurant's ids."""
     records: list[ReportRecord] = []
     for export in read_export_files(paths, headings):
         rows = export.rows.drop(columns="wa_id").filter(items=list(_IMPORTERS)).rename(columns=_IMPORTERS)
@@ -158,7 +156,7 @@ def read_exports(paths: Iterable[Path], headings: Headings | None = None) -> tup
 
 
 def configured_headings(configuration: Mapping[str, Any]) -> dict[str, dict[str, str]]:
-    """Return the headings that the importer's configuration names, by entity and field; nothing where it names none."""
+    """Return the headings in the importer's configuration, by entity and field."""
     headings: dict[str, dict[str, str]] = {}
     for entity, (section, fields) in _CONFIGURED.items():
         named = configuration.get(section)
@@ -170,23 +168,23 @@ def configured_headings(configuration: Mapping[str, Any]) -> dict[str, dict[str,
 
 
 def moments(texts: pd.Series[str], order: Literal["", "month", "day"] = "") -> pd.DataFrame:
-    """Read dates as Wild Apricot's screens, in whatever language, and its API write them.
+    """Parse dates from Wild Apricot's screens, in any language, and its API.
 
     Parameters
     ----------
     order : {"", "month", "day"}
-        Which of the two stands first in ``03/04/2026``; else what the other dates of the column tell, else the month.
+        Which comes first in ``03/04/2026``. By default this follows from other dates in the column, else the month does.
 
     Returns
     -------
     pandas.DataFrame
-        ``moment`` (without zone; NaT where it cannot be read), ``zoned`` (it told its zone, and is UTC),
-        ``timed`` (it told a time of day) and ``unread``.
+        ``moment`` (without zone; NaT if invalid), ``zoned`` (it had a zone and is in UTC now), ``timed`` (it had a time of
+        day) and ``unread`` (it is invalid).
     """
     text = texts.astype(str).str.strip()
     parts = text.str.extract(_MOMENT)
     year_first = parts["a"].str.len() == 4
-    dotted = ~year_first & text.str.match(r"\d+\.")  # 24.12.2026: the day first, always
+    dotted = ~year_first & text.str.match(r"\d+\.")  # 24.12.2026: always the day first
     numbers = parts[["a", "b", "c", "hour", "minute", "second"]].apply(pd.to_numeric).astype(float)
     short = ~year_first & parts["a"].notna() & ~dotted
     first, second = numbers["a"].where(short), numbers["b"].where(short)
@@ -252,7 +250,7 @@ def _read(path: Path, headings: Headings) -> Iterator[Export]:
 
 
 def _export(path: Path, cells: pd.DataFrame, headings: Headings, entity: str = "") -> Export:
-    """Tell by the headings what is listed, and take the columns that are known."""
+    """Recognise the entity by the headings, and select the known columns."""
     known = {kind: _columns(cells.columns, kind, headings.get(kind, {})) for kind in _NEEDED}
     fit = [kind for kind in _NEEDED if _fits(kind, known[kind])]
     if entity:
@@ -283,7 +281,7 @@ def _fits(entity: str, columns: Mapping[str, int]) -> bool:
 
 
 def _columns(header: Iterable[object], entity: str, own: Mapping[str, str]) -> dict[str, int]:
-    """Return where each field of an entity stands; a heading means one field, the club's own first."""
+    """Return the position of each field; a heading belongs to one field, and the club's own headings come first."""
     places: dict[str, int] = {}
     for at, name in enumerate(header):
         places.setdefault(_squashed(name), at)
@@ -302,7 +300,7 @@ def _squashed(heading: object) -> str:
 
 
 def _json_rows(path: Path) -> Iterator[tuple[pd.DataFrame, str]]:
-    """Yield the lists of an answer of Wild Apricot's API, flat, each with the entity that its name tells."""
+    """Yield the lists in a response of Wild Apricot's API as flat frames, each with the entity that its name implies."""
     try:
         document = json.loads(decoded(path, path.read_bytes(), wide=True))
     except OSError as error:
@@ -326,7 +324,7 @@ def _json_rows(path: Path) -> Iterator[tuple[pd.DataFrame, str]]:
 
 
 def _flat(row: Mapping[str, Any]) -> dict[str, str]:
-    """Return an entry's values by name, those of a part of it by both names, and its fields by theirs."""
+    """Return an entry's values by name, nested values by both names, and custom fields by theirs."""
     fields = [field for field in row.get("FieldValues") or () if isinstance(field, Mapping)]
     values = {str(field["FieldName"]): field.get("Value") for field in fields if field.get("FieldName")}
     flat = {

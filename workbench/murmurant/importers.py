@@ -1,4 +1,4 @@
-"""What each kind of import leaves behind, and how strong each trace is.
+"""The traces of each kind of import, and how strong they are as evidence.
 
 ============  ==========================  ===========================================================
 importer      run id                      traces
@@ -19,7 +19,7 @@ from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from workbench.errors import unknown
-from workbench.murmurant.spellings import ENTITIES
+from workbench.murmurant.spellings import ENTITIES, EVENT, MEMBER, REGISTRATION
 
 if TYPE_CHECKING:
     from workbench.murmurant.reports import ImportReport
@@ -28,47 +28,47 @@ Counts = dict[str, dict[str, int]]
 """Entity to action to count."""
 
 ACTIONS = ("created", "updated", "mapped", "existing", "unlinked", "refused", "skipped")
-"""What a run did with a record, most telling first.
+"""What a run did with a record, the most informative first.
 
-The importers call the last four *skipped*. An ``existing`` record was there and left as it is. ``unlinked``: no member
-or event for it. ``refused``: the importer could not take it. ``skipped``: it is not known which of these.
+The importers call the last four *skipped*. ``existing``: the record existed and was left unchanged. ``unlinked``: it had no
+member or event. ``refused``: the importer could not process it. ``skipped``: one of these, unknown which.
 """
 
 SYNCS = ("full", "incremental")
-"""What a sync may fetch, as ``metadata.mode`` of its audit rows says."""
+"""What a sync may fetch, by ``metadata.mode`` of its audit rows."""
 
 MIGRATION_PREFIX = "migration:"
-"""How the guide's audit actions begin (§5.1)."""
+"""The prefix of the guide's audit actions (§5.1)."""
 
 ROLLBACK_ACTION = "UNDO"
-"""What a rollback is logged as where the audit log's action is the application's enum."""
+"""The action of a rollback where the audit log's action is the application's enum."""
 
 ROLLED_BACK, UNDONE, REDONE = "migration:rollback:level1", "migration:undone", "migration:redone"
-"""Guide §5.1's entry for a rolled back run; and ours for a plan that was taken back, and taken back again."""
+"""Guide §5.1's entry for a rolled back run; and ours for a plan that was undone, and redone."""
 
 MAPPING_CORRECTED, MERGED = "migration:mapping:corrected", "migration:duplicates:merged"
-"""Guide §4.2's entry for a corrected mapping; and ours for merged duplicates, in the spirit of §5.1, which names none."""
+"""Guide §4.2's entry for a corrected mapping; and ours for merged duplicates, for which the guide has none."""
 
 RESTORED = "migration:rollback:level2"
-"""Guide §5.1's entry for a snapshot that was restored."""
+"""Guide §5.1's entry for a restored snapshot."""
 
 REPLAYED = "migration:replayed"
-"""The entry for what was put back after a restore (guide §3, level 2)."""
+"""The entry for changes that were replayed after a restore (guide §3, level 2)."""
 
 POLICY_CORRECTED = "migration:policy:corrected"
-"""The entry for what was corrected by one of the organisation's rules."""
+"""The entry for corrections by an organisation's rule."""
 
 BUNDLE_SEALED = "migration:bundle:sealed"
 DRY_RUN_REVIEWED, DRY_RUN_PRUNED = "migration:dry-run:reviewed", "migration:dry-run:pruned"
-"""Guide §2.3: a bundle's digest belongs in the audit log. And §6: somebody read a dry run and approves of it."""
+"""The entries for a sealed bundle (guide §2.3), and for a dry run that was reviewed or pruned (§6)."""
 MAPPINGS_REBUILT = "migration:mapping:rebuilt"
-"""The entry for mappings that were put back after they were lost."""
+"""The entry for rebuilt mappings."""
 
 SYNC_STATE_RESET = "migration:sync-state:reset"
-"""The entry for a reset of the sync state by itself (guide §7.3)."""
+"""The entry for a reset of the sync state (guide §7.3)."""
 
 SYNC_STATE_WAS = "sync_state"
-"""In the entry of whatever emptied the sync state: the moments that were in it."""
+"""The key in an entry for the times of the sync state before it was emptied."""
 
 EMPTIED = (
     "The sync state is emptied. Run a full sync next (npx tsx scripts/importing/wa_full_sync.ts): only that fetches"
@@ -79,12 +79,16 @@ IMPORT_SOURCE = "wa_import"
 """``metadata.source`` of the API sync's audit rows."""
 
 
-class Strength(IntEnum):
-    """How far a trace can be trusted to tie a record to a run.
+ENTITY_WORDS = {"member": MEMBER, "contact": MEMBER, "event": EVENT, "registration": REGISTRATION, "eventregistration": REGISTRATION}  # fmt: skip
+"""The importers' words for the entities."""
 
-    ``certain``: the record or its audit row names the run. ``strong``: a report file of the run
-    names the record. ``likely``: its mapping was written within the run's time window, or it was
-    made there and an error of the run names it. ``weak``: only its own timestamp lies there.
+
+class Strength(IntEnum):
+    """How reliably a trace ties a record to a run.
+
+    ``certain``: the record or its audit row names the run. ``strong``: a report of the run names the record. ``likely``: its
+    mapping was written during the run, or it was created then and an error of the run names it. ``weak``: only its own
+    timestamp is from the time of the run.
     """
 
     weak = 1
@@ -94,14 +98,14 @@ class Strength(IntEnum):
 
     @classmethod
     def named(cls, word: str) -> Strength:
-        """Return a strength by its name; `UsageError` for a word that is none."""
+        """Return a strength by name; `UsageError` for an unknown name."""
         if word not in cls.__members__:
             raise unknown("strength of evidence", word, cls.__members__)
         return cls[word]
 
 
 class Trace(StrEnum):
-    """Where evidence comes from."""
+    """Sources of evidence."""
 
     AUDIT = "audit row"
     MAPPING = "run id on mapping"
@@ -127,22 +131,28 @@ STRENGTH = {
 _API_RUN = re.compile(r"^sync_(\d{12,14})_\w+$")
 _UUID = re.compile(r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", re.IGNORECASE)
 
-# What an interrupted sync says of itself while it also says success.
+# Skip reasons of an interrupted sync, which reports success all the same.
 _FETCH_TROUBLE = re.compile(
     r"fetch error|timed? ?out|timeout|ECONN|socket hang up|network|rate limit|too many requests|abort|\b429\b|\b50[234]\b",
     re.IGNORECASE,
 )
 
 
+def read_moment(value: object) -> datetime:
+    """Parse a time into UTC without zone; `ValueError` for anything else."""
+    moment = datetime.fromisoformat(str(value))
+    return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
+
+
 def importer_of(run_id: str) -> str:
-    """Tell which importer gives out ids of this form: ``api``, ``csv`` or ``guide``."""
+    """Return the importer whose run ids have this form: ``api``, ``csv`` or ``guide``."""
     if _API_RUN.match(run_id):
         return "api"
     return "csv" if _UUID.match(run_id) else "guide"
 
 
 def start_in_run_id(run_id: str) -> datetime | None:
-    """Return the start that an API sync writes into its run id (UTC, without zone), if it does."""
+    """Return the start in the run id of an API sync (UTC, without zone), if there is one."""
     match = _API_RUN.match(run_id)
     if match is None:
         return None
@@ -151,12 +161,12 @@ def start_in_run_id(run_id: str) -> datetime | None:
 
 
 def is_fetch_trouble(reason: str) -> bool:
-    """Whether a skip reason speaks of a source that could not be reached, not of the record."""
+    """Whether a skip reason is about an unreachable source, not about the record."""
     return _FETCH_TROUBLE.search(reason) is not None
 
 
 class ReportWarning(NamedTuple):
-    """What an importer warns of: ``code``, ``severity`` (``high``, ``medium``, ...) and ``message``, as it wrote them."""
+    """A warning of an importer: ``code``, ``severity`` (``high``, ``medium``, ...) and ``message``."""
 
     code: str
     severity: str
@@ -164,17 +174,17 @@ class ReportWarning(NamedTuple):
 
     @property
     def high(self) -> bool:
-        """Whether the importer itself doubts its run."""
+        """Whether the warning casts doubt on the run."""
         return self.severity.lower() in {"high", "critical", "error", "fatal"}
 
 
 class Problem(NamedTuple):
-    """One record that the importer gave up on, as it lists it.
+    """A record that failed, as the importer lists it.
 
     Attributes
     ----------
     entity : str
-        Empty, or the importer's own word, where it names none of ours.
+        Empty, or the importer's own word, if it is not one of ours.
     wa_id : str or None
         Wild Apricot's id.
     row : int or None
@@ -190,39 +200,39 @@ class Problem(NamedTuple):
 
     @property
     def reason(self) -> str:
-        """The message in one line: of a long one the last, which says what was wrong."""
+        """The last line of the message, which says what was wrong."""
         lines = [line.strip() for line in self.message.splitlines() if line.strip()]
         return lines[-1] if lines else "no reason given"
 
 
 @dataclass
 class Run:
-    """One execution of an importer, put together from its traces. Times are UTC, without zone.
+    """An execution of an importer, composed from its traces. Times are UTC without zone.
 
     Attributes
     ----------
     status : {"completed", "incomplete", "failed", "interrupted", "unknown"}
-        By evidence; `why` says by which. ``incomplete``: it reached its end, and its report warns gravely, or it
-        fetched far less than it should have.
+        By evidence, which `why` names. ``incomplete``: it reached its end, but its report has grave warnings or it fetched
+        far too little.
     traced : dict of str to dict of str to int
-        Entity to action to count, as rows of the database or records of a full report show it.
+        Entity to action to count, by rows of the database or records of a full report.
     reported : dict of str to dict of str to int
-        The same as the importer counted it.
+        The same by the importer's own count.
     traces : dict of Trace to int
-        What ties records to the run, and how many there are of each.
+        The kinds of evidence, and how much there is of each.
     config, files : dict
-        What it recorded of its configuration; entity to the export file that it read.
+        Its configuration; entity to the export file that it read.
     rollbacks : dict of str to dict
-        The rollbacks that the audit log tells of and nobody took back (guide §5.1), in order: ``plan`` (None where
-        the entry names none), ``at`` and ``by``, by the plan or the moment.
+        The rollbacks in the audit log that were not undone (guide §5.1), in order: ``plan`` (None if the entry names none),
+        ``at`` and ``by``, keyed by plan or time.
     short : dict of str to str
-        Entity to what the run fetched far too little of, in words.
+        Entity to a text about far too few records fetched.
     last_trace : datetime or None
-        The latest moment the run is known to have written something.
+        The latest time at which the run is known to have written.
     sync : {"full", "incremental", ""}
-        What a sync fetched: everything, or what changed; empty for a CSV import, and where nothing says it.
+        What a sync fetched: everything, or changes; empty for a CSV import, and if unknown.
     superseded_by : str
-        The later sync that fetched whatever this incremental one may have missed; empty where none did.
+        A later sync that fetched whatever this incremental one may have missed; empty if there is none.
     """
 
     run: str
@@ -251,22 +261,22 @@ class Run:
 
     @property
     def rolled_back(self) -> bool:
-        """Whether a rollback of it stands: then its records are gone rightly."""
+        """Whether it was rolled back, and that was not undone."""
         return bool(self.rollbacks)
 
     @property
     def rollback(self) -> dict[str, Any] | None:
-        """The last rollback of it that stands: ``plan`` (None for one by hand), ``at`` and ``by``."""
+        """The last rollback that was not undone: ``plan`` (None if by hand), ``at`` and ``by``."""
         return next(reversed(self.rollbacks.values()), None)
 
     @property
     def rolled_back_at(self) -> datetime | None:
-        """When that was."""
+        """When it was rolled back."""
         return self.rollback["at"] if self.rollback else None
 
     @property
     def became(self) -> str:
-        """What became of it, in words; empty where it was not rolled back."""
+        """A text about its rollback; empty if it was not rolled back."""
         last = self.rollback
         if last is None:
             return ""
@@ -275,17 +285,17 @@ class Run:
 
     @property
     def counts(self) -> Counts:
-        """Entity to action to count: traced where there is a trace, else as reported."""
+        """Entity to action to count: traced if there are traces, else reported."""
         return merged_counts(self.traced, self.reported)
 
     @property
     def warnings(self) -> tuple[ReportWarning, ...]:
-        """What its reports warn of, each once."""
+        """The distinct warnings of its reports."""
         return tuple(dict.fromkeys(warning for report in self.reports for warning in report.warnings))
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        """Every record that its reports say it gave up on, each once; an id map's only where nothing else names it."""
+        """The distinct failures in its reports; those of an id map only if nothing else names the record."""
         problems = dict.fromkeys(problem for report in self.reports for problem in report.problems)
         named = {(problem.entity, problem.wa_id) for problem in problems}
         missing = dict.fromkeys(pair for report in self.reports for pair in report.missing)
@@ -298,30 +308,30 @@ class Run:
 
     @property
     def unread(self) -> tuple[tuple[str, str], ...]:
-        """Keys of its reports that nobody reads: the file's name and the key."""
+        """The unknown keys of its reports: file name and key."""
         return tuple((report.path.name, key) for report in self.reports for key in report.unread)
 
     @property
     def duration(self) -> float | None:
-        """Seconds from start to finish, where both are known."""
+        """Seconds from start to finish, if both are known."""
         if self.started is None or self.finished is None:
             return None
         return (self.finished - self.started).total_seconds()
 
     @property
     def evidence(self) -> str:
-        """Where the evidence comes from, in words."""
+        """A text about the sources of evidence."""
         return ", ".join(
             f"{trace} ({count})" if count else str(trace) for trace, count in self.traces.items()
         )
 
     def saw(self, trace: Trace, count: int = 0) -> None:
-        """Note a trace of this run."""
+        """Record a trace of this run."""
         self.traces[trace] = self.traces.get(trace, 0) + count
 
 
 def merged_counts(traced: Counts, reported: Counts) -> Counts:
-    """Combine counts cell by cell: what was traced, and where nothing was, what was reported."""
+    """Combine counts cell by cell: traced if there are traces, else reported."""
     merged: Counts = {}
     for entity in ENTITIES:
         cells = dict(reported.get(entity, {}))

@@ -1,4 +1,4 @@
-"""CSV files that people hand us, read whole: every line by its number, and what is wrong with it."""
+"""CSV files from users: every line with its number, and what is wrong with it."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from typing import Any, NamedTuple
 from workbench.errors import Refused, UsageError
 
 _SEPARATORS = ",;\t"
-csv.field_size_limit(2**31 - 1)  # else a description of 150 kB ends it
+csv.field_size_limit(2**31 - 1)  # the default refuses a description of 150 kB
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")
 
 
 class Line(NamedTuple):
-    """One line of a listing.
+    """A line of a CSV file.
 
     Attributes
     ----------
     number : int
-        Of the line in the file on which it begins.
+        The line of the file on which it begins.
     cells : dict of str to str
-        Column to value, without blanks around it; empty where the line has a problem.
+        Column to stripped value; empty if the line is invalid.
     problem : str
-        Why it cannot be read; empty where it can.
+        Why it is invalid; empty if it is valid.
     """
 
     number: int
@@ -38,7 +38,7 @@ class Line(NamedTuple):
 
 @dataclass(frozen=True)
 class Listing:
-    """A CSV file as it was read.
+    """A CSV file.
 
     Attributes
     ----------
@@ -47,9 +47,9 @@ class Listing:
     sha256 : str
         Of its bytes.
     header : list of str
-        The headings, as they stand there but for blanks around them.
+        The stripped headings.
     rows : list of (int, list of str)
-        The lines below it that say something, by the number of the line they begin on.
+        The lines below it that are not empty, with their line numbers.
     """
 
     path: Path
@@ -58,7 +58,7 @@ class Listing:
     rows: list[tuple[int, list[str]]]
 
     def lines(self, columns: Sequence[Any]) -> list[Line]:
-        """Return its lines, with the cells under these names, in the order of the header."""
+        """Return the lines below the header, with cells under these column names."""
         lines = []
         for number, row in self.rows:
             cells = {name: plain_value(cell.strip()) for name, cell in zip(columns, row, strict=False)}
@@ -87,19 +87,19 @@ class Listing:
 
 
 def read_csv(path: Path, wide: bool = False) -> Listing:
-    """Read a CSV file in UTF-8, with or without a byte order mark; commas, semicolons or tabs part the columns.
+    """Read a CSV file in UTF-8, separated by commas, semicolons or tabs.
 
     Parameters
     ----------
     wide : bool
-        Whether UTF-16, as spreadsheets save "Unicode text", is read too.
+        Whether UTF-16, in which spreadsheets save "Unicode text", is accepted.
 
     Raises
     ------
     UsageError
-        When it cannot be read, is in another encoding, is damaged or is empty.
+        For a file that cannot be read, has another encoding, is damaged or is empty.
     Refused
-        When it has nothing below its header: there is nothing to do.
+        For a file with a header only.
     """
     try:
         data = path.read_bytes()
@@ -128,7 +128,7 @@ def read_csv(path: Path, wide: bool = False) -> Listing:
 
 
 def decoded(path: Path, data: bytes, wide: bool = False) -> str:
-    """Return a file's text; what it is not in, if it is no UTF-8, is a `UsageError`: see `read_csv`."""
+    """Decode the content of a file; `UsageError` for another encoding: see `read_csv`."""
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         if wide:
             return data.decode("utf-16", errors="replace")
@@ -147,17 +147,17 @@ def decoded(path: Path, data: bytes, wide: bool = False) -> str:
 
 
 def neutral(value: str) -> str:
-    """Write a value so that no spreadsheet takes it for a formula; `plain_value` takes it back."""
+    """Escape a value that a spreadsheet would take for a formula; `plain_value` is the inverse."""
     return f"'{value}" if _FORMULA.match(value) else value
 
 
 def plain_value(cell: str) -> str:
-    """Return what a cell written by `neutral` holds."""
+    """Return the value of a cell that `neutral` wrote."""
     return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[Any, object]]) -> None:
-    """Write rows as CSV in UTF-8, every value neutralised."""
+    """Write rows as CSV in UTF-8, with formulas escaped."""
     text = io.StringIO(newline="")
     writer = csv.writer(text)
     writer.writerow(columns)
@@ -166,5 +166,5 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[Any, ob
         path.write_text(text.getvalue(), encoding="utf-8", newline="")
     except OSError as error:
         raise UsageError(
-            f"The file {path} cannot be written: {error.strerror}.", "Name a file in a folder that is there."
+            f"The file {path} cannot be written: {error.strerror}.", "Name a file in an existing folder."
         ) from None

@@ -1,56 +1,54 @@
-"""The incremental sync's own output: it writes no report file, so what it prints is all that tells how it went."""
+"""The output of an incremental sync, which writes no report file."""
 
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
-from workbench.murmurant.importers import Problem, ReportWarning
+from workbench.murmurant.importers import ENTITY_WORDS, Problem, ReportWarning, read_moment
 from workbench.murmurant.spellings import EVENT, MEMBER, REGISTRATION
 
-_LOGGED = re.compile(r"^\[WA-IMPORT\] \[(INFO|WARN|ERROR)\] ?")
 _ENTITIES = {"members": MEMBER, "events": EVENT, "registrations": REGISTRATION}
-ENTITY_WORDS = {"member": MEMBER, "contact": MEMBER, "event": EVENT, "registration": REGISTRATION, "eventregistration": REGISTRATION}  # fmt: skip
-_COUNTED = re.compile(
+_LOG_LINE = re.compile(r"^\[WA-IMPORT\] \[(INFO|WARN|ERROR)\] ?")
+_COUNTS_LINE = re.compile(
     r"^[\s-]*(Members|Events|Registrations):\s+(\d+) created, (\d+) updated(?:, (\d+) skipped)?(?:, (\d+) errors)?\s*$"
 )
 _FETCHED = re.compile(r"^[\s-]*Found (\d+) (?:changed )?(contacts|events)\s*$")
-_GIVEN_UP = re.compile(r"^\s*- (\w+) WA#(\S+?): ?(.*)$")
-_WARNED = re.compile(r"^║ \[(\w+)\s*\] (\S+)")
+_FAILURE = re.compile(r"^\s*- (\w+) WA#(\S+?): ?(.*)$")
+_BOXED = re.compile(r"^║ \[(\w+)\s*\] (\S+)")
 _ALL_UNCHANGED = re.compile(r"upserted 0\. Top skip reasons: unknown$")
-"""How a sync warns that wrote no registration, and has no reason of any: all of them were as it found them."""
+"""The warning of a sync that wrote no registration and has no reasons: all registrations were unchanged."""
 
 _SOURCES = {"contacts": MEMBER, "events": EVENT}
 
 
 def read_output(text: str) -> dict[str, Any] | None:
-    """Read what an incremental sync printed, as the fields of an `ImportReport`.
+    """Read the output of an incremental sync as the fields of an `ImportReport`.
 
     Returns
     -------
     dict or None
         ``mode``, ``sync``, ``started``, ``finished``, ``success``, ``counts``, ``errors``, ``fetched``, ``warnings``,
-        ``problems``; None for the output of anything else, or of a sync that never began.
+        ``problems``; None for other output, and for a sync that did not start.
     """
     logged = []
     for line in text.splitlines():
-        match = _LOGGED.match(line)
+        match = _LOG_LINE.match(line)
         logged.append((match[1], line[match.end() :].rstrip()) if match else ("", line.rstrip()))
     lines = [line for _, line in logged]
-    started = _said(lines, r"^\s*Started:\s+(\S+)")
-    mode = _said(lines, r"^\s*Mode:\s+(DRY RUN|LIVE)")
+    started = _first(lines, r"^\s*Started:\s+(\S+)")
+    mode = _first(lines, r"^\s*Mode:\s+(DRY RUN|LIVE)")
     if not any("Wild Apricot Incremental Sync" in line for line in lines) or not started or not mode:
         return None
-    began = datetime.fromisoformat(started)
-    began = began.astimezone(UTC).replace(tzinfo=None) if began.tzinfo else began
-    ended = _said(lines, r"^\s*Status:\s+(SUCCESS|COMPLETED WITH ERRORS)")
-    fatal = _said(lines, r"^\s*(?:FATAL ERROR|Unhandled error):\s*(.*)")
-    lasted = _said(lines, r"^\s*Duration:\s+(\d+)s")
+    began = read_moment(started)
+    ended = _first(lines, r"^\s*Status:\s+(SUCCESS|COMPLETED WITH ERRORS)")
+    fatal = _first(lines, r"^\s*(?:FATAL ERROR|Unhandled error):\s*(.*)")
+    lasted = _first(lines, r"^\s*Duration:\s+(\d+)s")
     counts: dict[str, dict[str, int]] = {}
     errors: dict[str, int] = {}
     for line in lines:
-        if match := _COUNTED.match(line):
+        if match := _COUNTS_LINE.match(line):
             entity = _ENTITIES[match[1].lower()]
             created, updated, skipped, failed = (int(number or 0) for number in match.groups()[1:])
             counts[entity] = {"created": created, "updated": updated, "skipped": skipped}
@@ -73,16 +71,16 @@ def read_output(text: str) -> dict[str, Any] | None:
     }
 
 
-def _said(lines: list[str], pattern: str) -> str:
+def _first(lines: list[str], pattern: str) -> str:
     return next((match[1].strip() for line in lines if (match := re.match(pattern, line))), "")
 
 
 def _warnings(logged: list[tuple[str, str]]) -> tuple[ReportWarning, ...]:
-    """Return the boxed warnings, and what was logged as a warning or an error besides."""
+    """Return the warnings in boxes, and the lines that were logged as warnings or errors."""
     warnings: list[ReportWarning] = []
     boxed = False
     for level, line in logged:
-        if match := _WARNED.match(line):
+        if match := _BOXED.match(line):
             warnings.append(ReportWarning(match[2], match[1].lower(), ""))
             boxed = True
         elif boxed and line.startswith("║ "):
@@ -99,7 +97,7 @@ def _problems(lines: list[str], fatal: str) -> tuple[Problem, ...]:
     problems = [Problem("", None, None, fatal)] if fatal else []
     listing = False
     for line in lines:
-        if match := _GIVEN_UP.match(line):
+        if match := _FAILURE.match(line):
             problems.append(Problem(ENTITY_WORDS.get(match[1].lower(), match[1]), match[2], None, match[3]))
             listing = True
         elif listing and (line.startswith(("===", "  ... and ")) or not line):

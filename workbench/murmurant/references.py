@@ -1,7 +1,6 @@
-"""Which row refers to which: declared foreign keys, and soft references.
+"""References between rows: declared foreign keys, and soft references, which the database does not know.
 
-A soft reference is one that the database does not know of: a mapping's target, an audit row's
-resource, and in the guide dialect every foreign key (it declares none).
+Soft references are a mapping's target, an audit row's resource and, in the guide dialect, all foreign keys.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 from workbench.murmurant.schema import Schema
 from workbench.murmurant.spellings import CONCEPT_OF, CONCEPTS, ENTITY_TYPES
 
-# Foreign keys of the application that the guide dialect has as columns but does not declare.
+# Foreign keys of the application; the guide dialect has the columns but does not declare the keys.
 _KNOWN = (
     ("registrations", "member_id", "members"),
     ("registrations", "event_id", "events"),
@@ -21,8 +20,8 @@ _KNOWN = (
 
 _BY_KIND = (("mappings", "entity_type", "target"), ("audit", "resource_type", "resource_id"))
 
-# References of the application's schema that no foreign key declares, by column name; where
-# ``parent`` is None the row named by the key may be of any table (ids are UUIDs).
+# References of the application that no foreign key declares. Where the parent is None, the row may be in any table (ids
+# are UUIDs).
 _UNDECLARED: tuple[tuple[str, str, str | None], ...] = (
     ("AuthChallenge", "userAccountId", "UserAccount"),
     ("CustomFieldValue", "entityId", None),
@@ -41,14 +40,14 @@ _UNDECLARED: tuple[tuple[str, str, str | None], ...] = (
 
 @dataclass(frozen=True)
 class Reference:
-    """One way for rows of `child` to refer to rows of `parent`.
+    """A reference from rows of `child` to rows of `parent`.
 
     Attributes
     ----------
     child, column : str
         Real names of the referring table and column.
-    parent : str
-        Real name of the table referred to; its key is `parent_column`.
+    parent, parent_column : str
+        Real name of the referenced table, and its key.
     on_delete : str
         ``CASCADE``, ``SET NULL``, ``RESTRICT``, ``NO ACTION``; ``NONE`` for a soft reference.
     nullable : bool
@@ -56,8 +55,7 @@ class Reference:
     declared : bool
         Whether the database enforces it.
     kind_column, kinds : str or None, tuple of str
-        For a reference that may lead to several tables: the column that says to which, and the
-        values that mean `parent`.
+        For a reference to one of several tables: the column that names the table, and its values for `parent`.
     """
 
     child: str
@@ -77,7 +75,7 @@ class References:
     Attributes
     ----------
     all, lasting : tuple of Reference
-        Every one; and without the audit log's own, which tells of what was there once.
+        All references; and all but those of the audit log, which describes past rows.
     """
 
     def __init__(self, schema: Schema) -> None:
@@ -91,11 +89,11 @@ class References:
         )
 
     def to(self, table: str) -> tuple[Reference, ...]:
-        """Return every way to refer to rows of `table`, declared ones first."""
+        """Return the references to rows of `table`, declared ones first."""
         return tuple(reference for reference in self.all if reference.parent == table)
 
     def binding(self, table: str) -> tuple[Reference, ...]:
-        """Return those that would be left hanging if a row of `table` went."""
+        """Return the references that would dangle if a row of `table` were deleted."""
         return tuple(reference for reference in self.lasting if reference.parent == table)
 
 
@@ -118,7 +116,7 @@ def _declared(schema: Schema) -> list[Reference]:
 
 
 def _soft(schema: Schema) -> list[Reference]:
-    """List what refers without a foreign key: child, column, parent, and the column and values that say which parent it is."""
+    """Return the references without a foreign key."""
     tables = schema.catalogue.tables
     declared = {
         (reference.child, column)
@@ -132,7 +130,7 @@ def _soft(schema: Schema) -> list[Reference]:
         if schema.has(f"{concept}.{column}", parent)
         for child in [schema.resolved[concept]]
     ]
-    ways += [  # both spellings may be in use: what only the older one tells is a reference all the same
+    ways += [  # both spellings may exist; each is a reference
         (child.table, spelling, table, child.spelling[kind], ENTITY_TYPES[entity])
         for concept, kind, column in _BY_KIND
         if schema.has(f"{concept}.{kind}", f"{concept}.{column}")

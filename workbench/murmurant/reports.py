@@ -1,8 +1,8 @@
-"""The report files that importers leave on disk, read into one form.
+"""The importers' report files, read into one form.
 
-Three formats: the API sync's ``wa_full_sync_report.json``, the CSV importer's
-``migration-{dry-run,live}-<ts>.json`` (``-full.json`` lists every record), and its ``id-map-...json``. An incremental
-sync writes none; a log of what it printed is read in their place.
+Three formats: the API sync's ``wa_full_sync_report.json``, the CSV importer's ``migration-{dry-run,live}-<ts>.json``
+(``-full.json`` lists every record), and its ``id-map-...json``. An incremental sync writes no report; a log of its output
+is read instead.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -26,25 +26,19 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 
 from workbench.errors import DocumentError
-from workbench.murmurant.importers import Problem, ReportWarning, importer_of
-from workbench.murmurant.output import ENTITY_WORDS, read_output
+from workbench.murmurant.importers import ENTITY_WORDS, Problem, ReportWarning, importer_of, read_moment
+from workbench.murmurant.output import read_output
 from workbench.murmurant.spellings import ENTITIES, EVENT, MEMBER, REGISTRATION
 
 SECTIONS = {"members": MEMBER, "events": EVENT, "registrations": REGISTRATION}
-"""An importer's names of the entities."""
+"""The importers' names of the entities."""
 
 PARTS = {"create": "created", "update": "updated", "skip": "skipped"}
-"""What an importer may do with a record, and where it counts that; what it gave up on counts as ``errors``."""
+"""What an importer may do with a record, and the name of that count; failures count as ``errors``."""
 
 
 def _listed(value: object) -> object:
     return value if isinstance(value, list) else [value] if value else []
-
-
-def read_moment(value: object) -> datetime:
-    """Read a moment, in UTC and without zone; `ValueError` for what is none."""
-    moment = datetime.fromisoformat(str(value))
-    return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
 
 
 Id = Annotated[str, BeforeValidator(lambda value: "" if value is None else str(value))]
@@ -58,12 +52,12 @@ Moment = Annotated[
 
 
 class Part(BaseModel):
-    """A part of a report as it is written, by the importer's own names; whatever nobody knows of is kept."""
+    """A part of a report under the importer's own names; unknown keys are kept."""
 
     model_config = ConfigDict(extra="allow", frozen=True, alias_generator=to_camel)
 
     def unread(self, path: str = "") -> Iterator[str]:
-        """Yield the keys, at any level, that nobody knows."""
+        """Yield the unknown keys at any level."""
         yield from (f"{path}{key}" for key in self.model_extra or ())
         for name, value in self.__dict__.items():
             inside = f"{path}{type(self).model_fields[name].alias}{'[]' if isinstance(value, list) else ''}."
@@ -73,7 +67,7 @@ class Part(BaseModel):
 
 
 def numbers(content: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, int]]:
-    """Yield everything that is counted in a part, at any level but in lists, by its path."""
+    """Yield every number with its path, at any level outside lists."""
     for key, value in content.items():
         if isinstance(value, dict):
             yield from numbers(value, f"{path}{key}.")
@@ -82,7 +76,7 @@ def numbers(content: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, i
 
 
 class Notice(Part):
-    """What an importer warns of, or why it gave up on a record."""
+    """A warning of an importer, or the reason why a record failed."""
 
     code: Id = ""
     severity: Id = ""
@@ -101,7 +95,7 @@ class Notice(Part):
         return value if isinstance(value, dict) else {"message": str(value)}
 
     def warning(self) -> ReportWarning:
-        """Return it as a warning, with what it is about."""
+        """Return it as a warning, with its subject."""
         about = " ".join(filter(None, (self.entity, self.entity_type, self.wa_id)))
         if self.source_row:
             about = f"{about} in row {self.source_row}".strip()
@@ -109,7 +103,7 @@ class Notice(Part):
         return ReportWarning(self.code, self.severity, f"{about}: {message}" if about else message)
 
     def problem(self) -> Problem:
-        """Return it as the word on a record that the importer gave up on."""
+        """Return it as the failure of a record."""
         word = self.entity or self.entity_type
         message = self.message or self.error or self.reason
         return Problem(ENTITY_WORDS.get(word.lower(), word), self.wa_id or None, self.source_row, message)
@@ -119,7 +113,7 @@ Notices = Annotated[list[Notice], BeforeValidator(_listed)]
 
 
 class Diagnostics(Part):
-    """What became of a sync's registrations: numbers, and the ten most frequent reasons to skip one."""
+    """What happened to a sync's registrations: counts, and the ten most frequent reasons for skipping one."""
 
     events_processed: int | None = None
     events_skipped_unmapped: int | None = None
@@ -134,36 +128,36 @@ class Diagnostics(Part):
 
     @property
     def lost(self) -> tuple[int, int] | None:
-        """How many had no member or event, and how many were refused; None where it does not say."""
+        """How many had no member or event, and how many were refused; None where a count is missing."""
         member, event = self.registrations_skipped_missing_member, self.registrations_skipped_missing_event
         refused = self.registrations_skipped_transform_error
         return None if member is None or event is None or refused is None else (member + event, refused)
 
 
 class SkipReason(Part):
-    """Why a sync skipped registrations, and how many."""
+    """A reason why a sync skipped registrations, and how many it skipped."""
 
     reason: Id
     count: int
 
 
 class Record(Part):
-    """One row of an export, as the CSV importer transformed it; its own fields are those without ``_``."""
+    """A row of an export as the CSV importer transformed it; the record's fields have no ``_``."""
 
     source_row: Annotated[Row, Field(alias="_sourceRow")] = None
     wa_id: Annotated[Id, Field(alias="_waId")] = ""
     action: Annotated[Literal["create", "update", "skip"], Field(alias="_action")]
     murmurant_id: Annotated[Id, Field(alias="_murmurantId")] = ""
     errors: Annotated[list[Id], BeforeValidator(_listed), Field(alias="_errors")] = []
-    """One with errors was given up on: it counts as an error, and nothing was done."""
+    """A record with errors failed: it counts as an error, and nothing was written."""
 
     def unread(self, path: str = "") -> Iterator[str]:
-        """Yield only the importer's own keys: the others are the record's fields."""
+        """Yield unknown keys of the importer; keys without ``_`` are the record's fields."""
         yield from (f"{path}{key}" for key in self.model_extra or () if key.startswith("_"))
 
     @property
     def fields(self) -> dict[str, Any]:
-        """What was written or would have been."""
+        """The fields that were written, or would have been."""
         return {name: value for name, value in (self.model_extra or {}).items() if name[:1] != "_"}
 
 
@@ -181,7 +175,7 @@ Pairs = Annotated[list[Pair], BeforeValidator(_listed)]
 
 
 class IdMapCounts(Part):
-    """How many ids of an entity an id map pairs."""
+    """The counts of an id map's entity."""
 
     total: int | None = None
     mapped: int | None = None
@@ -190,12 +184,12 @@ class IdMapCounts(Part):
 
 
 class Section(Part):
-    """What a report says of an entity: how many records there were of each fate; or an id map's pairs.
+    """The counts and records of one entity, or an id map's pairs.
 
     Attributes
     ----------
     records : list of Record, str or None
-        A list in a full report; else how many there are, as ``[60]``.
+        A list in a full report; else their number, such as ``[60]``.
     """
 
     created: int | None = None
@@ -214,22 +208,22 @@ class Section(Part):
 
     @property
     def listed(self) -> list[Record]:
-        """The records that are listed."""
+        """The listed records."""
         return self.records if isinstance(self.records, list) else []
 
     @property
     def total(self) -> int:
-        """All of them."""
+        """The number of all records."""
         return sum(count or 0 for count in (self.created, self.updated, self.skipped, self.errors))
 
     def cells(self) -> dict[str, int]:
-        """Return the counts; what was skipped may have been there already, or be refused: nothing is called by either yet."""
+        """Return the counts. Skipped records may exist already or have been refused: this is decided later."""
         skipped = "skipped" if self.skipped else "existing"
         return {"created": self.created or 0, "updated": self.updated or 0, skipped: self.skipped or 0}
 
 
 class Sections(Part):
-    """Something that a report says of each entity."""
+    """The sections of all entities."""
 
     members: Section | None = None
     events: Section | None = None
@@ -237,12 +231,12 @@ class Sections(Part):
 
     @property
     def sections(self) -> dict[str, Section]:
-        """What it says, by the section's name."""
+        """The sections that are present, by name."""
         return {name: section for name in SECTIONS if (section := getattr(self, name)) is not None}
 
 
 class Fetched(Part):
-    """How much a sync fetched."""
+    """The number of records that a sync fetched."""
 
     contacts: int = 0
     events: int = 0
@@ -269,7 +263,7 @@ class PairsOfEach(Part):
 
 
 class Written(Sections):
-    """A report as an importer wrote it: ``stats`` are of the API sync, a ``summary`` of the CSV importer, else it is an id map."""
+    """A report file: with ``stats`` from the API sync, with a ``summary`` from the CSV importer, else an id map."""
 
     run_id: Annotated[str, Field(min_length=1)]
     started_at: Moment = None
@@ -299,7 +293,7 @@ class Written(Sections):
 
     @model_validator(mode="after")
     def _whole(self) -> Written:
-        """Take no section for counted that lacks a count, and none for empty that is not there."""
+        """Refuse a report that lacks a section or a count."""
         if self.form == "csv" and self.members is None:
             raise ValueError("it has no members")
         for name, section in self.of_each.items() if self.form != "map" else ():
@@ -315,19 +309,19 @@ class Written(Sections):
 
     @property
     def of_each(self) -> dict[str, Section]:
-        """What it says of each entity, by the section's name."""
+        """The sections with counts, by name."""
         return self.stats.sections if self.stats is not None else self.sections
 
     @property
     def pairs(self) -> dict[str, list[Pair]]:
-        """The pairs of ids that it states, by the section's name."""
+        """The pairs of ids, by the section's name."""
         return {
             name: [*self.sections.get(name, Section()).mappings, *getattr(self.id_mapping, name)]
             for name in SECTIONS
         }
 
     def facts(self) -> dict[str, Any]:
-        """Return what it says, as fields of an `ImportReport`."""
+        """Return the fields of an `ImportReport`."""
         api, diagnostics = self.form == "api", self.registration_diagnostics
         sections = {SECTIONS[name]: section for name, section in self.of_each.items()}
         listed = [(entity, row) for entity, section in sections.items() for row in section.listed]
@@ -397,7 +391,7 @@ class Written(Sections):
 
 
 def _is_report(content: Any) -> bool:
-    """Tell by the keys that only an importer's report has."""
+    """Whether it has the keys of an importer's report."""
     if not isinstance(content, dict) or not isinstance(content.get("runId"), str):
         return False
     of_all = [isinstance(content.get(key), dict) for key in ("stats", "summary", "members")]
@@ -406,18 +400,18 @@ def _is_report(content: Any) -> bool:
 
 @dataclass(frozen=True)
 class ReportRecord:
-    """One record that a report file names.
+    """A record in a report file.
 
     Attributes
     ----------
     entity, action : str
-        As people say them: ``Member``, ``created``.
+        Such as ``Member`` and ``created``.
     wa_id : str or None
-        Wild Apricot's id, where the report gives it.
+        Wild Apricot's id, where the report has it.
     record_id : str or None
-        Murmurant's; None in a dry run.
+        Murmurant's id; None in a dry run.
     fields : dict
-        What the importer wrote or would have written, by its own field names.
+        What the importer wrote or would have written, under its own field names.
     """
 
     entity: str
@@ -429,38 +423,38 @@ class ReportRecord:
 
 @dataclass(frozen=True)
 class ImportReport:
-    """What one report file says of one run. Times are UTC, without zone.
+    """The content of one report file. Times are UTC without zone.
 
     Attributes
     ----------
     sync : {"full", "incremental", ""}
         What a sync fetched; see `workbench.murmurant.importers.Run`.
     counts : dict of str to dict of str to int
-        Entity to action to count, as the importer counted them.
+        Entity to action to count, by the importer.
     errors : dict of str to int
-        Entity to the number of records it gave up on.
+        Entity to the number of records that failed.
     fetched : dict of str to int
-        Entity to the number of records it had to deal with.
+        Entity to the number of records in the source.
     skip_reasons : dict of str to int
-        Reason to count, the API sync's ``topSkipReasons``: the ten most frequent.
+        The API sync's ``topSkipReasons``, reason to count: the ten most frequent.
     warnings : tuple of ReportWarning
-        What the importer warns of.
+        The importer's warnings.
     problems : tuple of Problem
-        Every record that it says it gave up on. It may list fewer than `errors` counts.
+        The listed failures; they may be fewer than `errors` counts.
     missing : tuple of (entity, wa_id)
-        What an id map could pair with nothing.
+        The ids without a record in an id map.
     diagnostics : dict of str to int
-        The API sync's ``registrationDiagnostics``, by its own names.
+        The API sync's ``registrationDiagnostics``, under its own names.
     unread : tuple of str
-        Keys of the file that nobody reads, such as ``stats.members.merged``.
+        Unknown keys of the file, such as ``stats.members.merged``.
     files : dict of str to str
-        Entity to the export file it was read from, as the CSV importer names it.
+        Entity to the export file that the CSV importer names.
     records : tuple of ReportRecord
         Empty in a summary.
     identities : tuple of (entity, wa_id, record_id)
-        What an id map or a summary's ``idMapping`` pairs, without saying what was done.
+        The pairs of an id map or of a summary's ``idMapping``, which do not say what was done.
     written : Written or None
-        The file as it was written; None for a log.
+        The parsed file; None for a log.
     """
 
     path: Path
@@ -492,65 +486,55 @@ class ImportReport:
 def read_reports(paths: Iterable[Path]) -> tuple[ImportReport, ...]:
     """Read report files, and those in folders, ordered by run and name.
 
-    A folder may hold other JSON files as well, which are passed over; a file that was named must
-    be a report.
+    Other JSON files in a folder are ignored; a file that is named must be a report.
 
     Raises
     ------
     DocumentError
-        For a named file that is not there, not a report, or cut short.
+        For a named file that does not exist or is no report, and for a damaged report.
     """
     reports: dict[Path, ImportReport] = {}
     for path in paths:
-        if path.is_dir():
-            for file in sorted(path.glob("*.json")):
-                try:
-                    reports[file.resolve()] = read_report(file)
-                except NotAReportError:
-                    continue  # a folder may hold anything; a report that is cut short still raises
-        else:
-            reports[path.resolve()] = read_report(path)
+        for file in sorted(path.glob("*.json")) if path.is_dir() else [path]:
+            try:
+                reports[file.resolve()] = read_report(file)
+            except NotAReportError:
+                if file == path:
+                    raise
     return tuple(sorted(reports.values(), key=lambda report: (report.run_id, report.path.name)))
 
 
 class NotAReportError(DocumentError):
-    """The file is sound JSON, but no importer's report."""
+    """The file is valid JSON, but no importer's report."""
 
 
 def read_report(path: Path) -> ImportReport:
-    """Read one report file in any of the three formats, or a log of an incremental sync.
+    """Read a report file in any of the three formats, or the log of an incremental sync.
 
     Raises
     ------
     DocumentError
-        When it cannot be read, is cut short, or is something else.
+        For a file that cannot be read, is damaged, or is something else.
     """
-    again = "Give a file that the importer wrote, whole."
+    again = "Give a whole file as the importer wrote it."
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise DocumentError(f"The report file {path} cannot be read: {error.strerror}.", again) from None
-    except UnicodeDecodeError:
-        raise DocumentError(f"The report file {path} is not text in UTF-8.", again) from None
+        text = path.read_text(encoding="utf-8-sig")
+        content = json.loads(text)
     except json.JSONDecodeError as error:
-        if facts := read_output(error.doc):
+        if facts := read_output(text):
             return ImportReport(path=path, run_id="" if facts["mode"] == "live" else path.stem, **facts)
-        begun = error.doc.lstrip()[:1] in {"", "{"}
-        state = "is cut short or damaged" if begun else "is not JSON"
-        raise DocumentError(
-            f"The report file {path} {state} (line {error.lineno}: {error.msg}).", again
-        ) from None
-    except RecursionError:
-        raise DocumentError(f"The report file {path} is damaged: it is nested too deeply.", again) from None
+        state = "is cut short or damaged" if text.lstrip()[:1] in {"", "{"} else "is not JSON"
+        raise DocumentError(f"The report file {path} {state}: {error}.", again) from None
+    except (OSError, UnicodeDecodeError, RecursionError) as error:
+        raise DocumentError(f"The report file {path} cannot be read: {error}.", again) from None
     if not _is_report(content):
         known = "API sync report, CSV import report or id map, with its runId"
         raise NotAReportError(f"{path} is not an import report of a known form ({known}).", again)
     try:
         written = Written.model_validate(content)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        says = ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
-        raise DocumentError(f"The report file {path} is not in the form it claims: {says}.", again) from None
+        problems = [f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()]
+        raise DocumentError(f"The report file {path} is invalid: {problems[0]}.", again) from None
     return ImportReport(path=path, written=written, **written.facts())
 
 

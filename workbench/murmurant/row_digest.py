@@ -1,7 +1,7 @@
-"""The digest of a row, 64 bits, and of a table: by which they are known as unchanged, here and in any copy.
+"""Digests of rows (64 bits) and tables, computed by PostgreSQL: equal digests mean equal data, also in a copy.
 
-PostgreSQL makes them, of rows in any order: its hashes stay the same from version to version, for hash partitions and
-``pg_upgrade`` rest on them. They tell damage and change, and would not stop somebody who wants to deceive.
+PostgreSQL's hashes do not change between versions, because hash partitions and ``pg_upgrade`` depend on them. They detect
+damage and change, not deliberate forgery.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _BROKEN = "CASE getdatabaseencoding() WHEN 'UTF8' THEN '{utf8}' ELSE '{other}' E
 
 
 def odd_value(type: str, cell: str) -> str | None:
-    """Return SQL that is true of a value that is there and that Python cannot hold, or JSON of it; None for other types."""
+    """Return SQL that is true for a value that Python or ``jsonb`` cannot represent; None for types without such values."""
     if type == "json":
         return f"{cell}::text ~ {_BROKEN}"
     if type.startswith(("timestamp", "date")):
@@ -50,35 +50,34 @@ def odd_value(type: str, cell: str) -> str | None:
 
 
 def readable_json(type: str, cell: str = "{cell}") -> str:
-    """Return SQL that reads a JSON cell as ``jsonb``; of type ``json``, what no database can hold shows as it is written."""
+    """Return SQL that reads a JSON cell as ``jsonb``; escapes that ``jsonb`` cannot represent stay as they are written."""
     shown = rf"regexp_replace({cell}::text, {_BROKEN}, '\1\\\\\2', 'g')" if type == "json" else cell
     return f"{shown}::jsonb"
 
 
 def digest(table: CatalogueTable, seen: tuple[str, ...], alias: str) -> sql.Composed:
-    """Return the expression of a row's digest: 64 bits over the columns seen.
+    """Return the SQL expression of a row's 64-bit digest over the given columns.
 
-    It tells a row that was touched from one that was not; against somebody who wants to deceive,
-    only the approval's SHA-256 of the whole plan counts.
+    It detects changes, not deliberate forgery: that is what the SHA-256 of the whole plan in the approval is for.
     """
     for name in seen:
         if name not in table.columns:
             raise SchemaGap(
                 f'The table "{table.name}" has lost its column {name!r} since.',
-                "Its rows cannot be compared with what they were, nor brought back whole.",
+                "Its rows can be neither compared with their earlier state nor restored.",
             )
     return hashed([portable(table.columns[name].type, sql.Identifier(alias, name)) for name in seen])
 
 
 def hashed(cells: list[sql.Composable]) -> sql.Composed:
-    """Return the 64-bit hash of some values together; the order counts."""
+    """Return the 64-bit hash of values in this order."""
     return sql.SQL("hash_record_extended(ROW({}), 0)").format(sql.SQL(", ").join(cells))
 
 
 def portable(type: str, cell: sql.Composable, *, recoded: bool = False) -> sql.Composable:
-    """Return a value of some type in a form that any two databases hash alike, and whose equality means that nothing changed.
+    """Return a value in a form that all databases hash alike, and that differs whenever the value differs.
 
-    Of databases of two encodings text is alike only where both recode it to UTF-8.
+    Between databases with different encodings, text is comparable only if both recode it to UTF-8.
     """
     if _WHOLE.match(type):
         return cell
@@ -90,7 +89,7 @@ def portable(type: str, cell: sql.Composable, *, recoded: bool = False) -> sql.C
 
 
 def hash_of(type: str, cell: sql.Composable) -> sql.Composed:
-    """Return the 64-bit hash of one value, alike in any two databases of one encoding; no row is made for most types, which costs much."""
+    """Return the 64-bit hash of one value, without building a row for most types, which is slow."""
     if whole := _HASHES.get(type):
         return sql.SQL("coalesce(pg_catalog.{}({}, 0), 0)").format(sql.Identifier(whole), cell)
     if type == "bytea" or re.sub(r"\(\d\)", "", type) in _SENT:
@@ -100,7 +99,7 @@ def hash_of(type: str, cell: sql.Composable) -> sql.Composed:
 
 
 class TableDigest(NamedTuple):
-    """How many rows a table has, and the digest of them: 64 hexadecimal digits."""
+    """The number of rows and their digest: 64 hexadecimal digits."""
 
     rows: int
     digest: str
@@ -136,7 +135,7 @@ _OLDEST = 140000  # hash_record_extended
 def table_digests(
     connection: psycopg.Connection[Any], schema: str, tables: Iterable[str]
 ) -> dict[str, TableDigest]:
-    """Count and digest tables, each in one scan on the server, in any order of its rows.
+    """Count and digest tables, each in one scan on the server, whatever the order of the rows.
 
     Parameters
     ----------

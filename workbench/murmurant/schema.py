@@ -1,8 +1,7 @@
-"""Murmurant's tables as one database has them: the dialect, resolved table by table and column by column.
+"""Murmurant's tables in one database: the dialect, resolved table by table and column by column.
 
-The live catalogue decides which spelling of a concept is in use. Everything that is asked of a concept is asked of its
-`Relation`, whose columns have canonical names and types: by `workbench.murmurant.canonical` as SQL, here as a source
-of SQLAlchemy's, ``schema.members.c.email``.
+The live catalogue decides which names are in use. Queries use a concept's `Relation`, whose columns have canonical names
+and types: as SQL through `workbench.murmurant.canonical`, or here as a source for SQLAlchemy, ``schema.members.c.email``.
 """
 
 from __future__ import annotations
@@ -28,10 +27,10 @@ FROM_METADATA = {
     "run_id": "coalesce({})".format(", ".join(f"metadata ->> '{key}'" for key in RUN_ID_KEYS)),
     "migration_action": "coalesce(metadata ->> 'migrationAction', action)",
 }
-"""What an audit row says besides, in its metadata: the run it belongs to, and its action as the guide calls it."""
+"""Columns from an audit row's metadata: its run, and its action under the guide's name."""
 
-# An address without case, dots and plus tag of its local part, in one form of Unicode: such spellings reach the same mailbox
-# with most providers. A server normalises in UTF-8 alone; elsewhere, and in ASCII, an address has one form anyway.
+# An e-mail address without case, and without dots and plus tag in its local part: with most providers, these spellings
+# reach the same mailbox. PostgreSQL normalises Unicode only in UTF-8; elsewhere, and in ASCII, there is one form anyway.
 _ONE_FORM = "octet_length(email) = length(email) OR getdatabaseencoding() <> 'UTF8'"
 _PLAIN = f"lower(trim(CASE WHEN {_ONE_FORM} THEN email ELSE normalize(email, NFKC) END))"
 _MAILBOX = f"""replace(split_part(split_part({_PLAIN}, '@', 1), '+', 1), '.', '') || '@' || split_part({_PLAIN}, '@', 2)"""
@@ -53,7 +52,7 @@ _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 @dataclass(frozen=True)
 class Resolved:
-    """One concept as this database has it.
+    """A concept's table in this database.
 
     Attributes
     ----------
@@ -62,7 +61,7 @@ class Resolved:
     table : str
         The table's real name.
     spelling : dict of str to str
-        Canonical column name to the real one, for the columns that exist.
+        Canonical column name to real name, for the columns that exist.
     """
 
     concept: str
@@ -79,10 +78,9 @@ class Relation:
     select : str
         Its rows, as SQL with the driver's placeholders.
     lacking : dict of str to Exception
-        The columns that this database does not have, each with what to raise where it is asked for; under ``""``
-        for the relation as a whole.
+        The error to raise for each column that this database lacks; under ``""`` for the whole relation.
     parameters : dict
-        What its placeholders stand for.
+        The values of its placeholders.
     """
 
     select: str
@@ -91,17 +89,14 @@ class Relation:
 
 
 class Schema:
-    """Murmurant's tables as they are in one database.
-
-    Ask for a concept (``schema.members``) to get something to select from, whose columns have
-    canonical names; a concept or column that this database lacks raises `SchemaGap` naming it.
+    """Murmurant's tables in one database.
 
     Attributes
     ----------
     catalogue : Catalogue
-        Everything the database says of itself.
+        All tables, columns and keys.
     resolved : dict of str to Resolved
-        The concepts that it has.
+        The concepts that the database has.
     """
 
     def __init__(self, catalogue: Catalogue) -> None:
@@ -111,7 +106,7 @@ class Schema:
         self._sources: dict[str, FromClause] = {}
 
     def columns(self, concept: str) -> dict[str, Column]:
-        """Return the columns that a concept has here, by their canonical names; none of one that is not here."""
+        """Return the existing columns of a concept by canonical name; none if the concept is missing."""
         table = self.resolved.get(concept)
         if table is None:
             return {}
@@ -119,11 +114,11 @@ class Schema:
         return {name: columns[real] for name, real in table.spelling.items()}
 
     def has(self, *needs: str) -> bool:
-        """Whether every ``concept`` or ``concept.column`` named is there."""
+        """Whether every named ``concept`` or ``concept.column`` exists and may be read."""
         return not self.missing(*needs)
 
     def missing(self, *needs: str) -> list[str]:
-        """Return which of the named concepts and columns are not there or may not be read."""
+        """Return the named concepts and columns that do not exist or may not be read."""
         missing = []
         for need in needs:
             concept, _, column = need.partition(".")
@@ -134,19 +129,19 @@ class Schema:
         return missing
 
     def require(self, *needs: str) -> None:
-        """Raise `SchemaGap` for the first need that is not met."""
+        """Raise `SchemaGap` for the first need that is missing."""
         for need in self.missing(*needs):
             self.refuse_unreadable(need.partition(".")[0])
             raise SchemaGap(*explain_gap(need))
 
     def refuse_unreadable(self, *concepts: str) -> None:
-        """Raise `SchemaGap` where one of the concepts is here and may not be read whole: nobody knows what is hidden."""
+        """Raise `SchemaGap` for a concept that exists and may not be read completely."""
         for concept in concepts:
             if reason := self.hidden(concept):
                 raise SchemaGap(*reason)
 
     def hidden(self, concept: str) -> tuple[str, str] | None:
-        """Say what of a concept that is here may not be read, and what to do; None where all may."""
+        """Return what may not be read of an existing concept, and what to do; None if all may be read."""
         columns = self.columns(concept).values()
         unread = sorted(column.name for column in columns if not column.readable)
         if not unread:
@@ -154,17 +149,17 @@ class Schema:
         table = self.resolved[concept].table
         if any(column.in_view for column in columns):
             return (
-                f'"{table}" is a view or a foreign table, which may leave rows out: what it hides cannot be known.',
+                f'"{table}" is a view or a foreign table, which may hide rows.',
                 "Connect as a user who may read the tables themselves, with their schema in the URL: ?schema=NAME.",
             )
         part = "" if len(unread) == len(columns) else f" {', '.join(unread)} of"
         return (
-            f'The database user may not read{part} "{table}", so what is there cannot be known.',
+            f'The database user may not read{part} "{table}".',
             f'Ask its owner: GRANT SELECT ON "{table}" TO the user. `workbench doctor` lists all that is missing.',
         )
 
     def source(self, concept: str) -> FromClause:
-        """Return what to select from for `concept`, under canonical names; numbers and kinds of entity as they are spelled."""
+        """Return a concept as a source for SQLAlchemy: canonical names, numbers and entity types as they are stored."""
         if concept not in self._sources:
             self.refuse_unreadable(concept)
             self.require(concept)
@@ -174,26 +169,18 @@ class Schema:
                 for name, column in self.columns(concept).items()
             )
             typed = text(rows.replace("%%", "%").replace(":", "\\:")).columns(*columns)
-            # Panels ask in threads of their own: the first one made is everybody's, for two would not be one table.
+            # Panels use threads, and two equal sources are two tables to SQLAlchemy: keep the first one.
             self._sources.setdefault(concept, typed.subquery(concept))
         return self._sources[concept]
 
     members = property(lambda self: self.source("members"))
-    registrations = property(lambda self: self.source("registrations"))
     mappings = property(lambda self: self.source("mappings"))
-    audit = property(lambda self: self.source("audit"))
-    sync_state = property(lambda self: self.source("sync_state"))
 
     def forbids_twins(self, concept: str, *columns: str) -> bool:
-        """Whether a unique index already sees to it that no two rows agree in these columns."""
+        """Whether a unique index prevents two rows with the same values in these columns."""
         table = self.resolved[concept]
         wanted = {table.spelling.get(column) for column in columns}
         return any(set(key) <= wanted for key in self.catalogue.tables[table.table].unique)
-
-    @property
-    def audit_run(self) -> ColumnElement[str]:
-        """The run that an audit row says it belongs to, or NULL."""
-        return func.coalesce(*(self.audit.c.metadata[key].astext for key in RUN_ID_KEYS))
 
     def entity(self, entity: str) -> FromClause:
         """Return the source of ``Member``, ``Event`` or ``Registration``."""
@@ -206,7 +193,7 @@ class Schema:
 
     @cached_property
     def sync_moments(self) -> list[str]:
-        """The real names of the sync state's moments, also of those that only a later version has."""
+        """The real names of the sync state's times, including those of later versions."""
         if "sync_state" not in self.resolved:
             return []
         table = self.resolved["sync_state"]
@@ -219,7 +206,7 @@ class Schema:
 
     @cached_property
     def dialect(self) -> str:
-        """``guide``, ``application`` or ``mixed``, by what is here."""
+        """``guide``, ``application`` or ``mixed``."""
         signs = set()
         if "registrations" in self.resolved:
             signs.add(self.resolved["registrations"].table == "Registration")
@@ -240,7 +227,7 @@ class Schema:
 
     @cached_property
     def id_type(self) -> str:
-        """What an id is here: a ``uuid`` where every one is, else text."""
+        """The type of ids: ``uuid`` where all ids have it, else ``text``."""
         types = {
             column.type
             for concept in self.resolved
@@ -251,7 +238,7 @@ class Schema:
 
     @cached_property
     def _older_target(self) -> str | None:
-        """The older spelling of a mapping's target, where both are in use."""
+        """The older name of a mapping's target, where both columns exist."""
         older = CONCEPTS["mappings"].columns["target"][1]
         target = self.columns("mappings").get("target")
         if target is None or target.name == older:
@@ -259,12 +246,12 @@ class Schema:
         return older if older in self.catalogue.tables[self.resolved["mappings"].table].columns else None
 
     def type_of(self, column: str) -> str:
-        """Return the type that a column has here, by its canonical name."""
+        """Return the canonical type of a column."""
         kind = TYPES.get(column, "text")
         return self.id_type if kind == "id" else kind
 
     def relation(self, concept: str) -> Relation:
-        """Return a concept's rows, under canonical names; absent columns NULL, of an absent table none."""
+        """Return a concept's rows under canonical names; missing columns are NULL, a missing table is empty."""
         if concept not in self._relations:
             self._relations[concept] = self._relation(concept)
         return self._relations[concept]
@@ -281,10 +268,12 @@ class Schema:
             else f"NULL::{self.type_of(column)}"
             for column in CONCEPTS[concept].columns
         }
-        if concept == "mappings":  # the kind as the table has it: by it an index serves, and its statistics
+        if concept == "mappings":  # the entity type as it is stored, so that indexes and statistics are used
             kind = here.get("entity_type")
             cells["spelled"] = f"{quote(kind.name) if kind else 'NULL'}::text"
-        if concept == "audit":  # the action likewise, an enum where that has every action which is asked for
+        if (
+            concept == "audit"
+        ):  # the action as it is stored, if that enum has all actions that we compare it with
             action = here.get("action")
             as_enum = action and {*LOGGED} <= {*(action.labels or ())}
             cells["spelled"] = quote(action.name) if action and as_enum else cells["action"]
@@ -300,7 +289,7 @@ class Schema:
             rows = f"SELECT *, {facts} FROM ({rows}) AS entries"
             if "metadata" in lacking:
                 lacking |= dict.fromkeys(FROM_METADATA, lacking["metadata"])
-        if concept == "members":  # by the tier's code, as people say it
+        if concept == "members":  # with the tier's code
             tiers = self.relation("tiers")
             code = f"(SELECT code FROM ({tiers.select}) AS tiers WHERE tiers.id = people.tier_id)"
             rows = f"SELECT *, {code} AS tier, {_MAILBOX} AS mailbox FROM ({rows}) AS people"
@@ -311,7 +300,7 @@ class Schema:
         return Relation(rows, lacking)
 
     def _cell(self, relation: str, column: str, described: Column, as_spelled: bool) -> str:
-        """Read a column as the canonical schema has it; as it is where it is that already."""
+        """Return SQL that casts a column to its canonical type, only where the types differ."""
         cell, kind, stored = quote(described.name), TYPES.get(column, "text"), described.type
         if column == "target" and relation == "mappings" and self._older_target:
             return f"coalesce({cell}::text, {quote(self._older_target)}::text)"
@@ -329,12 +318,12 @@ class Schema:
 
 
 def read_schema(connection: psycopg.Connection[Any], schema: str = "public") -> Schema:
-    """Reflect the live database and resolve its dialect.
+    """Read the catalogue of a database and resolve its dialect.
 
     Raises
     ------
     NotMurmurant
-        When it has none of Murmurant's tables.
+        For a database without Murmurant's tables.
     """
     known = Schema(read_catalogue(connection, schema))
     if not known.resolved.keys() & {"members", "events", "registrations", "mappings"}:
@@ -349,7 +338,7 @@ def read_schema(connection: psycopg.Connection[Any], schema: str = "public") -> 
 
 
 def explain_gap(need: str) -> tuple[str, str]:
-    """Say what is missing and what would supply it, as the two parts of an error."""
+    """Return what is missing and what would supply it, as the two parts of an error."""
     concept, _, column = need.partition(".")
     known = CONCEPTS[concept]
     tables = " or ".join(f'"{name}"' for name in known.tables)
@@ -365,18 +354,13 @@ def explain_gap(need: str) -> tuple[str, str]:
     )
 
 
-def named(source: FromClause, *columns: str) -> list[ColumnElement[Any]]:
-    """Return those of the named columns that the source has, under their canonical names."""
-    return [source.c[name].label(name) for name in columns if name in source.c]
-
-
 def as_text(column: ColumnElement[Any]) -> ColumnElement[str]:
-    """Return an id as text, so that a ``uuid`` and a ``text`` id can be shown and compared alike."""
+    """Return an id as text."""
     return column if isinstance(column.type, Text) else cast(column, Text)
 
 
 def is_one_of(column: ColumnElement[Any], ids: Iterable[str]) -> ColumnElement[bool]:
-    """Whether an id is one of some, compared as the column has it, so that an index serves."""
+    """Whether an id is among some ids, compared in the column's own type, so that an index is used."""
     wanted: list[Any] = sorted({key for key in ids if key})
     kind: TypeEngine[Any] = Text()
     if isinstance(column.type, UUID):
@@ -394,7 +378,7 @@ def quote(name: str) -> str:
 
 
 def entity_of(column: ColumnElement[str]) -> ColumnElement[str]:
-    """Return the entity that an ``entityType`` or ``resourceType`` column speaks of."""
+    """Return the entity of an ``entityType`` or ``resourceType`` column."""
     return func.replace(column, "EventRegistration", REGISTRATION)
 
 

@@ -20,7 +20,7 @@ from workbench.answer import Answer, findings_answer
 from workbench.checks import Check, Look
 from workbench.checks.finding import SAMPLE
 from workbench.checks.look import NotRunError
-from workbench.checks.rules import Rules, Waivers, read_rules, run_rules
+from workbench.checks.registry import Rules, Waivers, read_rules, run_rules
 from workbench.covering import answering
 from workbench.errors import SchemaGap, UsageError
 from workbench.murmurant.canonical import ask, listed, words_of

@@ -28,9 +28,10 @@ from workbench.murmurant.importers import (
     Run,
     Trace,
     importer_of,
+    read_moment,
     start_in_run_id,
 )
-from workbench.murmurant.reports import ImportReport, read_moment
+from workbench.murmurant.reports import ImportReport
 from workbench.murmurant.schema import Schema
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, SYNC_MOMENTS
 from workbench.plans.journal import not_undone
