@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from workbench.answer import Answer
     from workbench.errors import WorkbenchError
     from workbench.plans.plan import Plan
-    from workbench.runs.telling import LevelZero
+    from workbench.runs.plan import LevelZero
     from workbench.workbench import Workbench, open_workbench
 
 __version__ = "0.1.0"
@@ -25,7 +25,7 @@ __all__ = ["Answer", "LevelZero", "Plan", "Workbench", "WorkbenchError", "open_w
 
 _HOME = {
     "Answer": "workbench.answer",
-    "LevelZero": "workbench.runs.telling",
+    "LevelZero": "workbench.runs.plan",
     "Plan": "workbench.plans.plan",
     "Workbench": "workbench.workbench",
     "WorkbenchError": "workbench.errors",

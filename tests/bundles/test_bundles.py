@@ -345,7 +345,7 @@ def test_plan_run_and_audit_log_cite_the_bundle(clubs: Clubs) -> None:
     assert bundle.digest in discrepancy.detail
     reports[0].path.write_text(reports[0].path.read_text() + "\n")
     plan = wb.runs.plan_rollback(run)
-    assert f"which is not as {bundle.folder.name} holds it" in str(plan.evidence)
+    assert f"{reports[0].path.name}, sealed in" not in str(plan.evidence)
     assert "bundle_sha256" not in plan.audit[0]["metadata"]  # it does not hold all of the reports
     for options in ({"run": "nobody"}, {}):
         with pytest.raises(UsageError):

@@ -16,8 +16,8 @@ from tests.fixes.conftest import IMPORTS, Scene, Staging
 from tests.imports import import_run
 from workbench.errors import Refused, UsageError
 from workbench.plans.plan import Plan
-from workbench.runs.keeping import spare_what_is_needed
-from workbench.runs.telling import LevelZero
+from workbench.runs.plan import LevelZero
+from workbench.runs.rollback import spare_referenced
 
 
 def planned(scene: Scene, **options: object) -> Plan:
@@ -175,7 +175,7 @@ def test_what_refers_is_found_alike_where_fewer_rows_do(application):
     for analysed in (True, False):
         application.execute("ANALYZE" if analysed else "UPDATE pg_class SET reltuples = -1")
         with session.planning() as context:
-            told.append(spare_what_is_needed(context.raw, context.references, doomed, {}))
+            told.append(spare_referenced(context.raw, context.references, doomed, {}))
     assert told[0] == told[1]
     assert told[0][0].keys() >= {"Member", "Event", "EventRegistration"}
 

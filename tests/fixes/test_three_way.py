@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workbench.runs.three_way import UNKNOWN, Outcome, as_stored, decide
+from workbench.runs.restoring import UNKNOWN, Outcome, as_stored, decide
 
 VALUES = st.sampled_from([None, "a", "b", "c"])
 
@@ -30,14 +30,14 @@ VALUES = st.sampled_from([None, "a", "b", "c"])
 def test_each_case(
     before: str | None, run: object, now: str | None, touched: bool, complete: bool, outcome: Outcome
 ) -> None:
-    assert decide(before, run, now, touched=touched, run_wrote_all_it_says=complete) is outcome  # type: ignore[arg-type]
+    assert decide(before, run, now, changed_since=touched, run_lists_all=complete) is outcome  # type: ignore[arg-type]
 
 
 @given(before=VALUES, run=VALUES, now=VALUES, touched=st.booleans(), complete=st.booleans())
 def test_what_the_run_did_not_leave_is_never_overwritten(
     before: str | None, run: str | None, now: str | None, touched: bool, complete: bool
 ) -> None:
-    outcome = decide(before, run, now, touched=touched, run_wrote_all_it_says=complete)
+    outcome = decide(before, run, now, changed_since=touched, run_lists_all=complete)
     if now != run:
         assert outcome is not Outcome.RESTORE
     if now != before and now == run:

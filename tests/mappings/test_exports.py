@@ -11,8 +11,6 @@ from tests.commands import at, shell  # noqa: F401
 from tests.exported import Exported
 from tests.mappings.test_plan import members_of
 from workbench.errors import UsageError
-from workbench.mappings.traces import Traces
-from workbench.murmurant.reports import ReportRecord
 
 
 @pytest.fixture
@@ -76,17 +74,6 @@ def test_an_export_tells_who_the_contacts_are(club, tmp_path):
     assert dict(zip(found["wa_id"], found["should_be"], strict=True)) == right
     assert found["score"].between(0.5, 0.95).all()
     assert not found["sure"].any()
-
-
-def test_an_export_leaves_the_record_that_a_report_names(club):
-    with club.open() as wb, wb.session.reading() as connection:
-        runs = wb.session.find_runs()
-        reported = Traces(connection, wb.session.schema, runs).reported["Registration"]
-        named = {wa_id: one.record_id for wa_id, one in reported.items() if one.record_id}
-        assert named
-        exports = [ReportRecord("Registration", "exported", wa_id, None, {}) for wa_id in named]
-        told = Traces(connection, wb.session.schema, runs, exports).reported["Registration"]
-    assert {wa_id: told[wa_id].record_id for wa_id in named} == named
 
 
 def misplace(club, right):
@@ -170,13 +157,6 @@ def test_an_export_is_known_by_whatever_names_its_columns_have(club, tmp_path):
     configuration = tmp_path / "migration-config.yaml"
     configuration.write_text('member_fields:\n  _wa_contact_id: "Kontakt-Nr."\n  email: "Post"\n')
     assert found(tier_mapping=configuration) == right
-    # A cell of any length is read.
-    path = export(club, tmp_path, "members")
-    rows = spelled(path)
-    rows[0].append("Notes")
-    saved(path, [rows[0], *([*row, '<p>"a", b;\n' * 15_000] for row in rows[1:3])])
-    with club.open(import_reports=()) as wb:
-        assert len(wb.session.read_exports([path])) == 2
 
 
 def cross(club, same_member=False):

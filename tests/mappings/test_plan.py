@@ -177,7 +177,7 @@ def test_nothing_is_planned_until_every_line_is_right(application, tmp_path):
     path = tmp_path / "table.csv"
     with club.open() as wb:
         for arguments, said in (
-            (("Membr", wa_id, record), "nearest: Member"),
+            (("Membr", wa_id, record), "no entity"),
             (("Member", "50", record), "not mapped"),
             (("Member", wa_id, shape.id("Event", 3)), "another entity"),
             (("Member", wa_id, "nobody"), "there is no Member"),

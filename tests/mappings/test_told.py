@@ -10,7 +10,7 @@ from tests.commands import at, shell  # noqa: F401
 from tests.mappings.conftest import ALL
 from workbench.mappings.problems import COLUMNS
 from workbench.mappings.questions import mapping_table
-from workbench.reporting.charts import mapping_cycles_chart, mapping_scores_chart, show_figure
+from workbench.reporting.charts import mapping_cycles_chart, show_figure
 
 
 def test_the_command_from_the_finding_to_the_plan(guide, at):  # noqa: F811
@@ -49,7 +49,6 @@ def test_the_command_from_the_finding_to_the_plan(guide, at):  # noqa: F811
 def test_charts_draw_hostile_names_as_text_and_nothing_as_nothing():
     empty = pd.DataFrame(columns=list(COLUMNS))
     assert "Nothing" in show_figure(mapping_cycles_chart(empty)).text
-    assert "Nothing" in show_figure(mapping_scores_chart(empty)).text
     row = dict.fromkeys(COLUMNS, "") | {
         "problem": "wrong-person", "entity": "Member", "wa_id": "$x$", "target": "r2", "should_be": "r1", "score": 0.97,
         "sure": True, "cycle": "", "registrations": 0, "contact": "<b>$\\frac</b>", "person": "=1+1",
@@ -58,5 +57,4 @@ def test_charts_draw_hostile_names_as_text_and_nothing_as_nothing():
     for unmask in (False, True):
         shown = show_figure(mapping_cycles_chart(frame, unmask))
         assert "leads to a wrong record" in shown.text
-    assert "1 certain" in show_figure(mapping_scores_chart(frame)).text
     assert list(mapping_table(frame)["how_surely"]) == ["97.0%"]

@@ -47,7 +47,7 @@ def test_a_run_goes_and_comes_back(
     club = clubs.clone(dialect, 60)
     before = club.state()
     panel = _picked(opened(club))
-    assert "What it did" in said(panel)
+    assert "Found and reported" in said(panel)
     press(panel, "Plan the rollback")
     plan = panel.review.plan
     assert plan.startswith("rollback-")
@@ -158,7 +158,7 @@ def test_a_row_that_was_left_is_no_choice(opened: Callable[..., Workbench], smal
     settle(panel)
     assert panel.run == ""
     assert panel.wb.plans.states().empty
-    assert "What it did" not in said(panel)
+    assert "Found and reported" not in said(panel)
 
     gate = threading.Event()
     panel.work.start("Being slow", lambda _: gate.wait(20))

@@ -12,7 +12,7 @@ from tests.conftest import database_at
 from workbench.checks import run_checks
 from workbench.database.embedded import client_tools
 from workbench.murmurant.importers import Run
-from workbench.runs.rehearsals import rehearsals, rehearsals_frame
+from workbench.runs.discovery import rehearsals, rehearsals_frame
 from workbench.settings import EnvironmentSettings, Settings
 from workbench.workbench import Workbench
 
@@ -118,7 +118,7 @@ def test_dry_runs_that_are_none(guide):
            WHERE action = 'migration:completed' AND metadata->>'run_id' = '%s'""".replace("%s", dry)
     )
     found = ask(guide, "live-run-without-dry-run")
-    assert list(found.rows["why"]) == ["the dry run did not come to its end, or fetched too little"]
+    assert list(found.rows["why"]) == ["the dry run did not complete, or fetched too little"]
     runs = [Run("a", "csv"), Run("d", "csv", mode="dry"), Run("b", "csv")]
     assert list(rehearsals_frame(rehearsals(runs, 24))["rehearsed"]) == ["none", "unknown"]
     assert rehearsals_frame([]).empty

@@ -21,7 +21,7 @@ from workbench.murmurant.reports import ImportReport
 from workbench.murmurant.schema import Relation, Schema
 from workbench.murmurant.spellings import ENTITIES
 from workbench.plans.journal import applied_plans, entries, removed_records
-from workbench.runs.rehearsals import rehearsals
+from workbench.runs.discovery import rehearsals
 from workbench.settings import EnvironmentSettings
 from workbench.tiers.configuration import TierMapping, distinct, read_tier_mapping
 from workbench.tiers.review import TierReview, review_tiers

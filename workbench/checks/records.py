@@ -10,8 +10,8 @@ from workbench.checks.registry import Asked, Rows
 from workbench.duplicates.events import shifted_events
 from workbench.duplicates.next_sync import written_since
 from workbench.errors import WorkbenchError
-from workbench.mappings.places import brought_elsewhere
 from workbench.mappings.problems import contradicted
+from workbench.mappings.registrations import registrations_elsewhere
 from workbench.mappings.traces import Traces, traces_of
 from workbench.murmurant.canonical import ask
 from workbench.murmurant.row_digest import odd_value
@@ -33,7 +33,7 @@ def events_wrong_record(look: Look) -> Rows:
 
 
 def registrations_wrong_event(look: Look) -> Rows:
-    rows = brought_elsewhere(_traces(look))
+    rows = registrations_elsewhere(_traces(look))
     if rows is None:
         raise NotRunError(_NO_EVIDENCE.format(what="which event a registration was imported for"))
     return rows
@@ -45,7 +45,7 @@ def mappings_shared_target(look: Look) -> Rows:
 
 def mappings_missing(look: Look) -> Rows:
     look.require_runs()
-    bare, others = _traces(look).without_mapping
+    lost, others = _traces(look).without_mapping
     rows = [
         {
             "key": f"{record.entity} {record.record}",
@@ -53,7 +53,7 @@ def mappings_missing(look: Look) -> Rows:
             "run": record.run or None,
             "evidence": record.words,
         }
-        for record in bare
+        for record in lost
         if record.importer != "csv"
     ]
     untraced = [
@@ -74,18 +74,7 @@ def mappings_missing(look: Look) -> Rows:
 
 def records_imported_twice(look: Look) -> Rows:
     look.require_runs()
-    return [
-        {
-            "key": again.record,
-            "entity": again.entity,
-            "wa_id": again.wa_id,
-            "first": again.first,
-            "run": again.run or None,
-            "leads_to": again.leads_to or None,
-            "evidence": again.words,
-        }
-        for again in _traces(look).imported_twice
-    ]
+    return _traces(look).imported_twice
 
 
 def events_shifted(look: Look) -> pd.DataFrame:

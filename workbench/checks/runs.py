@@ -19,15 +19,15 @@ from workbench.mappings.queries import fetch
 from workbench.murmurant.canonical import Canonical
 from workbench.murmurant.importers import Run
 from workbench.murmurant.spellings import CONCEPT_OF, EVENT, MEMBER, REGISTRATION
-from workbench.runs.left_out import (
-    left_out_by,
-    left_out_frame,
+from workbench.runs.discovery import rehearsals
+from workbench.runs.omissions import (
     lost_of,
-    not_explained,
-    still_left_out,
+    not_refreshed,
+    omissions_frame,
+    open_omissions,
+    reported_omissions,
     warned_of,
 )
-from workbench.runs.rehearsals import rehearsals
 
 
 def members_missing(look: Look) -> Rows:
@@ -41,7 +41,7 @@ def records_missing(look: Look) -> Rows:
 def records_left_out(look: Look) -> pd.DataFrame:
     look.require_runs()
     live = [run for run in look.live if not run.rolled_back]
-    left_out = still_left_out(look.connection, look.schema, look.runs)
+    left_out = open_omissions(look.connection, look.schema, look.runs)
     unknown = []
     for run in {run.importer: run for run in live if run.sync != "incremental"}.values():
         if not run.reported:
@@ -51,7 +51,7 @@ def records_left_out(look: Look) -> pd.DataFrame:
             for entity, cells in run.reported.items()
             if cells.get("skipped")
         ]
-        stale = not_explained(look.connection, look.schema, run)
+        stale = not_refreshed(look.connection, look.schema, run)
         left_out += [row for row in stale if run.short.get(row.entity)]
         if names := [row.name for row in stale if not run.short.get(row.entity)]:
             unknown.append(f"it did not refresh {', '.join(names[:3])}{', ...' if len(names) > 3 else ''}")
@@ -59,7 +59,7 @@ def records_left_out(look: Look) -> pd.DataFrame:
         raise NotRunError(
             f"What an import left out is not known: {', '.join(unknown)}. Give its report with --import-report."
         )
-    return left_out_frame(left_out).drop(columns="since")
+    return omissions_frame(left_out).drop(columns="since")
 
 
 def _missing(look: Look, entity: str) -> Rows:
@@ -115,7 +115,7 @@ def _fetched_too_little(run: Run, entity: str) -> tuple[int, str]:
     if lost := lost_of(run, entity):
         return lost, "records fetched and left out"
     words = " ".join(filter(None, (run.short.get(entity), warned_of(run, entity))))
-    named = sum(row.entity == entity and row.wa_id is not None for row in left_out_by(run))
+    named = sum(row.entity == entity and row.wa_id is not None for row in reported_omissions(run))
     if entity == MEMBER and named and not words and (count := lost_of(run, REGISTRATION)):
         words = f"{count:,} of {run.fetched[REGISTRATION]:,} registrations were left out"
     if not words or not named:

@@ -36,7 +36,7 @@ _OPTIONS = ("import_report", "acting", "unmask")
 )
 def plan_rollback(wb: Workbench, run_id: str, **given: Any) -> Answer | Plan:
     """Plan to roll back a run, keeping later work."""
-    from workbench.runs.telling import LevelZero
+    from workbench.runs.plan import LevelZero
 
     plan = wb.runs.plan_rollback(run_id, **given)
     if not isinstance(plan, LevelZero):

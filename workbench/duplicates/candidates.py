@@ -119,7 +119,7 @@ def _grounds(connection: Connection, schema: Schema) -> pd.DataFrame:
 def imported_twice(connection: Connection, schema: Schema, runs: Sequence[Run], entity: str) -> pd.DataFrame:
     """Return the records made from one Wild Apricot id: ``left``, ``right``, ``wa_id``."""
     twice = traces_of(connection, schema, runs).imported_twice if schema.has(*NEEDS) else ()
-    rows = [(*sorted((pair.first, pair.record)), pair.wa_id) for pair in twice if pair.entity == entity]
+    rows = [(*sorted((row["first"], row["key"])), row["wa_id"]) for row in twice if row["entity"] == entity]
     return pd.DataFrame(sorted(rows), columns=[*PAIR, "wa_id"]).drop_duplicates(PAIR)
 
 

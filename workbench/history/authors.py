@@ -23,8 +23,7 @@ from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES
 from workbench.plans.journal import Entry, entries, image
 from workbench.plans.plan import Section
 from workbench.plans.rows import in_chunks
-from workbench.runs.evidence import ask, writers
-from workbench.runs.written import sync_states, written_mappings
+from workbench.runs.evidence import ask, sync_states, writers, written_mappings
 
 PERSON, UNKNOWN, WORKBENCH = "a person", "unknown", "the workbench"
 

@@ -22,9 +22,8 @@ from workbench.plans.draft import Draft, PlanContext
 from workbench.plans.plan import Plan
 from workbench.plans.rows import as_array, in_chunks
 from workbench.runs.evidence import writers
-from workbench.runs.restoring import Restoration
+from workbench.runs.restoring import UNKNOWN, OnConflict, Restoration, testimonies
 from workbench.runs.rollback import Rollback
-from workbench.runs.three_way import UNKNOWN, OnConflict, testimonies
 
 _ROWS = 5_000  # whole rows of two databases at a time
 _KEYS = 100_000

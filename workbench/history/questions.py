@@ -33,7 +33,7 @@ from workbench.murmurant.spellings import ENTITIES
 from workbench.plans.plan import Plan
 from workbench.reporting.charts import authors_chart, differences_chart
 from workbench.runs.discovery import pick_run
-from workbench.runs.three_way import way_with_conflicts
+from workbench.runs.restoring import way_with_conflicts
 from workbench.session import Session
 from workbench.snapshots.compare import Snapshot, state_before
 from workbench.snapshots.store import list_snapshots

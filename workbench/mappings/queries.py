@@ -1,4 +1,4 @@
-"""Mappings looked up, and the canonical relations asked about them (guide §1.2, §7.1)."""
+"""Look up mappings, and query the canonical relations about them (guide §1.2, §7.1)."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from workbench.murmurant.spellings import ENTITY_TYPES
 from workbench.plans.journal import not_undone
 
 NEEDS = ("mappings.entity_type", "mappings.wa_id", "mappings.target")
-"""Without these nothing can be said of mappings."""
+"""Every question about mappings needs these columns."""
 
 Key = tuple[str, str]
 """Entity and Wild Apricot id, or entity and record."""
 
 
 class MappingRow(NamedTuple):
-    """A mapping as it is: its own id, its entity as it is spelled and what that means, and what it maps onto which record."""
+    """A mapping: its own id, its entity type as spelled in the table, the entity, the WA id and the record it leads to."""
 
     id: str
     entity_type: str
@@ -70,16 +70,16 @@ _UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
 
 def possible_ids(schema: Schema, ids: Iterable[str]) -> list[str]:
-    """Return those of some ids that can be one here, as a report may name anything."""
+    """Return those of some ids that are valid here; a report may name anything."""
     if schema.id_type != "uuid":
         return list(ids)
     return [key for key in ids if _UUID.fullmatch(key)]
 
 
 def fetch(connection: Connection, schema: Schema, query: str, **parameters: Any) -> Sequence[Any]:
-    """Ask the canonical relations, in the driver's form of SQL, ids as text: see `workbench.murmurant.canonical`.
+    """Query the canonical relations: see `workbench.murmurant.canonical`.
 
-    A parameter that is given as ``::ids`` is a list of ids, compared as they are here; what can be none is left out.
+    A parameter that is written as ``::ids`` is a list of record ids, cast to this database's type; invalid ones are dropped.
     """
     for name in re.findall(r"%\((\w+)\)s::ids\b", query):
         parameters[name] = possible_ids(schema, parameters[name])
@@ -90,26 +90,12 @@ def fetch(connection: Connection, schema: Schema, query: str, **parameters: Any)
 
 
 def read_sql(*path: str) -> str:
-    """Return a question of this room that is a file, without its header."""
+    """Return the SQL of a file of this package, without its header."""
     return files("workbench.mappings").joinpath(*path).read_text(encoding="utf-8").partition("\n\n")[2]
 
 
-def ids_like(connection: Connection, schema: Schema, wa_id: str) -> list[str]:
-    """Return WA ids that begin like one that is not mapped, for somebody who mistyped it."""
-    text = as_text(schema.mappings.c.wa_id)
-    for length in range(max(len(wa_id) - 1, 1), 0, -1):
-        alike = text.startswith(wa_id[:length], autoescape=True)
-        if ids := connection.scalars(select(text).where(alike).distinct().order_by(text).limit(100)).all():
-            return list(ids)
-    return []
-
-
 def mapping_to_keep(schema: Schema, rows: Sequence[MappingRow], right: str) -> MappingRow:
-    """Return the one of several mappings of one id that is to stay.
-
-    The one that leads to the right record; of several such the one spelled as the importers spell it,
-    then the oldest.
-    """
+    """Return which of several mappings of one id to keep: to the right record, spelled as importers do, the oldest."""
     table = schema.table_of(rows[0].entity)
     return min(
         rows,
@@ -117,8 +103,8 @@ def mapping_to_keep(schema: Schema, rows: Sequence[MappingRow], right: str) -> M
     )
 
 
-class Corrected(NamedTuple):
-    """An id that somebody led to another record on purpose; `entity` is empty where the entry names none."""
+class Correction(NamedTuple):
+    """A deliberate correction of a mapping; `entity` is empty where its audit entry names none."""
 
     entity: str
     wa_id: str
@@ -126,8 +112,8 @@ class Corrected(NamedTuple):
     record: str
 
 
-def corrections_made(connection: Connection, schema: Schema, since: Any = None) -> list[Corrected]:
-    """List the corrections by guide §4.2's audit entries, oldest first; none that was taken back."""
+def corrections_made(connection: Connection, schema: Schema, since: Any = None) -> list[Correction]:
+    """List the corrections in the audit log (guide §4.2) that were not undone, oldest first."""
     if not schema.has("audit.metadata"):
         return []
     query = f"""
@@ -137,4 +123,4 @@ def corrections_made(connection: Connection, schema: Schema, since: Any = None) 
         WHERE metadata ->> 'newMurmurantId' IS NOT NULL AND metadata ->> 'waId' IS NOT NULL
           AND (%(since)s::timestamp IS NULL OR created_at > %(since)s) AND {not_undone(schema)}
         ORDER BY created_at"""
-    return [Corrected(*row) for row in fetch(connection, schema, query, since=since)]
+    return [Correction(*row) for row in fetch(connection, schema, query, since=since)]

@@ -1,7 +1,7 @@
-"""Records and mappings found by what a person types: an id, a Wild Apricot id, or words in any order (guide §4.2, step 1).
+"""Search records and mappings by an id, a Wild Apricot id, or words in any order (guide §4.2, step 1).
 
-The database is asked, never fetched: ids by their indexes; words by one scan that stops when it has found
-enough, since no index may be added for it. What is typed is text, whatever it contains.
+Ids use their indexes. Words take one scan that stops at `ENOUGH` matches, since no index may be added. The search text is
+always literal.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from workbench.murmurant.schema import Schema
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, EVENT, MEMBER, REGISTRATION
 
 BY_ID, BY_WA_ID, BY_WORDS = "id", "WA id", "words"
-"""What a record was found by, the surest first."""
+"""What a record was found by, the most certain first."""
 
 ENOUGH = 1_000
-"""Records that are looked at; who finds more has to say more."""
+"""The most records that a search looks at."""
 
 _RECORDS = {
     MEMBER: """
@@ -36,7 +36,7 @@ FROM registrations AS record LEFT JOIN members ON members.id = member_id LEFT JO
 }
 _SEARCHED = {MEMBER: "first_name, last_name, email", EVENT: "title, start::text"}
 _SEARCHED[REGISTRATION] = _SEARCHED[MEMBER]
-"""Where words are looked for: of a registration, in who comes to it."""
+"""Where words are searched: for a registration, in its member."""
 
 _SHOWN = {
     MEMBER: ("first_name", "last_name", "email", "tier"),
@@ -49,7 +49,7 @@ _LITERAL = str.maketrans({sign: f"\\{sign}" for sign in "\\%_"})
 _LEAST, _LAST = "00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff"
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
-# The quickest collation that knows the case of every alphabet: the database's own may be C, to which only English has two.
+# The fastest collation that knows the case of every alphabet; the database's own may be C, which knows only English.
 _COLLATION = """
 SELECT coalesce(min(collname), 'default') FROM pg_collation
 WHERE collname IN ('pg_c_utf8', 'und-x-icu') AND collnamespace = 'pg_catalog'::regnamespace
@@ -65,9 +65,9 @@ def find_records(
     Parameters
     ----------
     entity : {"Member", "Event", "Registration"}
-        Words are looked for in names and e-mail address, or title and start; a registration's are those of who comes to it.
+        Words are searched in names and e-mail address, or title and start; for a registration in its member's.
     typed : str
-        What was typed; words in any order and case, accents as they are, each literally.
+        The search text: words in any order and case, accents as they are.
     limit : int
         The most to return.
 
@@ -76,8 +76,8 @@ def find_records(
     pandas.DataFrame
         ``key``; of members ``first_name``, ``last_name``, ``email``, ``tier`` (its code, or the status's where they have
         none), of events ``title``, ``start``, of registrations ``first_name``, ``last_name``, ``title``,
-        ``status``; ``wa_ids`` (those that lead here), ``found_by`` (``id``, ``WA id`` or ``words``); the surest first,
-        then by name. ``attrs["found"]`` is how many there are, counted up to `ENOUGH`; ``attrs["more"]`` whether there
+        ``status``; ``wa_ids`` (those that lead here), ``found_by`` (``id``, ``WA id`` or ``words``); the most certain
+        first, then by name. ``attrs["found"]`` is how many there are, counted up to `ENOUGH`; ``attrs["more"]`` whether there
         may be more.
 
     Raises
@@ -85,7 +85,7 @@ def find_records(
     UsageError
         When nothing was typed, the limit is below 1, or there is no such entity.
     SchemaGap
-        When a table that is looked through is not there, or may not be read.
+        When a table that is searched does not exist or cannot be read.
     """
     if entity not in ENTITIES:
         raise unknown("entity", entity, ENTITIES)
@@ -102,12 +102,12 @@ def find_records(
 
 
 def find_mappings(connection: Connection, schema: Schema, typed: str, limit: int = 50) -> pd.DataFrame:
-    """Find mappings by a WA id, or by the person or event they lead to.
+    """Find mappings by a WA id, or by the person or event that they lead to.
 
     Parameters
     ----------
     typed : str
-        A WA id; or what `find_records` takes.
+        A WA id, or what `find_records` takes.
     limit : int
         The most to return.
 
@@ -124,7 +124,7 @@ def find_mappings(connection: Connection, schema: Schema, typed: str, limit: int
     UsageError
         When nothing was typed, or the limit is below 1.
     SchemaGap
-        When there is no table of mappings, or one that is looked through may not be read.
+        When there is no table of mappings, or one that is searched cannot be read.
     """
     schema.require("mappings.id", *NEEDS)
     wanted = _wanted(typed, limit)
@@ -151,7 +151,7 @@ def find_mappings(connection: Connection, schema: Schema, typed: str, limit: int
 def records_in_words(
     connection: Connection, schema: Schema, entity: str, keys: Collection[str]
 ) -> dict[str, dict[str, Any]]:
-    """Return what tells some records apart for people, by their keys.
+    """Return what people know some records by, by their keys.
 
     Of a member names, address and tier; of an event title and start; of a registration both, and its status.
     """
@@ -162,13 +162,13 @@ def records_in_words(
 
 
 def _wanted(typed: str, limit: int) -> str:
-    """Return what is searched for; nothing for what no database can hold, such as a zero byte or half a character."""
+    """Return the search text; empty for what no database can hold, such as a zero byte or half a character."""
     if not typed.strip():
         raise UsageError(
             "There is nothing to search for.", "Type a name, an e-mail address, an id or a WA id."
         )
     if limit < 1:
-        raise UsageError(f"Nothing can be found within a limit of {limit}.", "Give at least 1.")
+        raise UsageError(f"A limit of {limit} is too low.", "Give at least 1.")
     possible = typed.encode("utf-8", "ignore").decode() == typed and "\0" not in typed
     return typed.strip() if possible else ""
 
@@ -176,10 +176,9 @@ def _wanted(typed: str, limit: int) -> str:
 def _matches(
     connection: Connection, schema: Schema, entity: str, wanted: str, *, by_words: bool = True
 ) -> pd.DataFrame:
-    """Return at most `ENOUGH` records that are meant, with ``found_by``.
+    """Return at most `ENOUGH` matching records, with ``found_by``.
 
-    Those that are exactly what was typed, else those with the words: those with whole words first, then by the
-    columns' values and the key.
+    Records with this id or WA id; else those with the words, whole words first, then by the columns' values and the key.
     """
     schema.require(CONCEPT_OF[entity], *([CONCEPT_OF[MEMBER]] if entity == REGISTRATION else []))
     columns = list(dict.fromkeys(["key", *_SHOWN[entity], "email", "start", "found_by"]))
@@ -191,7 +190,7 @@ def _matches(
 
     uuids = schema.id_type == "uuid"
     least, last = (wanted.lower() + end[len(wanted) :] if uuids else wanted for end in (_LEAST, _LAST))
-    # Less than eight characters of an id are as likely a word or a number.
+    # Fewer than eight characters of an id may as well be a word or a number.
     possible_id = _UUID.fullmatch(least) and len(wanted) >= 8 if uuids else wanted
     if possible_id:
         look(BY_ID, "record.id BETWEEN %(least)s AND %(last)s", least=least, last=last)
@@ -203,7 +202,7 @@ def _matches(
         rows.sort(key=lambda row: str(row["key"]))
         return pd.DataFrame(rows, columns=columns, dtype=object)
     name = connection.exec_driver_sql(_COLLATION).scalar()
-    # One text of all columns is made small once, instead of each of them for each word.
+    # Lower-case one text of all columns once, instead of each column for each word.
     text = f"lower(concat_ws(E'\\n', {_SEARCHED[entity]}) COLLATE \"{name}\")"
     patterns = f'ARRAY(SELECT lower(word COLLATE "{name}") FROM unnest(%(words)s::text[]) AS given(word))'
     words = sorted(set(wanted.split()), key=lambda word: (-len(word), word))

@@ -25,8 +25,7 @@ from workbench.migration.review import review_dry_run
 from workbench.murmurant.importers import BUNDLE_SEALED, DRY_RUN_REVIEWED
 from workbench.murmurant.reports import read_reports
 from workbench.reporting.masking import mask_text
-from workbench.runs.discovery import find_runs, pick_run
-from workbench.runs.rehearsals import rehearsals
+from workbench.runs.discovery import find_runs, pick_run, rehearsals
 from workbench.statements import Statements, signed
 
 PASSED = "migration:preflight:passed"

@@ -15,7 +15,7 @@ from workbench.answer import Answer, Part, Table
 from workbench.migration.invariants import check_files
 from workbench.murmurant.importers import ACTIONS, Run, is_fetch_trouble
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, REGISTRATION
-from workbench.runs.rehearsals import rehearsals
+from workbench.runs.discovery import rehearsals
 
 PARTS = ["created", "updated", "existing", "errors"]
 """The possible outcomes of a record; ``existing`` is what the importers call skipped."""

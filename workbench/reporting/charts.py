@@ -416,19 +416,6 @@ def ways_chart(frame: pd.DataFrame) -> Figure:
     return bars(counts, _WAYS, "The ways out", "rows (→ recommended, ? unknown)", words=words)
 
 
-def mapping_scores_chart(problems: pd.DataFrame) -> Figure:
-    """Draw how certain it is that mappings are wrong; beyond the line a correction can be planned."""
-    from workbench.mappings.identity import SURE
-
-    scores = problems["score"].dropna().astype(float)
-    unit = "probability that the record is the wrong one (100% is a fact)"
-    thresholds = {SURE: f"certain from {SURE:.0%}"}
-    figure = histogram(scores, "How certain the problems are", unit, "problems", thresholds, (BLUE, RED))
-    certain, unknown = (scores >= SURE).sum(), len(problems) - len(scores)
-    words = [f"{certain:,} certain, {len(scores) - certain:,} doubtful, {unknown:,} unknown"]
-    return describe(figure, f"{len(problems):,} problems", words if len(problems) else [])
-
-
 def match_histogram_chart(chances: pd.DataFrame, threshold: float) -> Figure:
     """Draw the distribution of match probabilities (``probability``)."""
     from workbench.duplicates.matching import OFFER_THRESHOLD

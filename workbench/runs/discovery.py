@@ -1,6 +1,6 @@
-"""Which import runs there were, and how each one ended, judged by evidence (guide §1.1, §5.1).
+"""Which import runs there were, how each ended, and which dry run came before it (guide §1.1, §1.6, §5.1).
 
-A report's own ``success`` is one witness among several: an interrupted sync says ``true`` too.
+All of it rests on evidence: an interrupted sync reports ``success`` too.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 from sqlalchemy import Connection
@@ -36,17 +36,16 @@ from workbench.murmurant.schema import Schema
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, SYNC_MOMENTS
 from workbench.plans.journal import not_undone
 from workbench.runs.evidence import ask
-from workbench.runs.left_out import weigh
+from workbench.runs.omissions import assess_completeness
 from workbench.runs.status import SyncState, judge, supersede
 
 Entry = tuple[str, Any, datetime]
 """An audit entry's action, metadata and time."""
 
-_REWRITING = (SYNC_STATE_RESET, RESTORED, ROLLED_BACK)
-STARTING = timedelta(minutes=1)
-"""How long after its id was made a sync may say that it started."""
+_STARTUP = timedelta(minutes=1)
+"""A sync may log its start this long after it made its run id."""
 
-# LATERAL: without it the run id is extracted twice from each of a million rows, and a group is expected for each.
+# LATERAL: otherwise the run id is extracted twice from each of a million rows, and a group is expected for each.
 _NAMED = """
     SELECT logged.run, 'audit row', resource_type, CASE spelled WHEN 'CREATE' THEN 'created' ELSE 'updated' END, count(*),
            min(created_at), max(created_at) FROM audit, LATERAL (SELECT run_id AS run OFFSET 0) AS logged
@@ -71,50 +70,37 @@ _CIRCUMSTANCES = """
 
 
 def find_runs(connection: Connection, schema: Schema, reports: Sequence[ImportReport] = ()) -> list[Run]:
-    """Find every run that left a trace in the database or in a report file.
-
-    Returns
-    -------
-    list of Run
-        By start; runs whose start is unknown last.
+    """Find every run that left a trace in the database or in a report file, by start; unknown starts last.
 
     Raises
     ------
     SchemaGap
-        When a table that runs leave traces in may not be read whole.
+        When a table in which runs leave traces cannot be read completely.
     """
     schema.refuse_unreadable("audit", "mappings", "sync_state", "members", "events", "registrations")
     runs = _Runs()
-    _from_rows(connection, schema, runs)
-    entries = _from_migration_entries(connection, schema, runs)
+    _add_rows(connection, schema, runs)
+    entries = _add_migration_entries(connection, schema, runs)
     for report in reports:
-        _from_report(report, runs[report.run_id or _run_of_output(report, runs)])
+        _add_report(report, runs[report.run_id or _run_of_output(report, runs)])
     ordered = sorted(runs.values(), key=lambda run: (run.started is None, run.started or 0, run.run))
     state = _sync_state(connection, schema, entries)
     for position, run in enumerate(ordered):
         judge(run, ordered[position + 1 :], state)
-        run.why = redact(run.why)  # it may quote an importer's error, and that anything
-    weigh(connection, schema, ordered)
+        run.why = redact(run.why)  # it may quote an importer's error
+    assess_completeness(connection, schema, ordered)
     supersede(ordered, state)
     return ordered
 
 
 class _Runs(dict[str, Run]):
-    """Runs by their ids, each made when it is first named."""
-
     def __missing__(self, run_id: str) -> Run:
         run = self[run_id] = Run(run_id, importer_of(run_id), started=start_in_run_id(run_id))
         return run
 
 
 def pick_run(runs: Sequence[Run], run_id: str) -> tuple[Run, list[Run]]:
-    """Return one run, named by its id or an unambiguous beginning of it, and all the others.
-
-    Raises
-    ------
-    UsageError
-        For an id that left no trace, with the nearest ids that did; for a beginning of several, with these.
-    """
+    """Return one run, by its id or an unambiguous beginning of it, and all the others; `UsageError` for no or several."""
     close = [run for run in runs if run.run == run_id]
     close = close or [run for run in runs if run_id and run.run.startswith(run_id)]
     if len(close) != 1:
@@ -129,20 +115,34 @@ def runs_frame(runs: Sequence[Run]) -> pd.DataFrame:
     -------
     pandas.DataFrame
         One row per run: ``run``, ``importer``, ``mode``, ``sync`` (``full``, ``incremental``), ``operator``, ``started``,
-        ``finished`` (UTC), ``duration`` (seconds), ``status``, ``why``, ``rolled_back`` (by which plan and when;
-        empty where it was not), a column of counts per entity (``120 created, 20 updated``), ``evidence``.
+        ``finished`` (UTC), ``duration`` (seconds), ``status``, ``why``, ``rolled_back`` (by which plan and when, or
+        empty), a column of counts per entity (``120 created, 20 updated``), ``evidence``.
     """
-    columns = "run importer mode sync operator started finished duration status why became members events registrations evidence"
-    rows = []
-    for run in runs:
-        counts = {CONCEPT_OF[entity]: in_words(run.counts.get(entity, {})) for entity in ENTITIES}
-        rows.append([counts[name] if name in counts else getattr(run, name) for name in columns.split()])
-    frame = pd.DataFrame(rows, columns=columns.split()).rename(columns={"became": "rolled_back"})
-    return frame.assign(operator=[run.operator or "" for run in runs])
+    names = [
+        "run",
+        "importer",
+        "mode",
+        "sync",
+        "operator",
+        "started",
+        "finished",
+        "duration",
+        "status",
+        "why",
+        "became",
+    ]
+    rows = [
+        {name: getattr(run, name) for name in names}
+        | {CONCEPT_OF[entity]: in_words(run.counts.get(entity, {})) for entity in ENTITIES}
+        | {"operator": run.operator or "", "evidence": run.evidence}
+        for run in runs
+    ]
+    columns = [*names, *(CONCEPT_OF[entity] for entity in ENTITIES), "evidence"]
+    return pd.DataFrame(rows, columns=columns).rename(columns={"became": "rolled_back"})
 
 
 def in_words(cells: dict[str, int]) -> str:
-    """Say counts per action in words, leaving out the zeros."""
+    """Write counts per action as text, without the zeros."""
     words = {"unlinked": "without a member or event"}
     return (
         ", ".join(f"{count:,} {words.get(action, action)}" for action, count in cells.items() if count)
@@ -150,8 +150,8 @@ def in_words(cells: dict[str, int]) -> str:
     )
 
 
-def _from_rows(connection: Connection, schema: Schema, runs: _Runs) -> None:
-    """Note the runs that audit rows, records and mappings name themselves."""
+def _add_rows(connection: Connection, schema: Schema, runs: _Runs) -> None:
+    """Add the runs that audit rows, records and mappings name."""
     mapped: dict[tuple[str, str], int] = {}
     firsts: list[datetime] = []
     for run_id, word, entity, action, count, first, last in ask(connection, schema, _NAMED):
@@ -174,72 +174,73 @@ def _from_rows(connection: Connection, schema: Schema, runs: _Runs) -> None:
             cells["mapped"] = count - cells.get("created", 0)
 
 
-def _from_migration_entries(connection: Connection, schema: Schema, runs: _Runs) -> list[Entry]:
-    """Note what the entries say of each run; return those of what may have emptied the sync state."""
-    rewriting: list[Entry] = []
-    wanted = [f"{MIGRATION_PREFIX}{event}" for event in ("started", "completed", "failed")]
+def _add_migration_entries(connection: Connection, schema: Schema, runs: _Runs) -> list[Entry]:
+    """Add what the guide's audit entries say; return those of acts that may have changed the sync state."""
+    started, *ends = (f"{MIGRATION_PREFIX}{event}" for event in ("started", "completed", "failed"))
+    rewriting = (SYNC_STATE_RESET, RESTORED, ROLLED_BACK)
     query = f"""
         SELECT migration_action, metadata, created_at, run_id FROM audit AS entry
-        WHERE {has_action(schema, *wanted, *_REWRITING)} AND {not_undone(schema)} ORDER BY created_at"""
+        WHERE {has_action(schema, started, *ends, *rewriting)} AND {not_undone(schema)} ORDER BY created_at"""
+    state_entries: list[Entry] = []
     for action, metadata, at, run_id in ask(connection, schema, query):
         facts = metadata if isinstance(metadata, dict) else {}
-        if action in _REWRITING:
-            rewriting.append((action, facts, at))
+        if action in rewriting:
+            state_entries.append((action, facts, at))
         if not run_id or action in (SYNC_STATE_RESET, RESTORED):
-            continue  # the check audit-metadata reports an entry that names no run
-        run, operator = runs[run_id], _word(facts.get("operator"))
+            continue  # the check audit-metadata reports entries without a run
+        run, operator = runs[run_id], _text(facts.get("operator"))
         run.saw(Trace.MIGRATION, 1)
         if action == ROLLED_BACK:
-            plan = _word(facts.get("plan"))
+            plan = _text(facts.get("plan"))
             run.rollbacks[plan or str(at)] = {"plan": plan, "at": at, "by": operator}
             continue
         run.entries.append((action, facts, at))
         run.operator = operator or run.operator
-        run.environment = _word(facts.get("environment")) or run.environment
+        run.environment = _text(facts.get("environment")) or run.environment
         if isinstance(facts.get("config"), dict):
             run.config = facts["config"]
-        if action == "migration:started":
+        if action == started:
             run.mode = "dry" if str(facts.get("mode", "live")).startswith("dry") else "live"
             run.sync = facts["mode"] if facts.get("mode") in SYNCS else run.sync
             run.started = at
         else:
             run.finished = at
-            counts, errors = _counted(facts.get("counts"))
+            counts, errors = _logged_counts(facts.get("counts"))
             run.reported, run.errors = run.reported or counts, run.errors or errors
-    return rewriting
+    return state_entries
 
 
-def _from_report(report: ImportReport, run: Run) -> None:
+def _add_report(report: ImportReport, run: Run) -> None:
     run.reports.append(report)
     run.saw(Trace.REPORT, 1)
     run.mode = report.mode
     run.importer = report.importer if run.importer == importer_of(run.run) else run.importer
-    for name in ("started", "finished", "files", "errors", "fetched"):  # the report knows them best
+    for name in ("started", "finished", "files", "errors", "fetched"):  # the report takes precedence
         setattr(run, name, getattr(report, name) or getattr(run, name))
     for name in ("sync", "operator", "environment", "config"):
         setattr(run, name, getattr(run, name) or getattr(report, name))
-    if report.counts and (report.records or not run.reported):  # a full listing tells more than a summary
+    if report.counts and (report.records or not run.reported):  # a full listing over a summary
         run.reported = report.counts
 
 
 def _run_of_output(report: ImportReport, runs: _Runs) -> str:
-    """Name the run that printed this: the output tells no id, but when it started; the id tells that too."""
+    """Name the run that printed this output, which has no run id, by its start."""
     assert report.started is not None
     near = [
         (run.started - report.started, name)
         for name, run in runs.items()
-        if run.sync == report.sync and run.started and timedelta(0) <= run.started - report.started < STARTING
+        if run.sync == report.sync and run.started and timedelta(0) <= run.started - report.started < _STARTUP
     ]
     return min(near)[1] if near else report.path.stem
 
 
-def _word(value: Any) -> str | None:
-    """Take a word from metadata that anybody may have written; anything else says nothing."""
+def _text(value: Any) -> str | None:
+    """Return a text from metadata, which anyone may have written; None for anything else."""
     return value if isinstance(value, str) and value else None
 
 
-def _counted(facts: Any) -> tuple[Counts, dict[str, int]]:
-    """Read the counts of a ``migration:completed`` entry, in either of the forms in use, and of what it gave up on."""
+def _logged_counts(facts: Any) -> tuple[Counts, dict[str, int]]:
+    """Read the counts of a ``migration:completed`` entry, in either form that is in use, and its errors."""
     counts: Counts = {}
     errors: dict[str, int] = {}
     for entity in ENTITIES if isinstance(facts, dict) else ():
@@ -265,9 +266,69 @@ def _sync_state(connection: Connection, schema: Schema, entries: Sequence[Entry]
     for action, facts, at in entries:
         was = facts.get(SYNC_STATE_WAS)
         if action == ROLLED_BACK and facts.get("plan") and was is None:
-            continue  # a plan that touched the sync state says what it was
+            continue  # a plan that touches the sync state logs what it was
         (emptied if action == SYNC_STATE_RESET else rewritten).append(at)
         for name in names if isinstance(was, dict) else ():
-            with suppress(ValueError):  # an entry that anybody may have written
+            with suppress(ValueError):  # anyone may have written the entry
                 moments.append((name, read_moment(was.get(spelling[name]))))
     return SyncState(tuple(moments), tuple(emptied), tuple(rewritten), frozenset(names))
+
+
+# -------------------------------------------------------------------------------------------------- rehearsals
+
+
+class Rehearsal(NamedTuple):
+    """A live run and the last dry run of the same importer before it; for an incremental sync, of the same kind.
+
+    Attributes
+    ----------
+    hours : float or None
+        From the dry run's start to the live run's.
+    judged : {"fresh", "stale", "failed", "none", "unknown"}
+        Whether the live run was rehearsed; ``unknown`` where a start is.
+    """
+
+    run: Run
+    dry: Run | None
+    hours: float | None
+    judged: str
+
+
+def rehearsals(runs: Sequence[Run], fresh_hours: float) -> list[Rehearsal]:
+    """Pair each live run with its dry run, which may be `fresh_hours` older; the runs by start."""
+    pairs: list[Rehearsal] = []
+    last: dict[tuple[str, bool], Run] = {}
+    for run in runs:
+        kind = run.importer, run.sync == "incremental"
+        if run.mode == "dry":
+            last[kind] = run
+            continue
+        dry, hours = last.get(kind), None
+        if dry is None:
+            judged = "none"
+        elif run.started is None or dry.started is None:
+            judged = "unknown"
+        else:
+            hours = (run.started - dry.started) / timedelta(hours=1)
+            failed = dry.status in ("incomplete", "failed", "interrupted")
+            judged = "stale" if hours > fresh_hours else "failed" if failed else "fresh"
+        pairs.append(Rehearsal(run, dry, hours, judged))
+    return pairs
+
+
+def rehearsals_frame(pairs: Sequence[Rehearsal]) -> pd.DataFrame:
+    """Lay them out as a table.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per live run: ``run``, ``importer``, ``started``, ``rehearsed`` (``fresh``, ``stale``, ``failed``,
+        ``none`` or ``unknown``), ``hours_before``, ``dry_run``, ``dry_started``.
+    """
+    columns = ["run", "importer", "started", "rehearsed", "hours_before", "dry_run", "dry_started"]
+    rows = [
+        (run.run, run.importer, run.started, judged, hours, dry and dry.run, dry and dry.started)
+        for run, dry, hours, judged in pairs
+    ]
+    table = pd.DataFrame(rows, columns=columns).astype({"hours_before": "float64"}).round({"hours_before": 1})
+    return table.assign(**{name: pd.to_datetime(table[name]) for name in ("started", "dry_started")})

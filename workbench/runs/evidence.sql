@@ -1,11 +1,11 @@
--- What ties records to one run, put together by record, and what became of each since: one row a record.
+-- What ties records to one run, and what became of each since: one row per record.
 --
--- entity, record_id, wa_id (that of the action; the least of several), wa_ids (all of them), own_wa_ids (those by which the
--- run itself knows it), action, traces (as bits), strength (of the action), exists (NULL for a dry run), touched_since,
--- fate (the plan that took it away), and for each action how many WA ids were dealt with so, as importers count.
+-- entity, record_id, wa_id (that of the action; the smallest of several), wa_ids (all of them), own_wa_ids (those by which
+-- the run itself knows it), action, traces (as bits), strength (of the action), exists (NULL for a dry run), touched_since,
+-- fate (the plan that deleted it), and for each action the number of WA ids, as importers count.
 
 WITH
--- The records as they are. Registrations first: they give the columns that the others lack their types.
+-- The records as they are. Registrations first: they give the types of the columns that the others lack.
 here AS NOT MATERIALIZED (
   SELECT 'Registration' AS entity, id, run_id, created_at, updated_at, member_id, event_id, registered_at, NULL::text AS wa_id
   FROM registrations
@@ -14,27 +14,27 @@ here AS NOT MATERIALIZED (
   UNION ALL
   SELECT 'Event', id, run_id, created_at, updated_at, NULL, NULL, NULL, NULL FROM events
 ),
--- Mappings written while the run ran: all that tells of records it left as they were.
+-- Mappings written while the run was under way: the only trace of records that it left as they were.
 refreshed AS (
   SELECT * FROM mappings
   WHERE %(windowed)s AND run_id IS NULL AND entity_type = ANY(%(entities)s) AND synced_at BETWEEN %(begun)s AND %(ended)s
 ),
--- The WA ids under which any run's audit rows know their records.
+-- The WA ids of these records by any run's audit rows.
 known AS (
   SELECT resource_type, resource_id, array_agg(metadata ->> 'waId') AS wa_ids
   FROM audit JOIN (SELECT DISTINCT entity_type, target FROM refreshed) AS r ON resource_type = entity_type AND resource_id = target
   WHERE action IN ('CREATE', 'UPDATE') AND run_id IS NOT NULL
   GROUP BY resource_type, resource_id
 ),
--- Records that the run gave up on by its own word.
+-- Records that the run reports that it gave up on.
 errors AS (
   SELECT * FROM unnest(%(error_entities)s::text[], %(error_ids)s::text[]) AS e(entity, wa_id)
 ),
--- Records made while the run was under way, to which no mapping leads and of which no audit row tells: the importer may
--- have failed between making one and mapping it.
+-- Records created while the run was under way that have neither a mapping nor an audit row: the importer may have failed
+-- between creating and mapping one.
 unmapped AS (
   SELECT h.*,
-         entity = 'Registration' AND registered_at < created_at - interval '1 minute' -- a person's is made when they register
+         entity = 'Registration' AND registered_at < created_at - interval '1 minute' -- a person's is created when they register
          AND EXISTS (SELECT FROM mappings WHERE entity_type = 'Member' AND target = member_id)
          AND EXISTS (SELECT FROM mappings WHERE entity_type = 'Event' AND target = event_id) AS imported
   FROM here AS h
@@ -42,8 +42,8 @@ unmapped AS (
     AND NOT EXISTS (SELECT FROM mappings WHERE entity_type = h.entity AND target = h.id)
     AND NOT EXISTS (SELECT FROM audit WHERE resource_type = h.entity AND action = 'CREATE' AND resource_id = h.id)
 ),
--- Of these an error of the run names a member by the WA id in its raw data. A registration bears none: it is the error's if
--- it was booked earlier than it was made here, and there are not more of these than errors without a record.
+-- Of these an error of the run names a member by the WA id in its raw data. A registration has none: it belongs to an error
+-- if it was booked before it was created here, and there are no more of these than errors without a record.
 named AS (
   SELECT u.*,
          coalesce(imported, false) AND count(*) FILTER (WHERE imported) OVER () <= (
@@ -53,7 +53,7 @@ named AS (
          OR (entity, wa_id) IN (SELECT entity, wa_id FROM errors WHERE entity = 'Member') IS TRUE AS by_error
   FROM unmapped AS u
 ),
--- One row a trace; "said" is how directly it tells what was done, "alone" whether a record has no other such trace.
+-- One row per trace; "said" is how directly it tells what was done, "alone" whether a record has no other such trace.
 traces AS NOT MATERIALIZED (
   SELECT resource_type AS entity, CASE action WHEN 'CREATE' THEN 'created' ELSE 'updated' END AS action, 3 AS said,
          resource_id::text AS record_id, metadata ->> 'waId' AS wa_id, created_at AS at, %(audit)s::int AS trace,
@@ -75,7 +75,7 @@ traces AS NOT MATERIALIZED (
   WHERE run_id = %(run)s
     AND NOT EXISTS (SELECT FROM mappings AS m WHERE m.run_id = %(run)s AND entity_type = h.entity AND target = h.id)
   UNION ALL
-  -- A record known to an earlier run under the same WA id was there before; one known under another was only mapped.
+  -- A record known to an earlier run by the same WA id existed before; one known by another was only mapped.
   SELECT entity_type,
          CASE WHEN m.wa_id = ANY(k.wa_ids) THEN 'existing' WHEN made THEN 'created' ELSE 'mapped' END, 1,
          target::text, m.wa_id, synced_at, %(window)s | CASE WHEN failed THEN %(error)s ELSE 0 END,
@@ -98,14 +98,14 @@ traces AS NOT MATERIALIZED (
 traced AS NOT MATERIALIZED (
   SELECT * FROM traces WHERE %(only)s::text[] IS NULL OR record_id IS NULL OR record_id = ANY(%(only)s::text[])
 ),
--- One trace may know the WA id only, another the record only; a third, or the same one, knows both.
+-- One trace may know only the WA id, another only the record; a third, or the same one, knows both.
 linked AS (
   SELECT entity, action, said, at, trace, strength,
          CASE WHEN record_id IS NULL THEN wa_id ELSE coalesce(wa_id, max(wa_id) OVER (PARTITION BY entity, record_id)) END AS wa_id,
          CASE WHEN wa_id IS NULL THEN record_id ELSE coalesce(record_id, max(record_id) OVER (PARTITION BY entity, wa_id)) END AS record_id
   FROM traced WHERE NOT %(apart)s
 ),
--- What was done with each WA id: of several traces the most direct says it.
+-- What was done with each WA id, by the most direct of several traces.
 dealt AS (
   SELECT entity, record_id, wa_id, (array_agg(action ORDER BY action IS NULL, said DESC, strength DESC, action))[1] AS action,
          bit_or(trace) AS traces, max(strength) AS strength, max(at) AS at, NULL::boolean AS alive, NULL::timestamp AS changed
@@ -113,7 +113,7 @@ dealt AS (
   UNION ALL
   SELECT entity, record_id, wa_id, action, trace, strength, at, alive, changed FROM traced WHERE %(apart)s AND NOT alone
 ),
--- By record, created wins, then updated, mapped, existing. No aggregate needs its rows in order: a million can be hashed.
+-- By record, created wins, then updated, mapped, existing. No aggregate needs its rows in order, so a million can be hashed.
 together AS (
   SELECT entity, record_id, min(rank * 10 + 9 - strength) AS code, substr(min(rank || wa_id COLLATE "C"), 2) AS wa_id,
          string_agg(wa_id, ', ') AS wa_ids, string_agg(wa_id, ', ') FILTER (WHERE strength >= %(strong)s) AS sure_ids,
@@ -131,14 +131,14 @@ together AS (
          0, 0, 0, 0, 0, 0
   FROM traced WHERE %(apart)s AND alone
 ),
--- The last hand since; that of a run that was taken back only if there was no other.
+-- Who wrote to a record last since; a run that was rolled back only if there was nobody else.
 touched AS (
   SELECT resource_type, resource_id::text AS resource_id, max(created_at) AS at,
          (array_agg(coalesce(run_id, 'a person') ORDER BY coalesce(run_id, '') = ANY(%(undone)s), created_at DESC))[1] AS by
   FROM audit WHERE run_id IS DISTINCT FROM %(run)s AND created_at > %(started)s::timestamp
   GROUP BY resource_type, resource_id
 ),
--- A record may have come back and gone again: the last plan that took it.
+-- A record may have been deleted several times: the last plan that did.
 taken_last AS (
   SELECT DISTINCT ON (entity, record_id) entity, record_id, fate FROM taken ORDER BY entity, record_id, entry DESC
 )
@@ -147,12 +147,12 @@ SELECT t.entity, t.record_id, t.wa_id, coalesce(t.wa_ids, '') AS wa_ids, traces,
        (%(actions)s::text[])[code / 10 + 1] AS action, 9 - code %% 10 AS strength,
        CASE WHEN %(run)s::text IS NOT NULL THEN coalesce(alive, h.id IS NOT NULL) END AS "exists",
        CASE WHEN %(run)s::text IS NULL THEN ''
-            -- What somebody logged between two writes of the run is theirs; a row's own time after the last is not the run's.
+            -- An entry between two writes of the run is somebody else's; so is a row's own time after the last.
             WHEN touched.at > first THEN touched.by
             WHEN coalesce(changed, h.updated_at) > t.at + interval '1 second' THEN 'somebody'
             ELSE '' END AS touched_since,
        coalesce(fate, '') AS fate,
-       -- A record is created once: a further id that says so was mapped onto it.
+       -- A record is created once: any further id was mapped onto it.
        least(created, 1) AS created, updated, mapped + greatest(created - 1, 0) AS mapped, existing, unlinked, refused, skipped
 FROM together AS t
 LEFT JOIN here AS h ON NOT %(apart)s AND h.entity = t.entity AND h.id::text = t.record_id

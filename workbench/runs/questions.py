@@ -14,23 +14,14 @@ from workbench.murmurant.importers import ACTIONS, Run
 from workbench.murmurant.spellings import ENTITIES
 from workbench.reporting.charts import actions_chart, runs_chart
 from workbench.reporting.masking import mask_text
-from workbench.runs.discovery import in_words, pick_run, runs_frame
-from workbench.runs.plan import plan_rollback, plan_sync_state
+from workbench.runs.discovery import in_words, pick_run, rehearsals, rehearsals_frame, runs_frame
+from workbench.runs.plan import options, plan_rollback, plan_sync_state
 from workbench.runs.records import RunRecords, run_records
-from workbench.runs.rehearsals import rehearsals, rehearsals_frame
-from workbench.runs.telling import options
 from workbench.session import Session
 
-_FIRST = ("run", "status", "started", "importer", "members", "registrations")
-
-_IMPORTERS = {
-    "api": "the sync with Wild Apricot",
-    "csv": "an import of CSV files",
-    "guide": "an import as the guide describes it",
-}
 _ENDINGS = {
     "completed": "reached its end",
-    "incomplete": "reached its end and did not bring what it should",
+    "incomplete": "reached its end, but did not import what it should",
     "failed": "failed",
     "interrupted": "stopped midway",
     "unknown": "left no trace of how it ended",
@@ -38,7 +29,7 @@ _ENDINGS = {
 
 
 class Runs:
-    """The import runs of an environment: ``wb.runs()`` lists them, ``wb.runs["sync_..."]`` tells what one did."""
+    """The import runs of an environment: ``wb.runs()`` lists them, ``wb.runs["sync_..."]`` shows what one did."""
 
     def __init__(self, wb: Session) -> None:
         self.wb = wb
@@ -50,18 +41,28 @@ class Runs:
         table = runs_frame(runs)
         status = table["status"].where(table["rolled_back"].eq(""), table["status"] + ", rolled back")
         shown = table.assign(status=status).drop(columns=["finished", "why", "rolled_back", "evidence"])
-        empty = "No import run left a trace here. Report files are evidence too: --import-report."
         unfinished = [run for run in runs if run.status != "completed" and not run.rolled_back]
-        endings = [_ending(run) for run in runs if run in unfinished or run.rolled_back or run.problems]
+        endings = [
+            f"\n{'. '.join(filter(None, (f'{run.run}: {run.status}, {run.why}', run.became)))}. Evidence: {run.evidence}."
+            for run in runs
+            if run in unfinished or run.rolled_back or run.problems
+        ]
         summary, steps = "", list[Step]()
         if runs:
-            count = len(unfinished)
-            ends = f"{count} neither completed nor rolled back" if count else "all completed or rolled back"
+            ends = (
+                f"{len(unfinished)} neither completed nor rolled back"
+                if unfinished
+                else "all completed or rolled back"
+            )
             summary = f"\n{many(len(runs), 'run')}, {ends}."
             steps = [Step("What one did, record by record", f"run {(unfinished or runs)[-1].run}")]
         return Answer(
             parts={
-                "runs": Table(shown.rename(columns={"duration": "seconds"}), empty=empty, first=_FIRST),
+                "runs": Table(
+                    shown.rename(columns={"duration": "seconds"}),
+                    empty="No import run left a trace here. Report files are evidence too: --import-report.",
+                    first=("run", "status", "started", "importer", "members", "registrations"),
+                ),
                 "endings": "\n".join(endings),
                 "summary": summary,
                 "drawn": partial(runs_chart, table),
@@ -75,7 +76,7 @@ class Runs:
 
     @answering
     def run(self, run_id: str, limit: int | None = 50) -> Answer:
-        """Tell record by record what one run did, by which evidence, and what became of it since."""
+        """Show record by record what one run did, by which evidence, and what became of it since."""
         records = self.records(run_id, limit)
         run, tally, left_out = records.run, records.tally, records.left_out
         bundles = bundles_frame(list_bundles(self.wb.settings.backups, run.run))
@@ -83,12 +84,14 @@ class Runs:
         clean = not records.differences and bool(run.rolled_back or complete)
         total, more = int(tally["records"].sum()), ""
         if total > len(records.records):
-            more = f"What is gone or touched first. More: `workbench run {run.run} --limit {total}`."
-        steps = [] if clean else [Step("To read and to show", f"report run -p run_id {run.run}")]
+            more = f"Missing and changed ones first. More: `workbench run {run.run} --limit {total}`."
+        steps = [] if clean else [Step("A report of this run", f"report run -p run_id {run.run}")]
         if run.status in {"incomplete", "interrupted", "failed"} and not run.rolled_back:
             steps += [Step(option) for option in options(run)]
+        problems = pd.DataFrame(_problems(run), columns=["entity", "wa_id", "row", "reason"], dtype=object)
+        problems = problems.astype({"row": "Int64"})
         unread = "nothing, by its report" if run.reported else "not known: there is no report"
-        nobody, nothing = "no record can be named", "nothing" if run.reports else ""
+        no_record, nothing = "no record can be named", "none" if run.reports else ""
         return Answer(
             f"Run {run.run} {_ENDINGS.get(run.status, '')} ({run.status}): {run.why}.",
             {
@@ -99,13 +102,13 @@ class Runs:
                 ),
                 "counts": Table(run_counts(run), "What it did, by WA id", "no record of it was found"),
                 "differences": "\n".join(f"! {line}" for line in records.differences),
-                "said": Table(_statements(run), "What its reports say besides", nothing),
-                "problems": Table(records.problems, "Errors", "none that they list" if run.reports else ""),
+                "said": Table(_statements(run), "What else its reports say", nothing),
+                "problems": Table(problems, "Errors", nothing),
                 "left_out": Table(left_out.drop(columns=["key", "run"]), "Left out", unread),
                 "drawn": partial(actions_chart, tally),
                 "neighbours": lambda: runs_chart(self.frame(), highlight=run.run),
-                "tally": Table(tally, "Records by evidence", nobody),
-                "records": Table(records.records, "Records", nobody, total=total, note=more),
+                "tally": Table(tally, "Records by evidence", no_record),
+                "records": Table(records.records, "Records", no_record, total=total, note=more),
             },
             next_steps=steps,
             facts={
@@ -121,10 +124,9 @@ class Runs:
 
     @answering
     def rehearsals(self) -> Answer:
-        """Tell which dry run came before each live run (guide §1.6), see `workbench.runs.rehearsals`."""
+        """Show which dry run came before each live run (guide §1.6): see `workbench.runs.discovery.rehearsals_frame`."""
         frame = rehearsals_frame(rehearsals(self.wb.find_runs(), self.wb.options.dry_run_hours))
-        table = Table(frame, "Live runs and their dry runs", limit=40)
-        return Answer(parts={"rehearsals": table})
+        return Answer(parts={"rehearsals": Table(frame, "Live runs and their dry runs", limit=40)})
 
     def frame(self) -> pd.DataFrame:
         """Return every import run as a row: see `workbench.runs.discovery.runs_frame`."""
@@ -142,30 +144,26 @@ class Runs:
 
 
 def run_summary(run: Run) -> dict[str, str]:
-    """Say in plain words what a run was, what became of it and how this is known."""
-    dry = "A dry run, which writes nothing, of " if run.mode == "dry" else ""
-    fetched = {"full": ", fetching everything", "incremental": ", fetching only what had changed"}
-    who = f", by {run.operator}" if run.operator else ""
-    when = (
-        f"It started on {run.started:%Y-%m-%d %H:%M} UTC" if run.started else "When it started is not known"
-    )
-    lasted = f" and took {run.duration:,.0f} seconds." if run.duration is not None else "."
-    importer = _IMPORTERS.get(run.importer, run.importer)
-    return {
-        "What it was": f"{dry}{importer}{fetched.get(run.sync, '')}{who}. {when}{lasted}",
-        "What it did": "; ".join(f"{entity}: {in_words(run.counts.get(entity, {}))}" for entity in ENTITIES),
-        **({"What became of it": f"It was {run.became}."} if run.rolled_back else {}),
-        "Evidence": run.evidence or "none at all",
+    """Describe what a run was, what became of it and how this is known."""
+    facts = {
+        "importer": " ".join(filter(None, (run.importer, run.sync, "dry run" if run.mode == "dry" else ""))),
+        "operator": run.operator or "",
+        "started": f"{run.started:%Y-%m-%d %H:%M} UTC" if run.started else "not known",
+        "seconds": f"{run.duration:,.0f}" if run.duration is not None else "",
+        **{entity.lower() + "s": in_words(run.counts.get(entity, {})) for entity in ENTITIES},
+        "rolled back": run.became.removeprefix("rolled back "),
+        "evidence": run.evidence or "none",
     }
+    return {name: text for name, text in facts.items() if text}
 
 
 def run_counts(run: Run) -> pd.DataFrame:
-    """Lay out what was found beside what the importer reported.
+    """Compare what was found with what the importer reported.
 
     Returns
     -------
     pandas.DataFrame
-        ``entity``, ``action``, ``found``, ``reported``, ``difference``; where one side says nothing, a gap.
+        ``entity``, ``action``, ``found``, ``reported``, ``difference``; with gaps where one side is silent.
     """
     cells = {
         (entity, action): [counts.get(entity, {}).get(action) for counts in (run.traced, run.reported)]
@@ -179,13 +177,10 @@ def run_counts(run: Run) -> pd.DataFrame:
 
 
 def _statements(run: Run) -> pd.DataFrame:
-    """Lay out what a run's reports say besides counts and records: warnings, diagnostics, reasons to skip, unknown keys."""
+    """List what reports say in addition to counts and records: warnings, diagnostics, reasons to skip, unknown keys."""
     rows = [
-        (
-            f"warning, {warning.severity or 'not rated'}",
-            f"{warning.code} {mask_text(warning.message)}".strip(),
-        )
-        for warning in run.warnings
+        (f"warning, {row['severity'] or 'not rated'}", f"{row['code']} {row['message']}".strip())
+        for row in _warnings(run)
     ]
     rows += [(name, f"{count:,}") for name, count in _counted(run, "diagnostics").items() if count]
     rows += [(reason, f"{count:,}") for reason, count in _counted(run, "skip_reasons").items()]
@@ -193,29 +188,35 @@ def _statements(run: Run) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["what", "said"]).drop_duplicates(ignore_index=True)
 
 
+def _warnings(run: Run) -> list[dict[str, str]]:
+    return [{**row._asdict(), "message": mask_text(row.message)} for row in run.warnings]
+
+
+def _problems(run: Run) -> list[dict[str, Any]]:
+    return [
+        {**row._asdict(), "reason": row.reason, "message": mask_text(row.message)} for row in run.problems
+    ]
+
+
 def _counted(run: Run, name: str) -> dict[str, int]:
     """Return what its reports count under a name, free text masked."""
     return {mask_text(word): count for report in run.reports for word, count in getattr(report, name).items()}
 
 
-def _ending(run: Run) -> str:
-    """Say how a run ended, what became of it since, and how we know."""
-    became = f" It was {run.became}." if run.rolled_back else ""
-    return f"\n{run.run}: {run.status}, {run.why}.{became} Evidence: {run.evidence}."
-
-
 def _facts(run: Run) -> dict[str, Any]:
     """Return a run for machines; free text of its reports masked."""
-    as_they_are = "run importer mode status operator started finished duration traced reported errors fetched"
+    names = "run importer mode status operator started finished duration traced reported errors fetched"
     return {
-        **{name: getattr(run, name) for name in as_they_are.split()},
+        **{name: getattr(run, name) for name in names.split()},
         "sync": run.sync or None,
         "why": mask_text(run.why),
         "rolled_back": run.rollback,
         "records": run.counts,
         "superseded_by": run.superseded_by or None,
-        "warnings": [{**row._asdict(), "message": mask_text(row.message)} for row in run.warnings],
-        "problems": [{**row._asdict(), "message": mask_text(row.message)} for row in run.problems],
+        "warnings": _warnings(run),
+        "problems": [
+            {name: cell for name, cell in row.items() if name != "reason"} for row in _problems(run)
+        ],
         "diagnostics": _counted(run, "diagnostics"),
         "skip_reasons": _counted(run, "skip_reasons"),
         "unknown_keys": [{"report": report, "key": key} for report, key in run.unread],

@@ -15,9 +15,9 @@ from workbench.mappings.queries import NEEDS, mapping_rows
 from workbench.murmurant.importers import ACTIONS, Counts, Run, Strength
 from workbench.murmurant.schema import Schema
 from workbench.murmurant.spellings import ENTITIES
-from workbench.plans.journal import applied_plans, merges_of
+from workbench.plans.journal import applied_plans
 from workbench.runs.evidence import ask_of_records, words_of
-from workbench.runs.left_out import left_out_frame, left_out_since, not_explained
+from workbench.runs.omissions import not_refreshed, omissions_frame, omissions_of
 
 
 @dataclass(frozen=True)
@@ -32,14 +32,14 @@ class RunRecords:
         One row per record, up to the limit asked for: ``entity``, ``action``, ``record_id``,
         ``wa_id``, ``other_wa_ids`` (further ones that lead to it), ``evidence``, ``strength``,
         ``exists`` (None for a dry run), ``touched_since`` (a run's id, ``a person``, ``somebody``, or empty),
-        ``fate`` (the plan of the workbench that took it away or back, in words; empty where none did).
+        ``fate`` (the plan that deleted or restored it, in words, or empty).
     tally : pandas.DataFrame
         Every record counted by ``entity``, ``action``, ``evidence``, ``strength``, ``exists``,
         ``touched``, ``fate`` and ``records``.
     differences : list of str
         Where what was found and what the importer reported disagree.
     left_out : pandas.DataFrame
-        What it left out, see `workbench.runs.left_out.left_out_frame`; of a full sync without a report, or of
+        What it left out, see `workbench.runs.omissions.omissions_frame`; of a full sync without a report, or of
         one that fetched too little, also what it did not refresh.
     """
 
@@ -49,23 +49,14 @@ class RunRecords:
     differences: list[str]
     left_out: pd.DataFrame
 
-    @property
-    def problems(self) -> pd.DataFrame:
-        """Every record that its reports say it gave up on: ``entity``, ``wa_id``, ``row``, ``reason``."""
-        columns = ["entity", "wa_id", "row", "reason"]
-        rows = [[getattr(problem, name) for name in columns] for problem in self.run.problems]
-        return pd.DataFrame(rows, columns=columns, dtype=object).astype({"row": "Int64"})
-
 
 def run_records(
     connection: Connection, schema: Schema, run: Run, others: Sequence[Run] = (), limit: int | None = None
 ) -> RunRecords:
-    """Tell record by record what a run did, and what became of it.
+    """Return what a run did record by record, and what became of it.
 
     Parameters
     ----------
-    run : Run
-        From `pick_run`.
     others : sequence of Run
         The other runs of the same database; a time window shared with one of them is weak evidence.
     limit : int, optional
@@ -75,28 +66,30 @@ def run_records(
     try:
         plans = applied_plans(connection)
     except WorkbenchError as error:
-        plans, unread = [], [f"Whether a plan took away what is gone is not known: {error.what}"]
+        plans, unread = [], [f"Whether a plan deleted missing records is not known: {error.what}"]
     by = 'entity, action, traces, strength, "exists", touched, fate'
     sums = ", ".join(f"sum({action})::bigint AS {action}" for action in ACTIONS)
     counting = f"SELECT {by}, count(*) AS records, {sums} FROM fates GROUP BY {by} ORDER BY {by}"
-    # What is gone or was touched since comes first: it is what somebody looks for.
+    # What no longer exists or was changed since comes first.
     listing = """SELECT entity, action, record_id, wa_id, wa_ids, traces, strength, "exists", touched_since, fate FROM fates
                  ORDER BY "exists", touched DESC, entity, action, wa_id, record_id LIMIT %(limit)s"""
     tally, records = (
         _in_words(ask_of_records(connection, schema, query, run, others, plans=plans, limit=limit))
         for query in (counting, listing)
     )
-    into = {key: canonical for plan in plans for key, canonical in merges_of(plan).items()}
-    records["fate"] = [
-        fate.replace("into another", f"into {into[key]}") if key in into else fate
-        for key, fate in zip(records["record_id"], records["fate"], strict=True)
-    ]
     records["other_wa_ids"] = _other_wa_ids(connection, schema, records)
-    run = replace(run, traced=_counts(tally))
-    tally = tally.drop(columns=list(ACTIONS))
+    sums_by_entity = tally.groupby("entity")[list(ACTIONS)].sum().astype(int).to_dict("index")
+    traced: Counts = {
+        entity: {
+            action: sums_by_entity[entity][action] for action in ACTIONS if sums_by_entity[entity][action]
+        }
+        for entity in ENTITIES
+        if entity in sums_by_entity
+    }
+    run, tally = replace(run, traced=traced), tally.drop(columns=list(ACTIONS))
     later = [other for other in others if run.started and other.started and other.started > run.started]
-    left_out = left_out_since(connection, schema, run, later) + not_explained(connection, schema, run)
-    return RunRecords(run, records, tally, _differences(run, tally) + unread, left_out_frame(left_out))
+    left_out = omissions_of(connection, schema, run, later) + not_refreshed(connection, schema, run)
+    return RunRecords(run, records, tally, _differences(run, tally) + unread, omissions_frame(left_out))
 
 
 def _in_words(cursor: psycopg.Cursor[Any]) -> pd.DataFrame:
@@ -109,7 +102,7 @@ def _in_words(cursor: psycopg.Cursor[Any]) -> pd.DataFrame:
 
 
 def _other_wa_ids(connection: Connection, schema: Schema, listing: pd.DataFrame) -> list[str]:
-    """Add the WA ids that other runs mapped onto the records to those that this one met them by."""
+    """Add the WA ids that other runs mapped onto the records to those by which this run knows them."""
     mapped: dict[tuple[str, str], set[str]] = {}
     records = listing["record_id"].dropna()
     for row in mapping_rows(connection, schema, records=records) if schema.has(*NEEDS) else ():
@@ -121,27 +114,12 @@ def _other_wa_ids(connection: Connection, schema: Schema, listing: pd.DataFrame)
     ]
 
 
-def _counts(tally: pd.DataFrame) -> Counts:
-    """Count as importers do: a record by each WA id that leads to it."""
-    sums = tally.groupby("entity")[list(ACTIONS)].sum().astype(int).to_dict("index")
-    return {
-        entity: {action: sums[entity][action] for action in ACTIONS if sums[entity][action]}
-        for entity in ENTITIES
-        if entity in sums
-    }
-
-
 def _differences(run: Run, tally: pd.DataFrame) -> list[str]:
     """Say where what was found and what the importer reported disagree."""
     lines = []
-    paired = max((len(report.identities) for report in run.reports), default=0)
-    if not run.traced and not run.reported and paired:
+    if not run.traced and not any(sum(cells.values()) for cells in run.reported.values()):
         lines.append(
-            f"Only an id map names this run: {paired:,} ids paired, and not a word of what was done with them."
-        )
-    elif not run.traced and not any(sum(cells.values()) for cells in run.reported.values()):
-        lines.append(
-            "No record of this run was found, neither in the database nor in a report: nothing shows that it did anything."
+            "No record of this run was found, neither in the database nor in a report: nothing shows what it did."
         )
     for entity, cells in run.reported.items():
         for action in ("created", "updated"):

@@ -1,4 +1,4 @@
-"""How a run ended, judged by evidence and never by its report's own word alone (guide §1.1, §5.1)."""
+"""How a run ended, judged by all evidence rather than by its report alone (guide §1.1, §5.1)."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from workbench.murmurant.reports import ImportReport
 from workbench.murmurant.spellings import CONCEPT_OF
 
 _OWN = {"full": "last_full_sync", "incremental": "last_incremental_sync"}
-"""The moment that only a sync of this kind writes; the others are written by both."""
+"""The moment that only this kind of sync writes; both kinds write the others."""
 
 _BEFORE_ITS_END = timedelta(seconds=1)
 _LONGEST_SILENCE = timedelta(hours=6)
-"""How long after its last record a sync may have gone through what had not changed; a later moment may be another's."""
+"""A sync may go through unchanged records for this long after its last write; a later moment may be another sync's."""
 
 
 class SyncState(NamedTuple):
-    """What the sync state says of the last syncs' ends.
+    """What the sync state says about the ends of the last syncs.
 
     Attributes
     ----------
@@ -38,7 +38,7 @@ class SyncState(NamedTuple):
 
 
 def judge(run: Run, later: Sequence[Run], state: SyncState) -> None:
-    """Decide how a run ended, and say by what."""
+    """Decide how a run ended, and by which evidence."""
     ended = {action.removeprefix(MIGRATION_PREFIX): facts for action, facts, _ in run.entries}
     reports = [report for report in run.reports if report.counts]
     troubles = [reason for report in reports for reason in report.skip_reasons if is_fetch_trouble(reason)]
@@ -75,7 +75,7 @@ def judge(run: Run, later: Sequence[Run], state: SyncState) -> None:
 def _failure(run: Run, reports: Sequence[ImportReport]) -> str:
     """Say why a run failed as a whole, by its report; empty where it did not.
 
-    The sync denies success as soon as one record of hundreds was given up: that is no failure of the run.
+    The sync reports failure for a single record in hundreds: that is no failure of the run.
     """
     lost = [
         f"it gave up on {count:,} of {run.fetched[entity]:,} {CONCEPT_OF[entity]}"
@@ -84,7 +84,7 @@ def _failure(run: Run, reports: Sequence[ImportReport]) -> str:
     ]
     denied = any(report.success is False for report in reports)
     for problem in run.problems if denied else ():
-        if problem.wa_id is None and problem.row is None:  # of no single record
+        if problem.wa_id is None and problem.row is None:  # about no single record
             return f"its report says so: {problem.reason}"
     if lost:
         return f"{', '.join(lost)}{_first_of(run)}"
@@ -92,14 +92,14 @@ def _failure(run: Run, reports: Sequence[ImportReport]) -> str:
 
 
 def _first_of(run: Run, most: int = 3) -> str:
-    """Name the first records that a run gave up on, and why."""
+    """Name the first records that a run gave up on, with the reason."""
     names = [f"{row.entity} {row.wa_id or f'of row {row.row}'} ({row.reason})" for row in run.problems]
     more = ", ..." if len(names) > most else ""
     return f": {', '.join(names[:most])}{more}" if names else ""
 
 
 def _judge_by_sync_state(run: Run, last: datetime, later: Sequence[Run], state: SyncState) -> None:
-    """Decide by the sync state: a sync that ends writes the moment of its kind, and those that both kinds write."""
+    """Decide by the sync state: at its end a sync writes the moment of its kind, and those that both kinds write."""
     kind, incremental = run.sync or "full", run.sync == "incremental"
     own, foreign = _OWN[kind], _OWN["full" if incremental else "incremental"]
     moments = {(moment, name) for name, moment in state.moments if name != foreign}
@@ -140,9 +140,9 @@ def _judge_by_sync_state(run: Run, last: datetime, later: Sequence[Run], state: 
 
 
 def supersede(runs: Sequence[Run], state: SyncState) -> None:
-    """Note of each incremental sync that is not known to be complete which later one fetched what it may have missed.
+    """Note which later sync fetched what an incremental sync may have missed that is not known to be complete.
 
-    The sync state moves on only at a sync's end: the next one fetches from the same moment on, a full one everything.
+    The sync state advances only at a sync's end: the next one starts from the same moment, a full one fetches everything.
     """
     resets = (*state.emptied, *state.rewritten)
     for position, run in enumerate(runs):

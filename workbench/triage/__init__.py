@@ -22,7 +22,7 @@ from workbench.plans.plan import Plan
 from workbench.reporting.charts import ways_chart
 from workbench.reporting.masking import mask_text
 from workbench.runs.discovery import pick_run
-from workbench.runs.telling import LevelZero
+from workbench.runs.plan import LevelZero
 from workbench.triage.judgement import Mode, failure_modes, find_suspects, recommend, run_in_question
 from workbench.triage.ways import TITLES, Way, attempt, level_0, rerun, together, ways_frame
 

@@ -15,7 +15,7 @@ import pandas as pd
 from workbench.errors import Refused, SchemaGap, UsageError
 from workbench.murmurant.importers import Run
 from workbench.plans.plan import Plan
-from workbench.runs.telling import REDO_DRY, RERUN, LevelZero
+from workbench.runs.plan import REDO_DRY, RERUN, LevelZero
 
 TITLES = {
     "level 0": "Stop, and change nothing",

@@ -2,7 +2,7 @@
 -- guide = "§7.1"
 -- symptom = "No orphaned mappings"
 -- question = "Does every mapping lead to a record that exists?"
--- remedy = "Something deleted the records and left the mappings: the next sync will skip these people. Remove the mappings, or bring the records back from a snapshot."
+-- remedy = "Something deleted the records and left the mappings, so the next sync skips these people. Remove the mappings, or restore the records from a snapshot."
 
 SELECT coalesce(entity_type, '') || '/' || wa_id AS key, target,
        CASE WHEN entity_type IS NULL OR entity_type NOT IN ('Member', 'Event', 'Registration') THEN 'unknown entity type'

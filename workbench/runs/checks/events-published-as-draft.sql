@@ -2,8 +2,8 @@
 -- guide = "§1.5"
 -- symptom = "Transform functions not applying org rules"
 -- severity = "warn"
--- question = "Is any imported event published and a draft at once? The importers say that it is published, and leave the state it begins with."
--- remedy = "Open them in the application and publish them, or take the publication back, until both say the same."
+-- question = "Is any imported event both published and a draft? The importers publish it, and leave its initial state."
+-- remedy = "Open them in the application, and publish or unpublish them."
 -- without = ["events.title", "events.start", "events.run_id", "mappings", "audit"]
 
 SELECT id AS key, title, start, status FROM events e

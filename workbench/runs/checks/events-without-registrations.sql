@@ -2,8 +2,8 @@
 -- guide = "§1.1"
 -- symptom = "Events imported but registrations failed"
 -- severity = "warn"
--- question = "Did every published event that was over when the last run ended have somebody registered?"
--- remedy = "Look at one in the source. If it has attendees there, the registrations failed: run the importer again (§4.1)."
+-- question = "Does every published event that was over when the last run ended have registrations?"
+-- remedy = "Look one up in the source. If it has attendees there, their import failed: run the importer again (§4.1)."
 -- without = ["events.title", "events.published", "events.requires_registration"]
 
 SELECT id AS key, title, start FROM events e

@@ -2,12 +2,12 @@
 -- guide = "§1.5"
 -- symptom = "Source data not validated against Murmurant policies"
 -- severity = "warn"
--- question = "Did any imported member join at the very moment of an import? That is what the importers write where Wild Apricot gave them no date."
--- remedy = "Find the day in Wild Apricot (Member since) and set it in the application, or import again once it is there."
+-- question = "Did any imported member join at the very moment of an import? The importers write that where Wild Apricot has no date."
+-- remedy = "Look the date up in Wild Apricot (Member since) and set it in the application, or enter it there and import again."
 -- without = ["members.created_at", "members.updated_at", "members.run_id", "mappings", "audit"]
 
-WITH told AS (
-  -- Whether an import made a member, and whether one knows it: by its own tag, audit rows, reports, mappings.
+WITH evidence AS (
+  -- Whether an import created a member, and whether one knows it: by its tag, audit rows, reports, mappings.
   SELECT id, joined_at, created_at, updated_at, made,
          made OR EXISTS (SELECT FROM mappings WHERE entity_type = 'Member' AND target = m.id)
               OR id::text IN (SELECT record_id FROM reported WHERE entity = 'Member') AS known,
@@ -21,13 +21,13 @@ WITH told AS (
   ) AS m
 ), near AS (
   SELECT id AS key, joined_at, created_at, run,
-         -- Who came into being at that moment too may have joined by the application: then an import must have made them.
+         -- A member created at that moment may have joined in the application, unless an import created them.
          run IS NOT NULL AND CASE WHEN joined_at BETWEEN created_at - interval '10 s' AND created_at + interval '10 s'
                                   THEN made ELSE known END AS by_run,
          count(*) OVER (PARTITION BY date_trunc('minute', joined_at)) AS nearby
-  FROM told
+  FROM evidence
   WHERE run IS NOT NULL
-     -- Of an import without a trace only its writes tell: several members in a minute, each joining as it is written.
+     -- An import without a trace shows by its writes: several members in a minute, each joining as it is written.
      OR (joined_at BETWEEN updated_at - interval '1 s' AND updated_at + interval '1 s' AND known)
 )
 SELECT key, joined_at, created_at, run FROM near WHERE by_run OR nearby >= 3

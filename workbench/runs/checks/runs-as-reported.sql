@@ -2,10 +2,10 @@
 -- guide = "§2.4"
 -- symptom = "Count verification"
 -- severity = "warn"
--- question = "Does every update that a run reports have its trace, and did no run create more than it says?"
--- remedy = "Where traces are fewer, the audit log lost some: what those updates changed cannot be told. Where there are more, the report is not of this run as it ended: `workbench run RUN_ID`."
+-- question = "Does every update that a run reports have a trace, and did no run create more than it reports?"
+-- remedy = "Where traces are fewer, the audit log lost some, and what those updates changed is not known. Where there are more, the report is not the final one of this run: `workbench run RUN_ID`."
 
--- Only the API sync logs its updates; what is missing of the created is another check's finding.
+-- Only the API sync logs its updates; missing created records are another check's finding.
 SELECT run AS key, entity, action, run_counts.reported, traced
 FROM run_counts JOIN runs USING (run)
 WHERE NOT rolled_back

@@ -1,8 +1,8 @@
 -- title = "Completion of import runs"
 -- guide = "§1.1"
 -- symptom = "Transaction rolled back mid-batch"
--- question = "Did every run reach its end and fetch what it should, by the evidence and not by its own word?"
--- remedy = "Where it fetched too little or its report warns, put that right first (credentials, filters). Then run the importer again, it skips what is done (§4.1 option A), or roll the run back and start afresh (option B)."
+-- question = "Did every run complete and fetch what it should, by all evidence rather than its own report?"
+-- remedy = "Where it fetched too little or its report warns, fix that first (credentials, filters). Then run the importer again, which skips what is done (§4.1 option A), or roll the run back and start over (option B)."
 -- without = ["runs", "dry_runs"]
 -- either = [["runs"], ["dry_runs"]]
 
