@@ -1,4 +1,4 @@
-"""A server older than the tools: what fits is restored there, and what was taken from a newer one is refused."""
+"""A server older than the tools: what fits is verified, compared and restored there; what is of a newer one is refused."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from workbench.demo.club import build_club
 from workbench.errors import Refused
 
 
-def test_an_older_server(lay: Lay, older: str, tmp_path: Path) -> None:
+def test_an_older_server(lay: Lay, older: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     newer = lay("guide")
     made = newer.snapshot()
     with psycopg.connect(older, autocommit=True) as connection:
@@ -27,6 +27,13 @@ def test_an_older_server(lay: Lay, older: str, tmp_path: Path) -> None:
         ground.asked(made.snapshot, from_elsewhere=True)
     before = ground.whole()
     own = ground.snapshot()
+    monkeypatch.setenv("SCRATCH_URL", older)
+    with ground.open() as wb:
+        (tried,) = wb.snapshots.verify(own.snapshot).verifications
+        assert tried.outcome == "pass", tried.detail
+        ground.execute("""UPDATE "Member" SET email = email || '.x'""")
+        different = wb.history.differences(own.snapshot, tables=["Member"], in_full=True, limit=60)
+        assert len(different.facts["rows"]) == 50
     for in_place in (False, True):
         ground.execute('DELETE FROM "WaIdMapping"')
         assert ground.restore(ground.asked(own.snapshot, in_place=in_place)).outcome == "done"

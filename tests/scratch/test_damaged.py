@@ -51,13 +51,6 @@ def test_a_file_that_cannot_be_read(snapshot, settings, options, damage, said):
     assert error.exit_code == (3 if newer else 2)
 
 
-def test_a_file_that_is_not_there(tmp_path):
-    with pytest.raises(DocumentError, match="No such file"):
-        read_archive(tmp_path / "nowhere.dump")
-    with pytest.raises(DocumentError, match="Is a directory"):
-        read_archive(tmp_path)
-
-
 @pytest.mark.parametrize("options", ["-Fc", "-Fc -Z0"])
 def test_rows_that_are_cut_short(snapshot, settings, options):
     path = snapshot(*options.split())

@@ -7,9 +7,8 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from workbench import session
 from workbench.cli.command import app, program
-from workbench.errors import NotLogged, UsageError
+from workbench.errors import UsageError
 from workbench.snapshots.manifest import Manifest
 
 program()  # registers the commands
@@ -75,14 +74,3 @@ def test_exit_codes(run, backups, monkeypatch):
     done = run("list")
     assert "no snapshots yet" in done.stdout
     assert "is no manifest" in done.stderr
-
-
-def test_what_was_not_logged_is_said(run, monkeypatch):
-    def refuse(*_, **__):
-        raise NotLogged("migration:snapshot:created was not logged: no right to.")
-
-    monkeypatch.setattr(session, "record", refuse)
-    done = run("create", "--json")
-    assert done.exit_code == 0
-    assert json.loads(done.stdout)["said"] == ["migration:snapshot:created was not logged: no right to."]
-    assert "not logged" in done.stderr

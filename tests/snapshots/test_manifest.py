@@ -33,17 +33,6 @@ def written(folder: Path, name: str = "backup_20260101_090000", **changes) -> Ma
     return Manifest.read(manifest(name, **changes).write(folder / f"{name}.json").path)
 
 
-def test_what_was_written_is_read(tmp_path):
-    found = written(tmp_path)
-    facts = manifest().model_dump(mode="json", exclude={"seal"})
-    assert found.model_dump(mode="json", exclude={"seal"}) == facts
-    assert found.contents == manifest().contents
-    assert found.archive == tmp_path / "backup_20260101_090000.dump"
-    assert Manifest.read(found.archive) == found
-    assert found.rows == 6
-    assert list(tmp_path.iterdir()) == [found.path]
-
-
 def test_a_verification_changes_no_fact(tmp_path):
     made = written(tmp_path)
     tried = Verification(datetime(2026, 1, 2, tzinfo=UTC), "dana", "not run", "no server", 0.1, "")
