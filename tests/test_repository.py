@@ -1,4 +1,4 @@
-"""What has to hold of the repository itself: what may be committed, and which room may import which."""
+"""Rules for the repository itself: what may be committed, which room may import which, and how large rooms are."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ LAYERS = (
     "errors",
 )
 
-# What a module, and everything under it, may not import although it stands below or outside the house.
+# Further imports that are forbidden for a module and everything in it.
 NEVER = {
     "workbench.tiers": ("workbench.plans.apply",),
     "workbench.policies": ("workbench.plans.apply",),
@@ -80,9 +80,8 @@ NEVER = {
     "workbench.snapshots.store": ("sqlalchemy", "pandas", "time"),
 }
 
-# Lines of Python that a room may have; "facade" are the files beside the rooms. A room that is full gives something up
-# before it takes something in. Who makes one smaller lowers its number to `python tests/test_repository.py`'s, and
-# WHOLE with it; what moves from one room to another takes its lines along, and WHOLE stays. Where each is to end is in
+# The largest number of lines of Python in each room; "facade" is the files outside the rooms. When a room shrinks, lower its
+# number and WHOLE to those that `python tests/test_repository.py` prints. Code that moves takes its lines along. The goals are in
 # docs/architecture.md.
 SIZES = {
     "duplicates": 3165,
@@ -112,7 +111,7 @@ LONGEST = 600
 NO_ROLES = {"each", "found", "told", "made", "said"}
 EMPTY_WORDS = {"util", "utils", "helper", "helpers", "manager", "managers"}
 
-# Put together here, so that this file does not name them either.
+# Joined here so that this file does not contain the names.
 REGISTRIES = tuple(
     ".".join(parts).encode()
     for parts in (
@@ -129,7 +128,7 @@ REGISTRIES = tuple(
 
 
 def repository_files() -> list[Path]:
-    """List what git has or would add; of a copy without git, everything but hidden folders and caches."""
+    """List the files that git tracks or would add; without git, all except hidden folders and caches."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     if (ROOT / ".git").exists():
         try:
@@ -140,20 +139,20 @@ def repository_files() -> list[Path]:
             names = []
         if any(names):
             return [ROOT / name for name in names if name and (ROOT / name).is_file()]
-    passed_over = {"__pycache__", "build", "dist", "backups", "reports"}
+    skipped = {"__pycache__", "build", "dist", "backups", "reports"}
     return [
         path
         for path in sorted(ROOT.rglob("*"))
         if path.is_file()
         and not any(
-            part in passed_over or (part.startswith(".") and part != ".ci")
+            part in skipped or (part.startswith(".") and part != ".ci")
             for part in path.relative_to(ROOT).parts
         )
     ]
 
 
 def outputs_in(notebook: str) -> list[int]:
-    """Return the numbers of the code cells that carry outputs or an execution count."""
+    """Return the numbers of the code cells with outputs or an execution count."""
     return [
         number
         for number, cell in enumerate(json.loads(notebook)["cells"])
@@ -172,11 +171,7 @@ def sources() -> list[Path]:
 
 
 def room(module: str) -> str:
-    """Return the room of a module of the package: its second name, or the facade.
-
-    The facade, which `import workbench` gives, is every file beside the rooms that is none of them itself. A module of
-    a room may stand further down by itself.
-    """
+    """Return the room of a module: its folder, ``facade`` for files outside the folders, or its own entry in LAYERS."""
     parts = module.split(".")
     if (own := ".".join(parts[1:3])) in LAYERS:
         return own
@@ -186,7 +181,7 @@ def room(module: str) -> str:
 
 
 def imports(source: str, module: str, is_package: bool) -> Iterator[tuple[int, str]]:
-    """Yield line and full name of every import in a source, wherever in it, relative ones resolved."""
+    """Yield line and full name of every import in a source, with relative ones resolved."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
@@ -196,8 +191,6 @@ def imports(source: str, module: str, is_package: bool) -> Iterator[tuple[int, s
                 here = module.split(".")
                 above = here[: len(here) - node.level + is_package]
                 base = ".".join([*above, base] if base else above)
-            # The name counts: `from workbench import audit` is about a room, `from workbench import
-            # open_workbench` about the facade, `from workbench.plans import apply` about a module.
             yield from ((node.lineno, f"{base}.{alias.name}") for alias in node.names)
 
 
@@ -206,11 +199,11 @@ def is_within(name: str, module: str) -> bool:
 
 
 def wrong_imports(source: str, module: str, is_package: bool = False) -> list[str]:
-    """Return one line for each import of a source that goes up, or that NEVER forbids."""
+    """Return one line for each import that goes upward or that NEVER forbids."""
     wrong = []
     here = room(module)
     if here not in LAYERS:
-        return [f"{module}: its room {here!r} has no place in LAYERS"]
+        return [f"{module}: room {here!r} is missing in LAYERS"]
     for line, name in imports(source, module, is_package):
         if any(
             is_within(module, who) and is_within(name, what)
@@ -224,9 +217,9 @@ def wrong_imports(source: str, module: str, is_package: bool = False) -> list[st
         if there not in LAYERS and name.count(".") == 1:
             there = "facade"
         if there not in LAYERS:
-            wrong.append(f"{module}:{line}: {name} has no place in LAYERS")
+            wrong.append(f"{module}:{line}: {name} is missing in LAYERS")
         elif LAYERS.index(there) < LAYERS.index(here):
-            wrong.append(f"{module}:{line}: {here} stands below {there}, and imports {name}")
+            wrong.append(f"{module}:{line}: {here} is below {there}, but imports {name}")
     return wrong
 
 
@@ -262,7 +255,7 @@ def words(name: str) -> set[str]:
     return {word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)}
 
 
-def test_these_checks_look_at_something() -> None:
+def test_files_and_sources_are_found() -> None:
     assert {ROOT / "pyproject.toml", ROOT / ".ci" / "run"} <= set(repository_files())
     assert PACKAGE / "errors.py" in sources()
 
@@ -279,7 +272,7 @@ def test_notebooks_carry_no_outputs() -> None:
 @pytest.mark.parametrize(
     ("count", "outputs", "cells"), [(None, [], []), (3, [], [0]), (None, [{"output_type": "stream"}], [0])]
 )
-def test_an_output_is_seen(count: int | None, outputs: list[dict[str, str]], cells: list[int]) -> None:
+def test_outputs_are_detected(count: int | None, outputs: list[dict[str, str]], cells: list[int]) -> None:
     cell = {"cell_type": "code", "execution_count": count, "outputs": outputs, "source": ""}
     assert outputs_in(json.dumps({"cells": [cell, {"cell_type": "markdown"}]})) == cells
 
@@ -319,7 +312,7 @@ def test_imports_go_downward() -> None:
         ("workbench.snapshots.store", "def now():\n    import time"),
     ],
 )
-def test_a_wrong_import_is_seen(module: str, source: str) -> None:
+def test_wrong_imports_are_detected(module: str, source: str) -> None:
     assert wrong_imports(source, module)
 
 
@@ -333,7 +326,7 @@ def test_a_wrong_import_is_seen(module: str, source: str) -> None:
         ("workbench.audit.entries", "from ..murmurant import schema"),
     ],
 )
-def test_a_right_import_passes(module: str, source: str) -> None:
+def test_right_imports_pass(module: str, source: str) -> None:
     assert not wrong_imports(source, module)
 
 
@@ -344,13 +337,13 @@ def test_relative_imports_of_a_package_start_at_the_package() -> None:
 
 def test_no_room_grows() -> None:
     now = sizes()
-    assert now.keys() == SIZES.keys(), "a room that came or went has to be in SIZES"
+    assert now.keys() == SIZES.keys(), "SIZES must list exactly the rooms"
     grown = {name: f"{lines} of {SIZES[name]}" for name, lines in now.items() if lines > SIZES[name]}
     assert not grown
-    assert now.total() <= WHOLE, "what one room took, no other gave"
+    assert now.total() <= WHOLE, "the package has grown"
 
 
-def test_a_line_of_code_is_counted_as_one() -> None:
+def test_only_lines_of_code_are_counted() -> None:
     source = '"""What it is.\n\nAt length.\n"""\n\n# why\nx = 1  # of it\n\n\ndef f():\n    """Do."""\n    return """a\nb"""\n'
     assert lines_of_code(source) == 4
 
@@ -366,23 +359,23 @@ def test_variables_are_named_by_their_role() -> None:
     assert not wrong
 
 
-def test_no_module_is_too_long_to_hold_in_the_head() -> None:
+def test_modules_are_short() -> None:
     lengths = {module_name(path): len(path.read_text(encoding="utf-8").splitlines()) for path in sources()}
     assert not {module: length for module, length in lengths.items() if length > LONGEST}
 
 
-def test_every_link_of_a_page_leads_somewhere() -> None:
+def test_links_are_valid() -> None:
     pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
     links = [
         (page, link) for page in pages for link in re.findall(r"\]\((?!https?:)([^)]+)\)", page.read_text())
     ]
     assert len(links) > 10
-    lost = [f"{page.name}: {link}" for page, link in links if not _leads(page, link)]
+    lost = [f"{page.name}: {link}" for page, link in links if not _is_valid(page, link)]
     assert lost == []
 
 
-def _leads(page: Path, link: str) -> bool:
-    """Tell whether a file is there, and in it the heading that is named."""
+def _is_valid(page: Path, link: str) -> bool:
+    """Whether a file exists, and the heading in it."""
     file, _, heading = link.partition("#")
     there = page.parent / file if file else page
     if not heading:
@@ -394,7 +387,7 @@ def _leads(page: Path, link: str) -> bool:
 SIGN = re.compile(r"§\d(?:\.\d)?")
 
 
-def test_every_section_that_is_cited_is_in_the_guide() -> None:
+def test_cited_sections_are_in_the_guide() -> None:
     sections = set(re.findall(r"(?m)^#+ (§\S+)$", (ROOT / "docs" / "guide.md").read_text()))
     files = [path for suffix in ("py", "sql", "toml", "ipynb", "j2") for path in PACKAGE.rglob(f"*.{suffix}")]
     files += [*ROOT.glob("notebooks/*.ipynb"), *ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
@@ -404,19 +397,19 @@ def test_every_section_that_is_cited_is_in_the_guide() -> None:
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/snapshots.md", "docs/corrections.md", "docs/audit.md"])
-def test_a_section_leads_to_the_guide(page: str) -> None:
+def test_sections_link_to_the_guide(page: str) -> None:
     prose = re.sub(r"(?s)```.*?```|`[^`\n]*`", "", (ROOT / page).read_text())
     assert [sign for sign in SIGN.findall(prose) if f"[{sign}](" not in prose] == []
     assert "guide.md#" in prose
 
 
 @pytest.mark.parametrize("link", ["docs/nowhere.md", "README.md#nowhere", "#nowhere"])
-def test_a_link_to_nowhere_is_seen(link: str) -> None:
-    assert not _leads(ROOT / "README.md", link)
+def test_broken_links_are_detected(link: str) -> None:
+    assert not _is_valid(ROOT / "README.md", link)
 
 
-def test_buttons_and_lines_are_made_in_one_place() -> None:
-    """There they do not hear a click too many, and lose no letter to one (workbench.panels.controls)."""
+def test_buttons_and_text_fields_are_made_in_one_place() -> None:
+    """Those in workbench.panels.controls ignore double clicks."""
     made = {path.name: _calls(path.read_text()) & {"Button", "Text"} for path in PACKAGE.glob("panels/*.py")}
     assert {name for name, found in made.items() if found} == {"controls.py"}
     assert made["controls.py"] == {"Button", "Text"}
@@ -428,7 +421,7 @@ def _calls(source: str) -> set[str]:
     return {each.id for each in called if isinstance(each, ast.Name)}
 
 
-def test_names_say_something() -> None:
+def test_names_are_specific() -> None:
     named = [
         f"{module_name(path)}: {name}"
         for path in sources()
@@ -446,11 +439,11 @@ def test_names_say_something() -> None:
 
 
 @pytest.mark.parametrize("name", ["utils", "date_utils", "SnapshotManager", "_helper", "URLHelper"])
-def test_an_empty_name_is_seen(name: str) -> None:
+def test_empty_names_are_detected(name: str) -> None:
     assert words(name) & EMPTY_WORDS
 
 
-def test_no_source_cites_a_page_that_is_not_here() -> None:
+def test_sources_cite_no_page_outside_the_repository() -> None:
     pages = re.compile("DES" r"IGN\b|\b[Pp]romise [0-9]")
     sources = [path for path in repository_files() if path.suffix in {".py", ".sql", ".ipynb"}]
     citing = [

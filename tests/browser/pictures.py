@@ -1,7 +1,6 @@
-"""The pictures of docs/incident.md, taken while a person walks through the incident: `make pictures`.
+"""Take the pictures of docs/incident.md while walking through the incident: `make pictures`.
 
-No test of the suite (its name says so to pytest): only whoever asks gets new pictures. What the suite checks is
-that those the page names are there.
+This is not part of the suite: pytest does not collect it by its name. The suite only checks that the pictures exist.
 """
 
 from __future__ import annotations
@@ -34,8 +33,7 @@ def test_the_pictures_of_the_incident(desk_of: Callable[..., Desk], clubs: Clubs
     run = runs[runs["status"] == "interrupted"]["run"].iloc[0]
     desk = desk_of(club, kind="demo")
     address = desk.lab("00-start.ipynb")
-    address.run_all()
-    address.page.get_by_text("What to do first").wait_for()
+    run_cells(address, "All checks")
     take(address, "start", "Something is wrong", height=760)
 
     triage = opened(address, "01-triage.ipynb")
@@ -57,8 +55,8 @@ def test_the_pictures_of_the_incident(desk_of: Callable[..., Desk], clubs: Clubs
     panel(picker, "applied", inner=".wb-panel .wb-panel", height=800, until="iframe.wb-page")
 
     for name, notebook, heading, last in (
-        ("mappings", "03-mappings.ipynb", "What is wrong, worst first", "Put them right"),
-        ("duplicates", "05-duplicates.ipynb", "What is there twice", "Review them, and merge"),
+        ("mappings", "03-mappings.ipynb", "Problems, the worst first", "Correct them"),
+        ("duplicates", "05-duplicates.ipynb", "Duplicates", "Review and merge"),
     ):
         review = opened(address, notebook)
         run_cells(review, last)
@@ -69,16 +67,16 @@ def test_the_pictures_of_the_incident(desk_of: Callable[..., Desk], clubs: Clubs
 
 
 def opened(lab: Lab, notebook: str) -> Lab:
-    """Open another notebook in the same window, and close what was open there."""
+    """Open another notebook in the same window."""
     lab.page.goto(f"{lab.address}/lab/tree/{notebook}?reset")
     lab.page.locator(".jp-Notebook .jp-Cell").first.wait_for()
     return lab
 
 
 def has_panel(notebook: str) -> bool:
-    """Tell whether there is something to click on in it."""
+    """Whether a notebook has a panel."""
     cells = json.loads((ROOT / "notebooks" / notebook).read_text(encoding="utf-8"))["cells"]
-    return any("workbench.panels" in "".join(cell["source"]) for cell in cells)
+    return any("wb.panel(" in "".join(cell["source"]) for cell in cells)
 
 
 def run_cells(lab: Lab, until: str) -> None:
