@@ -141,6 +141,7 @@ def test_a_live_runs_bundle_holds_its_dry_run(run: Run, importer: list[str], pla
     subprocess.run(importer, check=True, capture_output=True)  # live: without the variable
     happened = json.loads(run("dry-run", "review", DRY, "--json").stdout)["happened"]
     assert {row["verdict"] for row in happened} == {"same"}
-    bundle = json.loads(run("bundle", "create", "--run", LIVE, "--json").stdout)
-    assert sorted(file["role"] for file in bundle["files"]) == ["dry run", "dry run", "report", "report"]
+    (kept,) = (place / "backups").glob("dry_run_*")
+    bundle = json.loads(run("bundle", "create", kept, place / "imports", "--json").stdout)
+    assert sorted(file["role"] for file in bundle["files"]) == [*["dry run"] * 2, *["report"] * 3]
     assert bundle["runs"] == {DRY: "dry", LIVE: "live"}

@@ -61,7 +61,6 @@ def test_log_reports_and_configuration_are_kept(place: Path, importer: list[str]
     assert (run.operator, run.environment, run.runs, run.altered) == ("dana", "club", (DRY,), [])
     assert DryRun.read(run.path) == run
     assert run.folder.stat().st_mode & 0o777 == 0o700
-    assert log.stat().st_mode & 0o777 == 0o600
 
     (place / "membership.yaml").write_text("x: 2")
     script = place / "importer.py"

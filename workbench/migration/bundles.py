@@ -12,7 +12,7 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import count
@@ -52,8 +52,6 @@ class SealedFile(BaseModel):
         Relative to the bundle, with ``/``.
     role : str
         ``export``, ``report``, ``configuration``, ``dry run``, ``log`` or ``other``.
-    run : str or None
-        The run that a report is about.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -61,7 +59,6 @@ class SealedFile(BaseModel):
     path: str
     role: str
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
-    run: str | None = None
 
 
 class Bundle(Document):
@@ -259,7 +256,6 @@ def seal(
     by: str,
     now: datetime,
     run: str | None = None,
-    known_runs: Callable[[], Sequence[str]] = tuple,
     environment: str | None = None,
 ) -> Bundle:
     """Copy files, and the files of folders except hidden ones, into a new bundle.
@@ -272,8 +268,6 @@ def seal(
         The folder in which bundles are kept.
     run : str, optional
         The import; by default the one that the reports are about.
-    known_runs : callable
-        Returns the runs known by other evidence, for a run that left no report.
 
     Raises
     ------
@@ -287,7 +281,7 @@ def seal(
     sources = _collect(paths, folder.resolve())
     reports = {name: report for name, path in sources.items() if (report := _report(path))}
     runs = {report.run_id: report.mode for report in reports.values()}
-    run = _which_run(run, runs, known_runs)
+    run = run or _which_run(runs)
     target = free_name(folder, f"bundle_{now.astimezone(UTC):%Y%m%d_%H%M%S}")
     work = folder / f".{target.name}-{os.getpid()}.partial"
     files, passwords = [], []
@@ -295,9 +289,8 @@ def seal(
         work.mkdir(parents=True, mode=0o700)
         for name, path in sorted(sources.items()):
             passwords += [f"{path}, line {line}" for line in _copy(path, work / name)]
-            report = reports.get(name)
-            about = {"role": "report", "run": report.run_id} if report else {"role": _role(path)}
-            files.append(SealedFile(path=f"data/{name}", sha256=file_digest(work / name), **about))
+            role = "report" if name in reports else _role(path)
+            files.append(SealedFile(path=f"data/{name}", role=role, sha256=file_digest(work / name)))
         if passwords:
             raise Refused(
                 f"These files hold a URL with a password: {'; '.join(passwords[:20])}.",
@@ -380,12 +373,8 @@ def _report(path: Path) -> ImportReport | None:
     return None
 
 
-def _which_run(run: str | None, runs: Mapping[str, str], known_runs: Callable[[], Sequence[str]]) -> str:
-    """Return the run that the bundle is about: the named one, or the only live one of the reports."""
-    if run is not None:
-        if run not in runs and run not in (known := known_runs()):
-            raise unknown("run", run, {*runs, *known})
-        return run
+def _which_run(runs: Mapping[str, str]) -> str:
+    """Return the only live run of the reports."""
     candidates = [run for run, mode in runs.items() if mode == "live"] or [*runs]
     if len(candidates) != 1:
         raise UsageError(

@@ -229,7 +229,7 @@ def find_dry_run(folder: Path, name: str | None, environment: str) -> DryRun:
     Raises
     ------
     UsageError, DocumentError
-        When there is none, or it cannot be read.
+        When there is none.
     """
     runs = list_dry_runs(folder, environment)
     if name is None and not runs:
@@ -237,10 +237,8 @@ def find_dry_run(folder: Path, name: str | None, environment: str) -> DryRun:
             f"No dry run of {environment} is kept in {folder}.",
             "`workbench dry-run -- COMMAND...` makes one.",
         )
-    if name is not None and (path := Path(folder, f"{name}{DryRun.suffix}")).is_file():
-        return DryRun.read(path)
     for run in runs:
-        if name is None or name in run.runs:
+        if name in (None, run.name, *run.runs):
             return run
     raise unknown("dry run", str(name), [known for run in runs for known in (run.name, *run.runs)])
 
@@ -349,13 +347,6 @@ def run_dry(
     configured = sorted({path.resolve() for path in [*configuration, *named] if path.is_file()})
     kept = free_name(backups, f"dry_run_{now:%Y%m%d_%H%M%S}")
     log = kept / f"{kept.name}.log"
-    try:
-        kept.mkdir(mode=0o700, parents=True)
-        log.touch(mode=0o600)
-    except OSError as error:
-        raise WorkbenchError(
-            f"Nothing can be kept in {backups}: {error.strerror}.", "Nothing was started. Correct `backups`."
-        ) from None
     run = DryRun(
         name=kept.name,
         command=_without_secrets(command, secrets),

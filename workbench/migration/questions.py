@@ -25,7 +25,7 @@ from workbench.migration.review import review_dry_run
 from workbench.murmurant.importers import BUNDLE_SEALED, DRY_RUN_REVIEWED
 from workbench.murmurant.reports import read_reports
 from workbench.reporting.masking import mask_text
-from workbench.runs.discovery import find_runs, pick_run, rehearsals
+from workbench.runs.discovery import find_runs, pick_run
 from workbench.statements import Statements, signed
 
 PASSED = "migration:preflight:passed"
@@ -178,7 +178,7 @@ class Migration:
 
     def seal(
         self,
-        paths: Sequence[str | Path] = (),
+        paths: Sequence[str | Path],
         *,
         run: str | None = None,
         output: str | Path | None = None,
@@ -188,8 +188,7 @@ class Migration:
         Parameters
         ----------
         paths : sequence of path
-            Files and folders: exports, configuration, reports, id map, dry run. By default everything that is known to
-            belong to `run`, except its exports.
+            Files and folders: exports, configuration, reports, id map, dry run.
         run : str, optional
             The import; by default the one that the reports are about.
         output : path, optional
@@ -204,44 +203,24 @@ class Migration:
         Raises
         ------
         UsageError
-            For files that cannot be sealed.
+            For files that cannot be sealed, and an unknown run.
         Refused
             When a file holds a URL with a password.
         """
         wb = self.wb
-        if not paths and run is None:
-            raise UsageError(
-                "Nothing to seal was named.", "Name files or folders, or a run with --run RUN_ID."
-            )
+        if run is not None:
+            run = pick_run(wb.session.find_runs(), run)[0].run
         bundle = bundles.seal(
-            map(Path, paths) if paths else self._files_of(str(run)),
+            map(Path, paths),
             Path(output) if output else wb.settings.backups,
             by=wb.settings.operator,
             now=datetime.now(UTC),
             run=run,
-            known_runs=lambda: [known.run for known in wb.session.find_runs()],
             environment=wb.environment.name,
         )
         about = {"run_id": bundle.run, "operator": bundle.sealed_by, "bundle": bundle.bundle}
         facts = {**about, "bundle_sha256": bundle.digest, "files": len(bundle.files)}
         return bundle, wb.session.log(BUNDLE_SEALED, facts, about=bundle.digest)
-
-    def _files_of(self, run_id: str) -> list[Path]:
-        """List the files that belong to a run: its reports, its dry run, the configuration."""
-        runs = self.wb.session.find_runs()
-        run, _ = pick_run(runs, run_id)
-        paths = [report.path for report in run.reports]
-        dry = next((pair.dry for pair in rehearsals(runs, 0) if pair.run.run == run.run), None)
-        if dry:
-            kept = [known.folder for known in self._kept if dry.run in known.runs]
-            paths += kept[:1] or [report.path for report in dry.reports]
-        paths += [path for path in self.wb.session.options.mappings if path.is_file()]
-        if not paths:
-            raise UsageError(
-                f"No file is known to belong to run {run.run}.",
-                "Name the files: workbench bundle create FILE|FOLDER... --run RUN_ID",
-            )
-        return paths
 
     def bundles(self, run: str | None = None) -> pd.DataFrame:
         """List the bundles that are kept, newest first; with `run`, only those that hold something of it."""
