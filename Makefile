@@ -7,7 +7,7 @@
 
 VENV := .venv
 BIN := $(VENV)/bin
-# Our own modules are compiled once, not by each process and kernel that a test starts.
+# Compile our modules once, not in each process and kernel that a test starts.
 unexport PYTHONDONTWRITEBYTECODE
 TARGETS := demo lab test test-browser check bench pictures spark
 PYTHON ?=
@@ -15,7 +15,7 @@ PYTEST_ARGS ?=
 ARGS ?=
 VERSIONS := 3.13 3.12 3.11
 
-# uv trusts what the machine trusts (a company's proxy, say), where the machine has certificates at all.
+# uv uses the machine's certificates (for a company's proxy), if there are any.
 ifneq ($(wildcard /etc/ssl/certs/* /etc/pki/tls/certs/* /System/Library/Keychains),)
 UV_SYSTEM_CERTS ?= 1
 export UV_SYSTEM_CERTS
@@ -31,17 +31,17 @@ ASKED := $(if $(PYTHON),$(or $(shell $(PYTHON) $(VERSION_OF) 2>/dev/null),unusab
 .DEFAULT_GOAL := help
 
 help:
-	@echo "make demo    a broken club, investigated and reported, from nothing      (ARGS=... is passed on)"
-	@echo "make lab     JupyterLab on the notebooks                                 (ARGS=...)"
-	@echo "make test    the tests but those in a browser            (PYTEST_ARGS='-n 0 -k rollback' is passed on)"
-	@echo "make test-browser  the tests in a browser: JupyterLab, pages and reports in a Chromium"
-	@echo "make check   what has to hold before a commit: lint, format, types, tests, notebooks without outputs"
-	@echo "make bench   the benchmarks                                              (ARGS=...)"
-	@echo "make pictures  the pictures of docs/incident.md, taken anew in a browser"
-	@echo "make spark   Spark, for 'duplicates --engine spark' and its test: 450 MB; it needs Java 17 or later"
+	@echo "make demo    create a broken club and a report about it                 (ARGS=... is passed on)"
+	@echo "make lab     open JupyterLab on the notebooks                             (ARGS=...)"
+	@echo "make test    run the tests, except those in a browser    (PYTEST_ARGS='-n 0 -k rollback' is passed on)"
+	@echo "make test-browser  run the browser tests: JupyterLab, panels and reports in Chromium"
+	@echo "make check   run everything that must pass before a commit: lint, format, types, tests"
+	@echo "make bench   run the benchmarks                                          (ARGS=...)"
+	@echo "make pictures  take the pictures of docs/incident.md in a browser"
+	@echo "make spark   install Spark (450 MB) for 'duplicates --engine spark'; it needs Java 17 or later"
 	@echo "make lock    resolve pyproject.toml into requirements.txt                (ARGS=--upgrade)"
-	@echo "make clean   remove the environment, caches and build artefacts; no plan, backup or report"
-	@echo "PYTHON=python3.12 with any of them chooses the Python."
+	@echo "make clean   remove the environment, caches and build artefacts, but no plan, backup or report"
+	@echo "PYTHON=python3.12 with any of them selects the Python version."
 
 $(TARGETS): $(VENV)/.ready
 
@@ -58,7 +58,6 @@ test:
 test-browser:
 	$(BIN)/python -m pytest -m browser $(PYTEST_ARGS)
 
-# That notebooks carry no outputs is one of the tests: tests/test_repository.py.
 check:
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
