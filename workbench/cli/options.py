@@ -154,7 +154,7 @@ OPTIONS: dict[str, Option] = {
     "bundle verify name": argument("[BUNDLE]", "A bundle's folder or name. [default: all]", default=None),
     "bundle verify digest": option(str, "The SHA-256 that it should have.", metavar="SHA256"),
     "bundle verify environment": option(str, "Also compare with its audit log. [default: no database]", *_ENVIRONMENT, metavar="NAME"),
-    "name": argument("BUNDLE", "A bundle's folder, name or digest."),
+    "name": argument("BUNDLE", "A bundle's folder or name."),
     # Notebooks and reports.
     "report name": argument("NAME", "post-recovery, run, plan, or a notebook of your own."),
     "parameter": option(Many, f"A parameter of the report. {_REPEATABLE}", "--parameter", "-p", metavar="KEY VALUE"),
