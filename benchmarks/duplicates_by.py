@@ -25,8 +25,8 @@ KINDS = {"joined": "joined", "birth_date": "date", "ssn": "identifier"}  # besid
 
 def ours(members: list[dict[str, str]], _truth: Path) -> Pairs:
     """Match with what the product does by default, at any probability from 0.05 on; the fourth: whether it is offered."""
-    from workbench.duplicates.matching.fields import FIELDS
     from workbench.duplicates.matching.matching import match_people
+    from workbench.duplicates.matching.model import FIELDS
 
     fields = {name: kind for name, kind in (FIELDS | KINDS).items() if name in members[0]}
     rows = [

@@ -90,7 +90,7 @@ def test_nobody_to_compare(rows):
 def candidates(rows):
     """Return how many pairs are compared, and what is said of groups that are not."""
     with engine("duckdb") as (running, folder):
-        counts = prepare(running, folder, rows, FIELDS, Model.shipped())
+        counts = prepare(running, folder, rows, FIELDS, Model())
         return counts.pairs, counts.notes
 
 
@@ -145,7 +145,7 @@ def test_without_names_nobody_is_compared(clubs):
 
 
 def test_a_model_is_written_and_read(tmp_path):
-    Model.shipped().write(tmp_path / "model.json")
+    Model().write(tmp_path / "model.json")
     whole = Model.read(tmp_path / "model.json")
     (tmp_path / "part.json").write_text(
         json.dumps({"duplicates_each": 0.5, "shares": {"phone": {"same phone": {"m": 0.35}}}})
@@ -153,7 +153,7 @@ def test_a_model_is_written_and_read(tmp_path):
     rows = [*strangers(), ONE, ONE._replace(id="x2", email=None)]
     shipped, same, trained = (
         match_people(rows, threshold=0.0, model=each).query("left == 'x1'").iloc[0]
-        for each in (Model.shipped(), whole, Model.read(tmp_path / "part.json"))
+        for each in (Model(), whole, Model.read(tmp_path / "part.json"))
     )
     assert same.equals(shipped)
     assert trained["weight_prior"] > shipped["weight_prior"] + 4

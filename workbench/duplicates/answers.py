@@ -14,9 +14,8 @@ from workbench.answer import Answer, Part, Step, Table, many
 from workbench.checks.finding import Finding, Status
 from workbench.database.connection import raw
 from workbench.database.databases import connect
-from workbench.duplicates.matching.fields import SHARES, spoken
 from workbench.duplicates.matching.matching import BETWEEN, Club, match_clubs
-from workbench.duplicates.matching.model import Model
+from workbench.duplicates.matching.model import SHARES, Model, spoken
 from workbench.duplicates.matching.training import ENOUGH
 from workbench.duplicates.pairs import PAIR, Matches
 from workbench.duplicates.records import describe_records
@@ -226,7 +225,7 @@ def _facts(duplicates: Matches, limit: int | None, wb: Session) -> dict[str, Any
 def training_answer(attrs: Mapping[Any, Any], out: str) -> Answer:
     """Return how a model was estimated, from the ``attrs`` of `match_members`."""
     model, members, pairs, notes = (attrs[name] for name in ("model", "members", "pairs", "said"))
-    prior = {"shipped": Model.shipped().duplicates_each, "here": model.duplicates_each}
+    prior = {"shipped": Model().duplicates_each, "here": model.duplicates_each}
     shares = pd.DataFrame(attrs["shares"], columns=SHARES)
     shares["comparison"] = shares["comparison"].map(spoken)
     shares.attrs["harmless"] = SHARES

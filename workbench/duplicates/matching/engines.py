@@ -1,4 +1,4 @@
-"""Where members are compared: in DuckDB on this machine, or on Spark, which may be many machines.
+"""The engines that compare members: DuckDB on this machine, or Spark on one or many machines.
 
 Every query is written once, in DuckDB's SQL; Spark is given the translation. The functions that both have are enough, and
 decimal numbers are written with an exponent, so that they are floating-point numbers on either.
@@ -6,6 +6,7 @@ decimal numbers are written with an exponent, so that they are floating-point nu
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,11 +22,18 @@ from workbench.errors import UsageError, unknown
 if TYPE_CHECKING:
     from pyarrow import Table
 
-_MEMORY = "2GB"  # what does not fit is spilt to disk
+_MEMORY = "2GB"  # DuckDB spills the rest to disk
+
+
+def read_queries(file: str) -> dict[str, str]:
+    """Return the queries of an SQL file of this package, each headed by its name: ``-- [name]``."""
+    text = files("workbench.duplicates.matching").joinpath(file).read_text(encoding="utf-8")
+    parts = re.split(r"^-- \[(.+)\]$", text, flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
 class DuckDB:
-    """DuckDB within this process."""
+    """DuckDB in this process."""
 
     def __init__(self, folder: str, threads: int | None = None) -> None:
         import duckdb
@@ -37,16 +45,16 @@ class DuckDB:
             self.connection.execute(f"SET threads = {int(threads)}")
 
     def sql(self, text: str) -> str:
-        """Return DuckDB's SQL as this engine has it."""
+        """Translate DuckDB's SQL to this engine's dialect."""
         return text
 
     def load(self, name: str, file: str) -> None:
-        """Make a table of a Parquet file, which is gone then: whoever is killed leaves no people behind."""
+        """Load a Parquet file as a table and delete the file, so that a killed process leaves no personal data."""
         self.table(name, f"SELECT * FROM read_parquet('{file}')")
         Path(file).unlink()
 
     def table(self, name: str, query: str) -> None:
-        """Make a table of a query's rows."""
+        """Create a table from a query."""
         self.connection.execute(f"CREATE OR REPLACE TABLE {name} AS {query}")
 
     def rows(self, query: str) -> Table:
@@ -54,14 +62,14 @@ class DuckDB:
         return self.connection.sql(query).to_arrow_table()
 
     def splink(self) -> Any:
-        """Return Splink's interface to this engine."""
+        """Return Splink's API object for this engine."""
         from splink import DuckDBAPI
 
         return DuckDBAPI(connection=self.connection)
 
 
 class Spark:
-    """A Spark session with Splink's functions for the likeness of texts."""
+    """A Spark session with Splink's functions for text similarity."""
 
     def __init__(self, folder: str, master: str | None = None) -> None:
         if not shutil.which("java") and not environ.get("JAVA_HOME"):
@@ -72,7 +80,7 @@ class Spark:
         with catch_warnings():
             simplefilter(
                 "ignore", FutureWarning
-            )  # Spark has not been tried with pandas 3; no frame passes between them
+            )  # Spark is not tested with pandas 3, but exchanges no frames with it
             try:
                 from pyspark.sql import SparkSession
             except ModuleNotFoundError as error:
@@ -87,15 +95,15 @@ class Spark:
                 "spark.driver.memory": "2g",
                 "spark.log.level": "ERROR",
                 "spark.local.dir": folder,
-                "spark.sql.ansi.enabled": "false",  # as in DuckDB, what is divided by nothing is nothing
-                # Of comparisons as long as the model's no Java is made in whole stages: it would be too long.
+                "spark.sql.ansi.enabled": "false",  # division by zero gives NULL, as in DuckDB
+                # The generated Java code of the comparisons would be too long for whole-stage code generation.
                 "spark.sql.codegen.wholeStage": "false",
                 "spark.sql.warehouse.dir": folder,
                 "spark.ui.enabled": "false",
                 "spark.ui.showConsoleProgress": "false",
             }
             if master is None or master.startswith("local"):
-                # One machine needs no more portions than processors, nor plans that change on the way.
+                # One machine needs one partition per processor and no adaptive plans.
                 options |= {
                     "spark.sql.shuffle.partitions": str(cpu_count()),
                     "spark.sql.adaptive.enabled": "false",
@@ -104,23 +112,22 @@ class Spark:
             self.session = builder.config(map=options).getOrCreate()
             from splink import SparkAPI
 
-            SparkAPI(spark_session=self.session)  # makes Splink's functions known to the session
-        likeness = files("workbench.duplicates.matching").joinpath("spark.sql")
-        self.session.sql(likeness.read_text(encoding="utf-8"))
+            SparkAPI(spark_session=self.session)  # registers Splink's functions in the session
+        self.session.sql(read_queries("spark.sql")["jarowinkler_similarity"])
 
     def sql(self, text: str) -> str:
-        """Return DuckDB's SQL as this engine has it."""
+        """Translate DuckDB's SQL to this engine's dialect."""
         import sqlglot
 
         (translated,) = sqlglot.transpile(text, read="duckdb", write="spark")
         return translated.replace("HASH(", "XXHASH64(")
 
     def load(self, name: str, file: str) -> None:
-        """Make a table of a Parquet file, which is read as often as the table is."""
+        """Create a view of a Parquet file; the file is read whenever the view is."""
         self.session.read.parquet(file).createOrReplaceTempView(name)
 
     def table(self, name: str, query: str) -> None:
-        """Make a table of a query's rows."""
+        """Create a table from a query."""
         rows = self.session.sql(self.sql(query))
         rows.localCheckpoint().createOrReplaceTempView(name)
 
@@ -129,7 +136,7 @@ class Spark:
         return self.session.sql(self.sql(query)).toArrow()
 
     def splink(self) -> Any:
-        """Return Splink's interface to this engine."""
+        """Return Splink's API object for this engine."""
         from splink import SparkAPI
 
         return SparkAPI(
@@ -142,7 +149,7 @@ Engine = DuckDB | Spark
 
 @contextmanager
 def engine(name: str, master: str | None = None, threads: int | None = None) -> Iterator[tuple[Engine, str]]:
-    """Open an engine, and a folder for the members' files, which is gone at the end.
+    """Open an engine, and a temporary folder for the members' files.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""One spelling for what is the same: names without case, accents and punctuation, addresses, phone numbers, days."""
+"""Normalise what is compared: names without case, accents and punctuation, e-mail addresses, phone numbers, dates."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from typing import Any, NamedTuple
 from workbench.normalise import normalise
 
 PARTS = {
-    "given": {"": "VARCHAR"},
-    "family": {"": "VARCHAR"},
+    "given": {"": "string"},
+    "family": {"": "string"},
     "email": {
-        "": "VARCHAR",  # the mailbox: the two sides of the @, without case, plus tag and dots
-        "_plain": "VARCHAR",
-        "_dotted": "VARCHAR",
-        "_local": "VARCHAR",
-        "_domain": "VARCHAR",
-        "_called": "BOOLEAN",  # whether the plus tag is its owner's first name: the mailbox is another's, or a family's
-        "_own": "INTEGER",  # how many signs it has beyond its owner's name
+        "": "string",  # the mailbox: lower case, without plus tag and dots
+        "_plain": "string",  # as it is written
+        "_dotted": "string",  # lower case without plus tag; without dots only if the provider ignores them
+        "_local": "string",
+        "_domain": "string",
+        "_called": "bool",  # whether the plus tag is the owner's first name: a family's mailbox
+        "_said": "string",  # what it says beyond its owner's surname
+        "_own": "string",  # the pattern of what it says beyond both names, as "tennis00"
     },
-    "phone": {"": "VARCHAR"},
-    "joined": {"": "VARCHAR", "_day": "INTEGER"},  # YYYYMMDD; days since 1970, where there is such a day
-    "date": {"": "VARCHAR", "_day": "INTEGER"},
-    "identifier": {"": "VARCHAR"},
-    "address": {"": "VARCHAR", "_numbers": "VARCHAR"},
-    "name": {"": "VARCHAR"},
+    "phone": {"": "string"},
+    "joined": {"": "string", "_day": "int32"},  # YYYYMMDD; days since 1970, where there is such a day
+    "date": {"": "string", "_day": "int32"},
+    "identifier": {"": "string"},
+    "address": {"": "string", "_numbers": "string"},
+    "name": {"": "string"},
 }
-"""The columns that a field of each kind is folded to, behind the field's name, and their types."""
+"""By kind of a field: the suffixes of its normalised columns, with their Arrow types."""
 
 _PORTION = 20_000
-_MOST_OWN = 6
 _EPOCH = date(1970, 1, 1)
 
 _TITLES = frozenset(["mr", "mrs", "ms", "miss", "mx", "dr", "prof", "rev", "sir"])
@@ -46,42 +46,20 @@ _MAILBOXES = {"googlemail.com": "gmail.com"}
 _DOTLESS = frozenset({"gmail.com"})
 _SHORTEST_PHONE = 6
 _EXTENSION = re.compile(r"(?i)\s*(?:ext|x|#)")
-_YEAR, _WORD = re.compile(r"(?<!\d)(19|20)\d\d(?!\d)"), re.compile(r"[^\W\d]{4,}")
+_YEAR_OR_DIGIT = re.compile(r"(?<!\d)(19|20)\d\d(?!\d)|\d")
 _NO_DIGITS = re.compile(r"\D")
 
 
 class Name(NamedTuple):
-    """A name as it is compared: words apart by blanks, and the generation it names (``""``, ``"1"``, ...)."""
+    """A normalised name: its words separated by blanks, and the generation (``""``, ``"1"``, ...)."""
 
     words: str
     generation: str
 
 
-class Address(NamedTuple):
-    """An e-mail address.
-
-    Attributes
-    ----------
-    plain : str
-        As it is written.
-    dotted : str
-        Without case and plus tag; without dots only where the provider is known to ignore them.
-    local, domain : str
-        Its mailbox: the two sides of the @, without case, plus tag and dots.
-    tag : str
-        What stands behind the plus.
-    """
-
-    plain: str
-    dotted: str
-    local: str
-    domain: str
-    tag: str = ""
-
-
 @lru_cache(50_000)
 def fold_name(text: str | None) -> Name:
-    """Fold a first name or surname; titles go, and a generation (Jr, III) is told apart."""
+    """Normalise a first name or surname: remove titles, and separate the generation (Jr, III)."""
     words = normalise(text or "").split()
     generation = ""
     while len(words) > 1 and words[-1] in _SUFFIXES:
@@ -91,17 +69,26 @@ def fold_name(text: str | None) -> Name:
     return Name(" ".join(words), generation)
 
 
-def fold_email(text: str | None) -> Address | None:
-    """Fold an e-mail address; None for what has no two sides of an @."""
+def fold_email(text: str | None, given: str = "", family: str = "") -> dict[str, Any]:
+    """Return the `PARTS` of an e-mail address, given its owner's names; empty if there is no text on both sides of an @."""
     plain = unicodedata.normalize("NFKC", text or "").strip()
     local, _, domain = plain.casefold().rpartition("@")
     untagged, _, tag = local.partition("+")
     mailbox = untagged.replace(".", "") or local
     if not mailbox or not domain:
-        return None
+        return {}
     domain = _MAILBOXES.get(domain, domain)
-    dotted = mailbox if domain in _DOTLESS else untagged
-    return Address(plain, f"{dotted}@{domain}", mailbox, domain, tag)
+    beyond_surname, own = address_parts(mailbox, given, family)
+    return {
+        "": f"{mailbox}@{domain}",
+        "_plain": plain,
+        "_dotted": f"{mailbox if domain in _DOTLESS else untagged}@{domain}",
+        "_local": mailbox,
+        "_domain": domain,
+        "_called": bool(given and tag and normalise(tag).startswith(given)),
+        "_said": beyond_surname,
+        "_own": own,
+    }
 
 
 def fold_phone(text: str | None) -> str:
@@ -118,22 +105,29 @@ def fold_phone(text: str | None) -> str:
     return digits if len(digits) >= _SHORTEST_PHONE and len(set(digits)) > 1 else ""
 
 
-def own_part(local: str, names: tuple[str, ...]) -> str:
-    """Return what an address says beyond its owner's names: ``"77"`` of ``jsmith77`` for John Smith.
+def address_parts(local: str, given: str, family: str) -> tuple[str, str]:
+    """Return what an address says beyond its owner's surname, and the pattern of what it says beyond both names.
 
-    The more of it, the less likely that a namesake has the same.
+    ``"j77", "00"`` of ``jsmith77`` for John Smith: each digit is a zero, a year is two nines. The rarer the pattern and the
+    more digits it has, the less likely a namesake has the same.
     """
     rest = local if local.isascii() and local.isalnum() else normalise(local).replace(" ", "")
-    words = sorted({word for name in names for word in name.split()}, key=lambda word: (-len(word), word))
-    for word in words:
-        if len(word) > 1:
-            rest = rest.replace(word, "", 1)
-    initials = {word[0] for word in words}
-    return rest if len(rest) > 1 or rest not in initials else ""
+    parts = []
+    for name in (family, given):
+        for word in sorted(name.split(), key=len, reverse=True):
+            if len(word) > 1:
+                rest = rest.replace(word, "", 1)
+        parts.append(rest)
+    remainder, own = parts
+    initials = {word[0] for word in f"{given} {family}".split()}
+    letters = own.rstrip("0123456789")
+    if letters in initials:
+        own = own[len(letters) :]
+    return remainder, _YEAR_OR_DIGIT.sub(lambda match: "99" if match[1] else "0", own)
 
 
 def fold_day(day: date | str | None) -> tuple[str | None, int | None]:
-    """Return a day as YYYYMMDD, and as days since 1970; the latter None where a text's day is none."""
+    """Return a date as YYYYMMDD and as days since 1970; the latter is None for an impossible date."""
     if day is None:
         return None, None
     digits = day.strftime("%Y%m%d") if isinstance(day, date) else _NO_DIGITS.sub("", str(day))[:8]
@@ -144,11 +138,11 @@ def fold_day(day: date | str | None) -> tuple[str | None, int | None]:
 
 
 _LONGEST = 254
-"""Letters of a value that are compared: as many as an e-mail address may have. What two texts differ by takes the product of their lengths."""
+"""Maximum length of a value that is compared, that of an e-mail address: an edit distance takes time by the product of both lengths."""
 
 
 def fold_rows(rows: Iterable[Sequence[Any]], fields: Mapping[str, str]) -> Iterator[list[tuple[Any, ...]]]:
-    """Fold members in portions: the id, the generation that a name tells, then the `PARTS` of each field in order.
+    """Normalise members in batches: the id, the generation, then the `PARTS` of each field in order.
 
     Parameters
     ----------
@@ -191,11 +185,5 @@ def _fold(kind: str, value: Any, given: str, family: str) -> Sequence[Any]:
             words = normalise(str(value or "")).split()
             numbers = " ".join(word for word in words if any(map(str.isdigit, word)))
             return " ".join(words) or None, numbers or None
-    address = fold_email(value)
-    if address is None:
-        return (None,) * len(PARTS["email"])
-    plain, dotted, local, domain, tag = address
-    named = bool(given and tag and normalise(tag).startswith(given))
-    # A year is one of a hundred, as two digits are, and a word one of some thousand.
-    own = min(len(_WORD.sub("www", _YEAR.sub("yy", own_part(local, (given, family))))), _MOST_OWN)
-    return f"{local}@{domain}", plain, dotted, local, domain, named, own
+    address = fold_email(value, given, family)
+    return [address.get(part) for part in PARTS["email"]]

@@ -1,38 +1,40 @@
-"""Which members are probably one person: the whole way from the table to the frame."""
+"""Find which members are probably one person, from the members' table to pairs with their evidence, and to clusters."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import log2
-from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 from sqlalchemy import Connection, column, select, table
 
 from workbench.duplicates.matching.engines import Engine, engine
-from workbench.duplicates.matching.fields import FIELDS, Comparison, explanation, further_columns, spoken
 from workbench.duplicates.matching.model import (
     DEFAULT_THRESHOLD,
+    FIELDS,
     OFFER_THRESHOLD,
+    Comparison,
     Model,
-    changed,
     comparisons,
+    explanation,
+    further_columns,
     splink_settings,
+    spoken,
 )
+from workbench.duplicates.matching.training import ENOUGH, FLOOR, count_random, refine, set_probability
 from workbench.murmurant.schema import Schema, as_text, explain_gap
 from workbench.murmurant.spellings import MEMBER
 
 _FETCH = 20_000
 _HOUSEMATES = "could be two people of one household"
 BETWEEN = "/"
-"""Stands between a club and its member's id where several clubs are compared."""
+"""Separates the club from the member's id if several clubs are compared."""
 
 
 class Club(NamedTuple):
-    """One club's members: where to read them, and the columns to compare besides those that are known, with their kinds."""
+    """Where to read a club's members, and additional columns to compare with their kinds."""
 
     connection: Connection
     schema: Schema
@@ -101,7 +103,7 @@ def match_clubs(clubs: Mapping[str, Club], **options: Any) -> pd.DataFrame:
 
 
 def _question(club: Club) -> tuple[Any, dict[str, str], list[str]]:
-    """Return the query of a club's members, its fields with their kinds, and what is not compared."""
+    """Return the query of a club's members, its fields with their kinds, and notes on what is not compared."""
     schema = club.schema
     schema.require("members.id", "members.first_name", "members.last_name")
     members = schema.members
@@ -159,7 +161,6 @@ def match_people(
         When the engine is not there.
     """
     from workbench.duplicates.matching.prepare import prepare
-    from workbench.duplicates.matching.training import ENOUGH, FLOOR, count_random, refine
 
     if not 0 <= threshold <= 1:
         raise ValueError(f"A probability is between 0 and 1; the threshold {threshold} is not.")
@@ -173,14 +174,9 @@ def match_people(
         least = threshold if model else min(threshold, FLOOR)
         pairs = _weigh(running, used, compared, members, least, told_apart)
         if model is None:
-            refined = refine(pairs, compared, members, used, shares=members >= ENOUGH, told_apart=told_apart)
-            if refined != used:
-                noted += _estimates(used, refined, members)
-                used, compared = refined, [changed(comparison, refined) for comparison in compared]
-                file = Path(folder, "likely.parquet")
-                pairs[["join_key_l", "join_key_r", "match_key"]].to_parquet(file, index=False)
-                running.load("pairs", str(file))
-                pairs = _weigh(running, used, compared, members, threshold, told_apart)
+            enough = members >= ENOUGH
+            used, compared = refine(pairs, compared, members, used, shares=enough, told_apart=told_apart)
+            noted += _estimates(used, members)
     frame = _judge(pairs, compared, threshold)
     shares = [
         (comparison.name, before.label, before.m, after.m, before.u, after.u)
@@ -193,8 +189,9 @@ def match_people(
     return frame
 
 
-def _estimates(shipped: Model, refined: Model, members: int) -> Iterator[str]:
-    """Say what was estimated from the members, and how many they are."""
+def _estimates(refined: Model, members: int) -> Iterator[str]:
+    """Yield notes on what was estimated from the members."""
+    shipped = Model()
     if refined.duplicates_each > shipped.duplicates_each:
         yield (
             f"Duplicates are taken to be as frequent as these {members:,} members show: {refined.duplicates_each:.2f}"
@@ -212,48 +209,43 @@ def _weigh(
     threshold: float,
     told_apart: bool,
 ) -> pd.DataFrame:
-    """Weigh the pairs by Splink: ids, probability, and of each comparison the level's place, -1 for missing, and the bits."""
+    """Let Splink weigh the pairs: ids, probability, and for each comparison the level (-1 for missing) and its weight in bits."""
     from splink import Linker
 
     splink = running.splink()
     logging.getLogger("splink").setLevel(logging.ERROR)
-    settings = splink_settings(running, model, compared, members, told_apart=told_apart)
+    settings = splink_settings(model, compared, members, told_apart=told_apart)
     linker = Linker(splink.register("people"), settings, log_level=None, validate_settings=False)
     for term in sorted({level.term for comparison in compared for level in comparison.levels if level.term}):
         linker.table_management.register_term_frequency_lookup(splink.register(f"tf_{term}"), term)
     linker.table_management.register_blocked_pairs_for_predict(splink.register("pairs"))
-    # A little below the threshold, so that what rounds up to it is there.
+    # Slightly below the threshold, to include what rounds up to it.
     scored = linker.inference.predict(max(threshold - 1e-6, 0) or None, warning_mode="never")
     columns = [
-        f"gamma_{comparison.name} AS level_{comparison.name}, mw_{comparison.name}"
+        f"ascii(substr(scored.match_key, {place}, 1)) - ascii('b') AS level_{comparison.name}, mw_{comparison.name}"
         + (f" + mw_tf_adj_{comparison.name}" if any(level.term for level in comparison.levels) else "")
         + f" AS weight_{comparison.name}"
-        for comparison in compared
+        for place, comparison in enumerate(compared, start=2)
     ]
     pairs: pd.DataFrame = running.rows(
-        f"""SELECT place_l AS join_key_l, place_r AS join_key_r, scored.match_key, l.id AS "left", r.id AS "right",
-            match_probability AS probability, {", ".join(columns)}, mw_household AS weight_household
+        f"""SELECT l.id AS "left", r.id AS "right", {", ".join(columns)}, mw_household AS weight_household
         FROM {scored.physical_name} AS scored JOIN people AS l ON l.place = place_l JOIN people AS r ON r.place = place_r
         ORDER BY place_l, place_r"""
     ).to_pandas()
-    for comparison in compared:
-        # Splink counts its levels from below, the one among housemates before the one among strangers; -1 is missing.
-        places = [at for at, level in enumerate(comparison.levels) for _ in range(1 + bool(level.home))]
-        gamma = pairs[f"level_{comparison.name}"].to_numpy().astype(int)
-        pairs[f"level_{comparison.name}"] = np.array([*reversed(places), -1])[gamma]
     pairs["weight_prior"] = log2(model.duplicates_each / max(members - 1, 1))
+    set_probability(pairs)
     return pairs
 
 
 def evidence(pair: pd.Series[Any]) -> dict[str, float]:
-    """Return what each comparison of a pair weighs, in bits, by what people call it."""
+    """Return the weight of each comparison of a pair, in bits, by its label."""
     words = {"prior": "before anything is compared", "household": "what housemates share"}
     names = [str(name).removeprefix("weight_") for name in pair.index if str(name).startswith("weight_")]
     return {words.get(name, spoken(name)): float(pair[f"weight_{name}"]) for name in names}
 
 
 def _judge(pairs: pd.DataFrame, compared: list[Comparison], threshold: float) -> pd.DataFrame:
-    """Say of each pair why, and whether it is sure enough to be offered; the most probable first."""
+    """Add the reasons for and against each pair and whether it is offered; sort by probability."""
     pairs["probability"] = pairs["probability"].round(6)
     pairs = pairs[pairs["probability"] >= threshold]
     pairs = pairs.sort_values(
@@ -289,4 +281,48 @@ def _judge(pairs: pd.DataFrame, compared: list[Comparison], threshold: float) ->
             "against": pd.Series(against, dtype="str"),
             **{f"weight_{name}": pairs[f"weight_{name}"] for name in weights},
         }
+    )
+
+
+def cluster_pairs(pairs: pd.DataFrame, apart: Iterable[tuple[str, str]] = ()) -> pd.DataFrame:
+    """Gather pairs into clusters.
+
+    Pairs are taken from the most probable on; one that would bring two members together whom a reviewer
+    called different is cut, so it is always the weakest link between them that gives way.
+
+    Parameters
+    ----------
+    pairs : pandas.DataFrame
+        Columns ``left``, ``right``, ``probability``, as `match_members` gives.
+    apart : iterable of (str, str)
+        Members who never end up in one cluster.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``cluster`` (its smallest member id), ``member``, ``size``; sorted by cluster and member. Members
+        without any link left are in no cluster.
+    """
+    clusters: dict[str, set[str]] = {}  # by member; the members of a cluster share one set
+    foes: dict[str, set[str]] = {}
+    for left, right in apart:
+        foes.setdefault(left, set()).add(right)
+        foes.setdefault(right, set()).add(left)
+    order = ["probability", "left", "right"]
+    links = pairs.sort_values(order, ascending=[False, True, True], kind="stable")
+    for left, right in zip(links["left"].tolist(), links["right"].tolist(), strict=True):
+        first, second = (clusters.setdefault(member, {member}) for member in (left, right))
+        small, large = sorted((first, second), key=len)
+        if first is second or any(foes.get(member, set()) & large for member in small):
+            continue
+        large |= small
+        clusters |= dict.fromkeys(small, large)
+    rows = [
+        (min(cluster), member, len(cluster))
+        for cluster in {id(cluster): cluster for cluster in clusters.values()}.values()
+        for member in cluster
+        if len(cluster) > 1
+    ]
+    return pd.DataFrame(sorted(rows), columns=["cluster", "member", "size"]).astype(
+        {"cluster": "str", "member": "str", "size": "int64"}
     )

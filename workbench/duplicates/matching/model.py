@@ -1,26 +1,27 @@
-"""The model of a match, as data: how likely each agreement is for one person, for strangers, and for housemates.
+"""What members are compared by, and the model of a match: how likely each agreement is for one person, strangers and housemates.
 
-It is Fellegi and Sunter's, twice. A pair of records is one person twice, two strangers, or two people of one household;
-what housemates share (surname, phone, often an address or the day they joined) would otherwise count as proof that they
-are one. So pairs that share two of surname, phone and mailbox are weighed against housemates, all others against strangers.
-
-Each share says where it comes from. None was fitted to the demo: they are round figures from what is published or
-counted, so that a club of 200 needs no training. `Model.read` takes others.
+The model is Fellegi and Sunter's, as data: ``model.toml`` has every level with its shares and their source. Two records are one
+person, two strangers, or two people of one household. Housemates share surname, phone, and often an address or the day they
+joined, which would otherwise count as proof that they are one. So pairs that share two of surname, phone and mailbox are weighed
+against housemates, all others against strangers.
 """
 
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Iterator, Mapping
+from functools import cache, partial
+from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from workbench.documents import write_whole
-from workbench.duplicates.matching.engines import Engine
-from workbench.duplicates.matching.fields import FIELDS, KINDS, Comparison, Level, further_comparisons
+from workbench.duplicates.matching.engines import read_queries
 from workbench.errors import UsageError
+from workbench.murmurant.schema import Schema
 
 DEFAULT_THRESHOLD = 0.7
 """From this probability on a pair is worth a person's look: more than two in three are one person."""
@@ -29,15 +30,58 @@ OFFER_THRESHOLD = 0.99
 """From this probability on, and with nothing serious against it, a pair is offered without review."""
 
 PETS = (150.0, 50.0, 18.0, 6.0)
-"""How much more often one person has two forms of a name than two strangers have them: classes."""
+"""How much more often one person has two forms of a name than two strangers have them: classes, as in ``model.toml``."""
 
+FIELDS = {
+    "first_name": "given",
+    "last_name": "family",
+    "email": "email",
+    "phone": "phone",
+    "joined_at": "joined",
+}
+"""The columns that are compared in every club, each with its kind."""
+
+SHARES = ["comparison", "level", "m_shipped", "m", "u_shipped", "u"]
+"""The columns of a frame of shares that are not as shipped."""
+
+_FURTHER_FIELD = "further_"  # keeps a club's own columns apart from computed ones
+
+_KNOWN = {
+    "date": "birthdate birthday dateofbirth dob",
+    "address": "address homeaddress mailingaddress postaladdress streetaddress",
+    "email": "alternateemail email2 secondaryemail",
+    "phone": "alternatephone cellphone homephone mobile mobilephone phone2 secondaryphone workphone",
+}
+"""Columns that are compared wherever a club has them, by kind; spelled without case and underscores."""
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[float, Field(gt=0)]
 
 
+class Level(NamedTuple):
+    """One way in which two records agree or differ; the fields are explained in ``model.toml``."""
+
+    label: str
+    condition: str
+    m: float
+    u: float
+    home: float | None = None
+    term: str = ""
+    least: float = 0.0
+    sure: bool = False
+    counted: bool = False
+
+
+class Comparison(NamedTuple):
+    """One thing that two records are compared by; ``missing``: the condition under which nothing can be said."""
+
+    name: str
+    missing: str
+    levels: tuple[Level, ...]
+
+
 class Shares(BaseModel):
-    """What takes the place of a level's shares."""
+    """What replaces a level's shares."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -52,49 +96,33 @@ class Model(BaseModel):
     Attributes
     ----------
     duplicates_each : float
-        How many further records of themselves a member has, on average. The issue that a migration
-        leaves behind is about one duplicate in a hundred members.
+        How many further records of themselves a member has, on average. After a migration that went wrong there is about
+        one duplicate per hundred members.
     housemates_each : float
-        How many housemates a member has among the members, on average: 15% in households of three.
-    census_weight : float
-        As how many members the shipped census of names counts beside the members themselves, so that in a
-        small club Smith is as frequent as it is, and a misspelling as rare.
-    exchanged : float
-        How often first name and surname are in each other's place.
+        How many housemates a member has among the members, on average: 15% live in households of three.
     shares : dict
-        By comparison and label, the shares that take the place of those shipped.
+        By comparison and label, the shares that replace those of ``model.toml``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     duplicates_each: Count = 0.02
     housemates_each: Count = 0.30
-    census_weight: Count = 10_000.0
-    exchanged: Share = 0.01
     shares: dict[str, dict[str, Shares]] = {}
 
     @model_validator(mode="after")
-    def _names_what_is_there(self) -> Self:
-        known = {
-            comparison.name: {level.label for level in comparison.levels} for comparison in comparisons(self)
-        }
-        kinds = {f"any {kind}": kind for kind in KINDS}
-        of_kinds = {level.label for further in further_comparisons(kinds, 2) for level in further.levels}
-        known["joined"] |= of_kinds  # where days of joining are days of birth
+    def _knows_every_label(self) -> Self:
+        data = read_model()
+        of_kinds = [entry for table in data["kinds"].values() for entry in table["levels"]]
         for name, labels in self.shares.items():
-            for label in labels:
-                if label not in known.get(name, of_kinds):
-                    raise ValueError(f"there is no {name}: {label}; `Model.write` writes what there is")
+            entries = data[name]["levels"] if name in data.keys() - {"keys", "kinds"} else of_kinds
+            for label in labels.keys() - {entry["label"] for entry in entries}:
+                raise ValueError(f"there is no {name}: {label}")
         return self
 
     @classmethod
-    def shipped(cls) -> Model:
-        """Return the model with the documented weights."""
-        return cls()
-
-    @classmethod
     def read(cls, path: str | Path) -> Model:
-        """Read trained parameters from a JSON file; what it does not name is as shipped.
+        """Read parameters from a JSON file; what it does not name is as shipped.
 
         Raises
         ------
@@ -106,277 +134,131 @@ class Model(BaseModel):
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"The model {path} cannot be read: {error}.", _ADVICE) from error
         except ValidationError as error:
-            problems = error.errors(include_url=False, include_input=False)[:5]
-            text = "; ".join(
-                f"{'.'.join(map(str, problem['loc'])) or 'the file'}: {problem['msg']}"
-                for problem in problems
-            )
-            raise UsageError(f"The model {path} is not one: {text}.", _ADVICE) from error
+            first = error.errors(include_url=False, include_input=False)[0]
+            place = ".".join(map(str, first["loc"])) or "the file"
+            raise UsageError(f"{path} is not a model: {place}: {first['msg']}.", _ADVICE) from error
 
     def write(self, path: str | Path) -> None:
-        """Write every parameter as JSON, to be changed and read again; not what each club says for itself."""
-        shares: dict[str, dict[str, Shares]] = {}
-        for comparison, elsewhere in zip(comparisons(self), comparisons(self, 1_000, 1.0), strict=True):
-            for level, other in zip(comparison.levels, elsewhere.levels, strict=True):
-                shares.setdefault(comparison.name, {})[level.label] = Shares(
-                    m=level.m if level.m == other.m else None,
-                    u=level.u if level.u == other.u and not level.counted else None,
-                    home=level.home,
-                )
-        for name, labels in self.shares.items():
-            own = shares.setdefault(name, {})
-            own |= {
-                label: own.get(label, given).model_copy(update=given.model_dump(exclude_none=True))
-                for label, given in labels.items()
-            }
-        whole = self.model_copy(update={"shares": shares})
-        text = whole.model_dump_json(indent=2, exclude_none=True) + "\n"
+        """Write the parameters as JSON, to be changed and read again."""
+        text = self.model_dump_json(indent=2, exclude_none=True) + "\n"
         write_whole(Path(path), text.encode(), "model")
 
 
-_ADVICE = "Model.shipped().write(FILE) writes a file that has every parameter, to start from."
-
-# Conditions that several levels speak of. Two first names exchanged with the surnames, as they stand or misspelt:
-_CROSSED = "(l.first_name = r.last_name AND l.last_name = r.first_name AND l.first_name <> r.first_name)"
-_SAME_NAMES = "(l.first_name = r.first_name AND l.last_name = r.last_name)"
-_HALF_CROSSED = """((l.first_name = r.last_name AND l.first_name IS DISTINCT FROM r.first_name AND (l.last_name IS NULL OR r.first_name IS NULL))
-    OR (l.last_name = r.first_name AND l.last_name IS DISTINCT FROM r.last_name AND (l.first_name IS NULL OR r.last_name IS NULL)))"""
-_ALIAS = "coalesce(array_contains(l.kin, r.first_name), FALSE)"
+_ADVICE = "`workbench duplicates train --out FILE` writes a model to start from."
 
 
-def _part(left: str, right: str) -> str:
-    """Whether one of two names is some of the other's words."""
-    padded = (
-        f"(' ' || {left} || ' '), (' ' || {right} || ' ')",
-        f"(' ' || {right} || ' '), (' ' || {left} || ' ')",
-    )
-    within = " OR ".join(f"strpos({pair}) > 0" for pair in padded)
-    return f"((strpos({left}, ' ') > 0) <> (strpos({right}, ' ') > 0) AND ({within}))"
-
-
-def _typo(column: str, edits: int = 1, least: int = 2) -> str:
-    shorter = f"least(length(l.{column}), length(r.{column})) >= {least}"
-    return f"({shorter} AND damerau_levenshtein(l.{column}, r.{column}) = {edits})"
-
-
-def _similar(column: str) -> str:
-    closer = f"jaro_winkler_similarity(l.{column}, r.{column}) >= 0.9199999"
-    return f"(least(length(l.{column}), length(r.{column})) > 3 AND ({_typo(column, 2, 6)} OR {closer}))"
-
-
-def _unlike(column: str) -> str:
-    """Whether two names have no likeness at all: what the further levels would call different leaves early."""
-    single = f"strpos(l.{column}, ' ') = 0 AND strpos(r.{column}, ' ') = 0"
-    far = f"jaro_winkler_similarity(l.{column}, r.{column}) < 0.6999999"
-    return f"({single} AND least(length(l.{column}), length(r.{column})) > 4 AND {far})"
-
-
-def _squeezed(column: str) -> str:
-    return f"(l.{column} = r.{column} OR replace(l.{column}, ' ', '') = replace(r.{column}, ' ', ''))"
-
-
-def _likeness(left: str, right: str) -> str:
-    close = f"jaro_winkler_similarity({left}, {right}) >= 0.9199999"
-    return f"(damerau_levenshtein({left}, {right}) <= 1 OR {_part(left, right)} OR {close})"
-
-
-_NEARLY_CROSSED = f"""(l.first_name <> r.first_name AND l.last_name <> r.last_name AND (
-    (l.first_name = r.last_name AND ({_likeness("l.last_name", "r.first_name")} OR coalesce(array_contains(l.kin_last, r.first_name), FALSE)))
-    OR (l.last_name = r.first_name AND ({_likeness("l.first_name", "r.last_name")} OR coalesce(array_contains(l.kin, r.last_name), FALSE)))))"""
-_SHORT = """((starts_with(l.first_name, r.first_name) AND length(r.first_name) > 2 AND length(l.first_name) > length(r.first_name) + 1)
-    OR (starts_with(r.first_name, l.first_name) AND length(l.first_name) > 2 AND length(r.first_name) > length(l.first_name) + 1))"""
-
-
-def _first_name(model: Model) -> Comparison:
-    """Compare first names, also with the surnames where the two are in each other's place.
-
-    How often one person's first name stands in two files alike, by nickname or misspelt follows what record-linkage
-    studies of name files report (some 80% alike, 5 to 10% nicknames, 5% typing errors). Housemates of one name are
-    father and son; two Johns marry or meet rarely: 0.3%.
-    """
-    known = "l.first_known AND r.first_known"
-    return Comparison(
-        "first_name",
-        f"l.first_name IS NULL OR r.first_name IS NULL OR {_HALF_CROSSED}",
-        (
-            Level("first name and surname exchanged", _CROSSED, 0.64 * model.exchanged, 1, 2.5e-5, "names", 1e-12, sure=True),
-            Level("first name and surname exchanged (misspelt)", _NEARLY_CROSSED, 0.05 * model.exchanged, 1, 2.2e-6, "names", 1e-11, sure=True),
-            Level("same first name and surname", _SAME_NAMES, 0.64, 1, 0.0025, "both_names", sure=True),
-            Level("same first name", _squeezed("first_name"), 0.76, 1, 0.003, "first_name", 1e-4, sure=True),
-            *(
-                Level(f"nickname of the first name ({place})", f"array_contains(l.pets, '{place}' || r.first_name)", 0.1, 0.1 / factor, 0.1 * (0.25 / factor + 0.0045), sure=True)
-                for place, factor in enumerate(PETS)
-            ),
-            Level("another first name", f"{_unlike('first_name')} AND NOT {_SHORT}", 0.004, 0.99),
-            Level("part of the first name", _part("l.first_name", "r.first_name"), 0.02, 0.16, 0.005, "first_name", 1e-4, sure=True),
-            Level("first name cut short", _SHORT, 0.01, 0.1, 0.001, "first_name", 1e-3, sure=True),
-            Level("initial of the first name", "least(length(l.first_name), length(r.first_name)) = 1 AND substr(l.first_name, 1, 1) = substr(r.first_name, 1, 1)", 0.01, 0.0017),
-            Level("typing error between first names (one of them rare)", f"{_typo('first_name')} AND {known} AND least(l.first_share, r.first_share) < 5e-5", 0.0035, 1.2e-4, 0.0005, sure=True),
-            Level("typing error between first names", f"{_typo('first_name')} AND {known}", 0.0035, 0.0012, 0.0024, sure=True),
-            Level("first name but for a typing error", _typo("first_name"), 0.07, 0.07, 0.0003, "first_name", 1e-4, sure=True),
-            Level("alike but two first names", f"{_similar('first_name')} AND {known}", 0.001, 0.1, sure=True),
-            Level("similar first name", _similar("first_name"), 0.02, 0.02, 0.0005, "first_name", 1e-4, sure=True),
-            Level("first names distantly alike", f"(jaro_winkler_similarity(l.first_name, r.first_name) >= 0.7999999 OR {_typo('first_name', 2, 4)})", 0.02, 0.02),
-            Level("different first name", "ELSE", 0.004, 0.99),
-        ),
-    )  # fmt: skip
-
-
-def _last_name() -> Comparison:
-    """Compare surnames; they change with marriage (one in twenty over some years), and most households share one."""
-    known = "l.last_known AND r.last_known"
-    return Comparison(
-        "surname",
-        f"l.last_name IS NULL OR r.last_name IS NULL OR {_HALF_CROSSED} OR {_CROSSED} OR {_NEARLY_CROSSED} OR {_SAME_NAMES}",
-        (
-            Level("same surname", _squeezed("last_name"), 0.84, 1, 0.85, "last_name", 1e-4, sure=True),
-            Level("another surname", _unlike("last_name"), 0.04, 0.99, 0.15),
-            Level("part of the surname", _part("l.last_name", "r.last_name"), 0.02, 0.16, 0.004, "last_name", 1e-5, sure=True),
-            Level("typing error between surnames", f"{_typo('last_name')} AND {known}", 0.007, 2, 0.0023, "last_name", 1e-4, sure=True),
-            Level("surname but for a typing error", _typo("last_name"), 0.07, 0.07, 0.007, "last_name", 1e-4, sure=True),
-            Level("alike but two surnames", f"{_similar('last_name')} AND {known}", 0.005, 0.095, sure=True),
-            Level("similar surname", _similar("last_name"), 0.02, 0.02, 0.004, "last_name", 1e-4, sure=True),
-            Level("surnames distantly alike", f"(jaro_winkler_similarity(l.last_name, r.last_name) >= 0.7999999 OR {_typo('last_name', 2, 4)})", 0.02, 0.02, 0.02),
-            Level("different surname", "ELSE", 0.04, 0.99, 0.15),
-        ),
-    )  # fmt: skip
-
-
-def _generation() -> Comparison:
-    """Compare Jr, Sr, II, III behind a name: one person is hardly ever both, and now and then one record lacks it.
-
-    One member in a hundred bears such a mark; housemates of one first name are father and son.
-    """
-    namesakes = f"(l.first_name = r.first_name OR {_ALIAS})"
-    return Comparison(
-        "generation",
-        "l.generation IS NULL AND r.generation IS NULL",
-        (
-            Level("same generation", "l.generation = r.generation", 0.5, 0.5, sure=True),
-            Level("different generation (of one first name)", f"l.generation <> r.generation AND {namesakes}", 0.0001, 0.002, 0.4),
-            Level("different generation", "l.generation <> r.generation", 0.0001, 0.002),
-            Level("different generation (told once, of one first name)", namesakes, 0.004, 0.02, 0.4),
-            Level("different generation (told once)", "ELSE", 0.004, 0.02),
-        ),
-    )  # fmt: skip
-
-
-def _email(members: int, named: float) -> Comparison:
-    """Compare addresses; many duplicates exist because somebody signed up with another one.
-
-    What an address says is counted once: where it is made of nothing but its owner's name, a similar one is hardly
-    evidence beyond the name. Families with one address are three in a hundred, where the club allows it.
-    """
-    mailbox, elsewhere = "l.email = r.email", "l.email_local = r.email_local"
-    edits = "damerau_levenshtein(l.email_local, r.email_local)"
-    misspelt = f"""(l.email_digits = r.email_digits AND {edits} <= 2
-        AND least(length(l.email_local), length(r.email_local)) >= 5 * {edits} AND damerau_levenshtein(l.email_domain, r.email_domain) <= 2)"""
-
-    def telling(left: str, right: str) -> str:
-        rest = f"replace({left}.email_local, {left}.first_name || {left}.last_name, ' ')"
-        return f"""(length({right}.first_name) > 2 AND strpos({left}.first_name, {right}.first_name) = 0
-            AND strpos({rest}, {right}.first_name) > 0)"""
-
-    aliases = f"l.first_name <> r.first_name AND ({_ALIAS} OR {_typo('first_name')} OR {_SHORT})"
-    own_names = "strpos(l.email_local, l.first_name) > 0 AND strpos(r.email_local, r.first_name) > 0"
-    apart = 0.28 * min(1.0, 0.25 / max(named**2, 0.25))
-    return Comparison(
-        "email",
-        "l.email_local IS NULL OR r.email_local IS NULL",
-        (
-            Level("same e-mail", "l.email_plain = r.email_plain", 0.60, 1, 0.03, "email", sure=True),
-            Level("same e-mail, the tag says another first name", f"{mailbox} AND l.email_dotted = r.email_dotted AND l.email_called <> r.email_called", 0.02, 1, 0.03, "email", sure=True),
-            Level("same e-mail but for case or tag", f"{mailbox} AND l.email_dotted = r.email_dotted", 0.60, 1, 0.03, "email", sure=True),
-            Level("same e-mail but for its dots", mailbox, 0.60, 1, 0.003, "email", sure=True),
-            Level("same e-mail but for a slip in its domain", f"{elsewhere} AND damerau_levenshtein(l.email_domain, r.email_domain) <= 2 AND least(length(l.email_domain), length(r.email_domain)) >= 10", 0.05, 1, None, "email", 1e-4, sure=True),
-            Level("similar e-mail (the same elsewhere)", f"{elsewhere} AND least(l.email_own, r.email_own) > 0", 0.10, 500, 0.004, "email_own", 1.5e-4 / members, sure=True),
-            Level("similar e-mail (of the name, elsewhere, another phone)", f"{elsewhere} AND l.phone <> r.phone", 0.03, 0.06),
-            Level("similar e-mail (of the name, elsewhere)", elsewhere, 0.10, 0.06, sure=True),
-            Level("similar e-mail (a typing error)", f"{misspelt} AND l.email_own <> r.email_own", 0.10, 1, 0.01, "email_own", 0.02 / members, sure=True),
-            Level("similar e-mail", misspelt, 0.10, 33, 0.02, "email_own", 6e-4 / members, sure=True),
-            Level("the address tells the other's first name", f"{aliases} AND ({telling('l', 'r')} OR {telling('r', 'l')})", 0.084, 0.02, 0.018),
-            Level("different e-mail (another phone as well)", "l.phone <> r.phone", 0.14, 1, 0.89),
-            Level("each address says its own first name", f"l.first_name <> r.first_name AND ({_ALIAS} OR {_SHORT}) AND {own_names}", apart, 1, 1),
-            Level("different e-mail", "ELSE", 0.28, 1, 0.89),
-        ),
-    )  # fmt: skip
-
-
-def _phone(members: int) -> Comparison:
-    """Compare phone numbers; one in four changes or is given as another line."""
-
-    def ends(left: str, right: str) -> str:
-        rest = f"substr({left}.phone, length({left}.phone) - length({right}.phone) + 1)"
-        return f"(length({right}.phone) >= 7 AND length({left}.phone) > length({right}.phone) AND {rest} = {right}.phone)"
-
-    return Comparison(
-        "phone",
-        "l.phone IS NULL OR r.phone IS NULL",
-        (
-            Level("same phone", "l.phone = r.phone", 0.70, 1, 0.65, "phone", sure=True),
-            Level("same phone but for its area code", f"l.phone_end = r.phone_end AND ({ends('l', 'r')} OR {ends('r', 'l')})", 0.70, 0.01 / members, sure=True),
-            Level("phone but for one digit", _typo("phone"), 0.04, 5e-5, counted=True),
-            Level("different phone", "ELSE", 0.26, 1, 0.34),
-        ),
-    )  # fmt: skip
+@cache
+def read_model() -> dict[str, Any]:
+    """Return the model's keys and comparisons as ``model.toml`` has them."""
+    text = files("workbench.duplicates.matching").joinpath("model.toml").read_text(encoding="utf-8")
+    return tomllib.loads(text)
 
 
 def comparisons(
     model: Model, members: int = 2, named: float = 0.0, fields: Mapping[str, str] = FIELDS
 ) -> list[Comparison]:
-    """Return the model's comparisons for a club of so many members, with the shares that were given instead."""
-    shipped = [_first_name(model), _last_name(), _generation(), _email(members, named), _phone(members)]
-    shipped += further_comparisons(fields, members)
-    return [changed(comparison, model) for comparison in shipped]
+    """Return the model's comparisons for a club.
+
+    Parameters
+    ----------
+    members : int
+        How many members it has.
+    named : float
+        The share of e-mail addresses that say their owner's first name.
+    fields : mapping of str to str
+        What is compared, with its kind.
+    """
+    data = read_model()
+    divisors = {"members": float(members), "named": max(4 * named**2, 1.0)}
+    compared = [_comparison(name, data[name], "", divisors) for name in data if name not in ("keys", "kinds")]
+    for field, kind in fields.items():
+        if is_weighed_by_kind(field, kind):
+            compared.append(_comparison(field.removesuffix("_at"), data["kinds"][kind], field, divisors))
+    return [changed(comparison, model) for comparison in compared]
 
 
-def changed(compared: Comparison, model: Model) -> Comparison:
+def is_weighed_by_kind(field: str, kind: str) -> bool:
+    """Return whether a field is weighed like any other of its kind: all but names, e-mail and phone of every club."""
+    return kind != FIELDS.get(field) or kind == "joined"
+
+
+def _comparison(name: str, table: Mapping[str, Any], field: str, divisors: Mapping[str, float]) -> Comparison:
+    missing = table.get("missing", "l.{field} IS NULL OR r.{field} IS NULL")
+    levels = tuple(
+        Level(**{key: _value(value, field, divisors) for key, value in entry.items()})
+        for entry in table["levels"]
+    )
+    return Comparison(name, _value(missing, field, divisors), levels)
+
+
+def _value(value: Any, field: str, divisors: Mapping[str, float]) -> Any:
+    """Return an entry of ``model.toml`` with the field's name filled in and the division carried out."""
+    if not isinstance(value, str):
+        return value
+    number, _, divisor = value.partition(" / ")
+    if divisor:
+        return float(number) / divisors[divisor]
+    return _expand(value.replace("{field}", field), _conditions())
+
+
+@cache
+def _conditions() -> dict[str, tuple[list[str], str]]:
+    """Return the parameters and the SQL of each condition of ``conditions.sql``."""
+    conditions: dict[str, tuple[list[str], str]] = {}
+    for signature, text in read_queries("conditions.sql").items():
+        name, *parameters = re.findall(r"\w+", signature)
+        conditions[name] = parameters, _expand(re.sub("(?m)^--.*\n", "", text), conditions)
+    return conditions
+
+
+def _expand(text: str, conditions: Mapping[str, tuple[list[str], str]]) -> str:
+    """Put the SQL of conditions in the place of their names."""
+    for name, definition in conditions.items():
+        text = re.sub(rf"\b{name}\(([^()]*)\)", partial(_fill, *definition), text)
+    return text
+
+
+def _fill(parameters: list[str], condition: str, call: re.Match[str]) -> str:
+    arguments = dict(zip(parameters, call[1].split(", "), strict=True))
+    return f"({re.sub('[a-z_]+', lambda word: arguments.get(word[0], word[0]), condition)})"
+
+
+def changed(comparison: Comparison, model: Model) -> Comparison:
     """Return a comparison with the shares that the model was given."""
-    given = model.shares.get(compared.name, {})
+    given = model.shares.get(comparison.name, {})
     levels = (
         level._replace(**given[level.label].model_dump(exclude_none=True)) if level.label in given else level
-        for level in compared.levels
+        for level in comparison.levels
     )
-    return compared._replace(levels=tuple(levels))
+    return comparison._replace(levels=tuple(levels))
+
+
+def level_query(comparison: Comparison) -> str:
+    """Return the SQL of a pair's level: its place among the comparison's, or -1 where nothing can be said."""
+    cases = [f"WHEN {level.condition} THEN {at}" for at, level in enumerate(comparison.levels[:-1])]
+    return f"CASE WHEN {comparison.missing} THEN -1 {' '.join(cases)} ELSE {len(comparison.levels) - 1} END"
 
 
 def splink_settings(
-    engine: Engine, model: Model, compared: list[Comparison], members: int, *, told_apart: bool
+    model: Model, compared: list[Comparison], members: int, *, told_apart: bool
 ) -> dict[str, Any]:
     """Return Splink's settings: a pair's probability against strangers, or against housemates where it may be two of them.
 
-    Where nothing tells housemates apart, two who may live together are as likely two however many duplicates there are.
+    Which level a pair reached stands in its ``match_key``: "h" for housemates or "s", then a letter for each comparison, "a"
+    where nothing can be said. Where nothing tells housemates apart, two who may live together are as likely two however many
+    duplicates there are.
     """
     strangers = model.duplicates_each / max(members - 1, 1)
     duplicates = model.duplicates_each if told_apart else min(model.duplicates_each, Model().duplicates_each)
     household = duplicates / model.housemates_each / strangers
-    home = "match_key = 'home'"
-
-    def spelled(condition: str) -> str:
-        """Spell a condition as Splink has it: ``l.phone`` is ``phone_l``."""
-        by_side = re.sub(r"\b([lr])\.(\w+)", r"\2_\1", condition)
-        return by_side if by_side == "ELSE" else engine.sql(f"SELECT {by_side}").removeprefix("SELECT ")
-
-    def level(condition: str, m: float, u: float) -> dict[str, Any]:
-        return {"sql_condition": spelled(condition), "m_probability": m, "u_probability": u}
-
-    def levels(comparison: Comparison) -> Iterator[dict[str, Any]]:
-        yield {"sql_condition": spelled(comparison.missing), "is_null_level": True}
-        for agreement in comparison.levels:
-            if agreement.home:
-                at_home = home if agreement.condition == "ELSE" else f"{home} AND {agreement.condition}"
-                yield level(at_home, agreement.m, agreement.home)
-            if agreement.term:
-                # Splink divides by the larger share of the two values: its m and u here are multiples of that.
-                yield level(agreement.condition, min(agreement.m / agreement.u, 1.0), 1.0) | {
-                    "tf_adjustment_column": agreement.term,
-                    "tf_minimum_u_value": agreement.least,
-                    "disable_tf_exact_match_detection": True,
-                }
-            else:
-                yield level(agreement.condition, agreement.m, agreement.u)
-
-    shared = [level(home, min(household, 1.0), min(1 / household, 1.0)), level("ELSE", 1.0, 1.0)]
+    shared = [
+        _splink_level(_HOME, min(household, 1.0), min(1 / household, 1.0)),
+        _splink_level("ELSE", 1.0, 1.0),
+    ]
+    comparisons = [
+        {"output_column_name": comparison.name, "comparison_levels": [*_splink_levels(comparison, place)]}
+        for place, comparison in enumerate(compared, start=2)
+    ]
     return {
         "link_type": "dedupe_only",
         "unique_id_column_name": "place",
@@ -384,11 +266,85 @@ def splink_settings(
         "blocking_rules_to_generate_predictions": [],
         "retain_matching_columns": True,
         "retain_intermediate_calculation_columns": True,
-        "comparisons": [
-            *(
-                {"output_column_name": comparison.name, "comparison_levels": [*levels(comparison)]}
-                for comparison in compared
-            ),
-            {"output_column_name": "household", "comparison_levels": shared},
-        ],
+        "comparisons": [*comparisons, {"output_column_name": "household", "comparison_levels": shared}],
     }
+
+
+_HOME = "substr(match_key, 1, 1) = 'h'"
+
+
+def _splink_level(condition: str, m: float, u: float) -> dict[str, Any]:
+    return {"sql_condition": condition, "m_probability": m, "u_probability": u}
+
+
+def _splink_levels(comparison: Comparison, place: int) -> Iterator[dict[str, Any]]:
+    """Yield a comparison's levels; ``place`` is that of its letter in ``match_key``."""
+    letter = f"substr(match_key, {place}, 1)"
+    yield {"sql_condition": f"{letter} = 'a'", "is_null_level": True}
+    for at, level in enumerate(comparison.levels):
+        reached = f"{letter} = '{chr(ord('b') + at)}'"
+        if level.home:
+            yield _splink_level(f"{reached} AND {_HOME}", level.m, level.home)
+        if level.term:
+            # Splink divides by the larger share of the two values: its m and u here are multiples of that.
+            yield _splink_level(reached, min(level.m / level.u, 1.0), 1.0) | {
+                "tf_adjustment_column": level.term,
+                "tf_minimum_u_value": level.least,
+                "disable_tf_exact_match_detection": True,
+            }
+        else:
+            yield _splink_level(reached if at < len(comparison.levels) - 1 else "ELSE", level.m, level.u)
+
+
+def further_columns(schema: Schema, named: Mapping[str, str]) -> tuple[dict[str, tuple[str, str]], list[str]]:
+    """Return what else members can be compared by: each field with its column and kind; and what was left out.
+
+    Parameters
+    ----------
+    named : mapping of str to str
+        Columns that the settings name, with their kinds.
+    """
+    table = schema.resolved["members"]
+    readable = [
+        name for name, column in schema.catalogue.tables[table.table].columns.items() if column.readable
+    ]
+    spelled = {_plain(name): name for name in readable}
+    every = {real for canonical, real in table.spelling.items() if canonical in ("id", *FIELDS)}
+    known = {spelling: kind for kind, spellings in _KNOWN.items() for spelling in spellings.split()}
+    kinds = {name: known[_plain(name)] for name in readable if _plain(name) in known and name not in every}
+    notes = []
+    for name, kind in named.items():
+        real = name if name in readable else spelled.get(_plain(name))
+        if real is None:
+            notes.append(
+                f'"{table.table}" has no readable column "{name}", which the settings name. It is not compared.'
+            )
+        elif real in every:
+            notes.append(
+                f'The settings name "{real}", which is compared everywhere; it is not compared twice.'
+            )
+        else:
+            kinds[real] = kind
+    fields: dict[str, tuple[str, str]] = {}
+    for real, kind in kinds.items():
+        snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", real).lower()
+        field = _FURTHER_FIELD + re.sub(r"\W", "_", snake, flags=re.ASCII)
+        while field in fields:
+            field += "_"
+        fields[field] = real, kind
+    return fields, notes
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", "").casefold()
+
+
+def spoken(name: str) -> str:
+    """Return what people call a field or a comparison."""
+    return name.removeprefix(_FURTHER_FIELD).replace("_", " ").strip()
+
+
+def explanation(compared: str, level: Level) -> str:
+    """Return what people are told of a level; of a further field with its name."""
+    label = level.label.partition(" (")[0]
+    return f"{spoken(compared)}: {label}" if compared.startswith(_FURTHER_FIELD) else label

@@ -1,7 +1,7 @@
-"""Names as the country bears them: how frequent each is, of which sex, and which are forms of one another.
+"""First names and surnames: how common they are, the sex of first names, and their nicknames.
 
-Shares are the census's (``census.tsv``). English pet forms come from the data set of the package ``nicknames``
-(Apache-2.0), hand-curated by Carlton Northern; Spanish ones, which it lacks, are listed here.
+Shares are the census's (``names.tsv``). English pet forms come from the data set of the package ``nicknames``
+(Apache-2.0), hand-curated by Carlton Northern; Spanish ones, which it lacks, are in ``names.tsv`` too.
 """
 
 from __future__ import annotations
@@ -20,44 +20,32 @@ A seventh of the people have such a first name and a third such a surname, sprea
 first names and a hundred and fifty thousand surnames.
 """
 
-_NICKNAMES = 0.10  # one person's first names in two files: by nickname
-_ONE_SEX = 0.01  # names of one sex, up to slips of the census; Alex and Sam are not
-
-_SPANISH = """
-jose:pepe,chepe,pepito ignacio:nacho francisco:paco,pancho,curro,fran,kiko guadalupe:lupe,lupita
-jesus:chucho,chuy enrique:quique,kike rafael:rafa manuel:manolo,manny,lolo eduardo:lalo,edu roberto:beto,robert
-alberto:beto gilberto:beto,gil guillermo:memo,guille santiago:santi,chago antonio:tono,tony alejandro:alex,ale,jandro
-alejandra:alex,ale,sandra maria:mari,maruja,marita concepcion:concha,conchita dolores:lola,lolita
-rosario:charo mercedes:merche,meche isabel:chabela,isa,bel consuelo:chelo,consu graciela:chela,gracie
-teresa:tere josefina:pepa,fina,josie francisca:paca,paquita,pancha rosa:rosita ana:anita carmen:carmina,menchu
-luis:lucho,lusito ramon:moncho vicente:chente sebastian:sebas fernando:nando,fer fernanda:fer,nanda
-hernan:nano leonardo:leo armando:mando ricardo:rica,richard,rick miguel:migue,mike pedro:pedrito,perico
-juan:juanito,john pablo:pablito,paul carlos:charlie,carlitos joaquin:quino javier:javi gabriela:gabi,gaby
-patricia:patri,paty elena:nena,ele beatriz:bea,betty margarita:marga,rita cristina:cris,tina daniel:dani
-veronica:vero susana:susi andres:andy,andrew alfonso:poncho,fonso arturo:turo gerardo:gera,jerry
-victoria:vicky silvia:chivis adelaida:ade esperanza:espe inmaculada:inma
-"""
+_NICKNAMES = 0.10  # how often one person has a nickname in one of two records
+_ONE_SEX = 0.01  # at most so many bearers of the other sex are errors of the census; Alex and Sam have more
 
 
 class Known(NamedTuple):
-    """What the census says of a name: its share among first names and surnames, and of men among its bearers."""
+    """A name's share among first names and among surnames, and the share of men with that first name."""
 
     given: float = 0.0
     family: float = 0.0
     men: float = 0.5
 
 
+def _read(kind: str) -> Iterator[list[str]]:
+    """Yield the cells of the lines of one kind."""
+    text = files("workbench.duplicates.matching").joinpath("names.tsv").read_text(encoding="utf-8")
+    return (line.split("\t")[1:] for line in text.splitlines() if line.startswith(f"{kind}\t"))
+
+
 @cache
 def census() -> dict[str, Known]:
-    """Return what the census says of each name that it lists, in lower case without accents."""
-    text = files("workbench.duplicates.matching").joinpath("census.tsv").read_text(encoding="utf-8")
+    """Return the names of the census, normalised."""
     names: dict[str, Known] = {}
-    for kind, name, share, men in (line.split("\t") for line in text.splitlines() if line[0] != "#"):
-        name, before = normalise(name), names.get(normalise(name), Known())
-        if kind == "given":
-            names[name] = before._replace(given=int(share) / 1e6, men=int(men) / 1000)
-        else:
-            names[name] = before._replace(family=int(share) / 1e6)
+    for name, share, men in _read("given"):
+        names[normalise(name)] = Known(given=int(share) / 1e6, men=int(men) / 1000)
+    for name, share, _ in _read("family"):
+        names[normalise(name)] = names.get(normalise(name), Known())._replace(family=int(share) / 1e6)
     return names
 
 
@@ -67,8 +55,7 @@ def pet_forms() -> dict[str, frozenset[str]]:
     from nicknames import NickNamer
 
     forms: dict[str, set[str]] = {name: set(known) for name, known in NickNamer().nickname_lookup.items()}
-    for line in _SPANISH.split():
-        name, _, known = line.partition(":")
+    for name, known, _ in _read("pet"):
         forms.setdefault(name, set()).update(known.split(","))
     return {name: frozenset(known - {name}) for name, known in forms.items()}
 
@@ -98,8 +85,12 @@ def _chances(name: str) -> dict[str, float]:
     }
 
 
+def _share(name: str) -> float:
+    return max(census().get(name, Known()).given, UNLISTED)
+
+
 def _of_two_sexes(left: str, right: str) -> bool:
-    """Whether hardly anybody could bear both: William and Wilma, though the data set has them as forms of one."""
+    """Return whether one name is male and the other female, as William and Wilma, which the data set lists as one."""
     low, high = sorted(census().get(name, Known()).men for name in (left, right))
     return low <= _ONE_SEX and high >= 1 - _ONE_SEX
 
@@ -107,23 +98,26 @@ def _of_two_sexes(left: str, right: str) -> bool:
 def kinship(left: str, right: str) -> float:
     """Return how likely one of two first names stands for the other, among its other forms; 0 for strangers."""
     likely = max(_chances(left).get(right, 0.0), _chances(right).get(left, 0.0))
-    if not likely:  # two pet forms of one name, as Bob and Rob, or strangers
+    if (
+        not likely
+    ):  # two pet forms of one name, as Bob and Rob, or strangers: Amy and Emily are seldom short for Amelia
         full = _full_names()
         shared = full.get(left, frozenset()) & full.get(right, frozenset())
-        likely = max((_chances(name)[left] * _chances(name)[right] for name in shared), default=0.0)
+        both = (_share(left) + _share(right)) / 2
+        likely = max(
+            (_chances(name)[left] * _chances(name)[right] * min(1.0, _share(name) / both) for name in shared),
+            default=0.0,
+        )
     return 0.0 if likely and _of_two_sexes(left, right) else likely
 
 
 def kin(names: Iterable[str]) -> Iterator[tuple[str, str, float]]:
-    """Yield the forms of these first names, and how much more often one person has both than two strangers have."""
+    """Yield each name's other forms, and how much more often one person has both than two strangers do."""
     forms, full = pet_forms(), _full_names()
-
-    def rarity(name: str) -> float:
-        return 1 / max(census().get(name, Known()).given, UNLISTED)
 
     for name in names:
         fulls = full.get(name, frozenset())
         others = forms.get(name, frozenset()).union(fulls, *(forms[form] for form in fulls)) - {name}
         for other in sorted(others):
             if likely := kinship(name, other):
-                yield name, other, _NICKNAMES * likely * (rarity(name) + rarity(other)) / 2
+                yield name, other, _NICKNAMES * likely * (1 / _share(name) + 1 / _share(other)) / 2

@@ -29,6 +29,7 @@ SELECT folded.*, cast(row_number() OVER (ORDER BY id) AS integer) AS place, '' A
     coalesce(given.known, FALSE) AS first_known, given.share AS first_share, coalesce(family.known, FALSE) AS last_known,
     kin.forms AS kin, kin.likely AS pets, kin_last.forms AS kin_last, substr(last_name, 1, 2) AS last_start,
     regexp_replace(email_local, '[^0-9]', '', 'g') AS email_digits,
+    regexp_replace(email_said, '[0-9]', '', 'g') AS email_letters,
     substr(email_local, greatest(length(email_local) - 3, 1)) AS email_end, substr(email_local, 1, 10) AS email_start,
     substr(phone, greatest(length(phone) - 3, 1)) AS phone_end,
     substr(phone, greatest(length(phone) - 9, 1), 6) AS phone_start,
@@ -73,8 +74,12 @@ SELECT phone, least((1e-2 + {housemates} * 9.75e-2 + greatest(max(phone_names) -
 FROM people WHERE phone IS NOT NULL GROUP BY phone
 
 -- [tf_email_own]
--- An address made of nothing but its owner's name is another namesake's elsewhere; each sign more is a tenth as likely.
-SELECT email_own, 4.5e-4 * power(1e1, -email_own) AS tf_email_own FROM people WHERE email_own IS NOT NULL GROUP BY email_own
+-- A five-hundredth of how many strangers of one name make an address by this pattern, as members do, and hit upon the same digits.
+-- A pattern that hardly anybody has counts by its letters, as if a thousand further members were known.
+SELECT email_own, (greatest(count(*) - 2, 0) + 2.25e2 * power(1e1, -least(length(email_own) - digits, 3))) / ({members} + 1e3)
+    * power(1e1, -least(digits, 6)) / 5e2 AS tf_email_own
+FROM (SELECT email_own, length(regexp_replace(email_own, '[^0-9]', '', 'g')) AS digits FROM people WHERE email_own IS NOT NULL) AS patterns
+GROUP BY email_own, digits
 
 -- [date]
 -- A few initials behind a day may be one person's spellings; more are people.
@@ -103,13 +108,14 @@ SELECT key, place, block, size FROM narrowed JOIN blocks USING (block)
 SELECT key, count(DISTINCT block) AS blocks, count(DISTINCT place) AS members FROM keyed WHERE size > {largest} GROUP BY key ORDER BY key
 
 -- [pairs]
--- Who shares two of surname, phone, mailbox and address may be housemates: these pairs are weighed against them.
+-- Who shares two of surname, phone, mailbox and address may be housemates: these pairs are weighed against them. The letters of
+-- match_key: h or s, then the level of each comparison (model.py, splink_settings).
 SELECT low AS join_key_l, high AS join_key_r, CASE WHEN
     CASE WHEN coalesce(l.phone = r.phone AND l.phone_names <= {line}, FALSE) THEN 1 ELSE 0 END
     + CASE WHEN coalesce(l.email = r.email AND l.email_names <= {family}, FALSE) THEN 1 ELSE 0 END
     + CASE WHEN coalesce(l.last_start = r.last_start OR damerau_levenshtein(l.last_name, r.last_name) = 1 OR l.first_name = r.last_name
         OR l.last_name = r.first_name, FALSE) THEN 1 ELSE 0 END
-    {addresses} >= 2 THEN 'home' ELSE '' END AS match_key
+    {addresses} >= 2 THEN 'h' ELSE 's' END || {levels} AS match_key
 FROM (SELECT DISTINCT one.place AS low, other.place AS high FROM keyed AS one JOIN keyed AS other USING (block)
     WHERE one.place < other.place AND one.size <= {largest}) AS candidates
 JOIN people AS l ON l.place = low JOIN people AS r ON r.place = high

@@ -1,3 +1,4 @@
+-- [jarowinkler_similarity]
 -- Jaro and Winkler's likeness of two texts as DuckDB has it: of signs that stand in another order, half a pair does not count.
 -- The function that Splink brings along counts it; where that finds little likeness, this one would as well.
 CREATE OR REPLACE TEMPORARY FUNCTION jarowinkler_similarity(a STRING, b STRING) RETURNS DOUBLE RETURN
