@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from tests.findings import finding_of
 from workbench.answer import findings_answer
 from workbench.checks import REGISTRY, Finding
 from workbench.checks.finding import about_run
@@ -48,7 +49,7 @@ SESSION: Any = SimpleNamespace(
 def finding(status: Any, check: str = "mappings-orphaned", rows: int = 0) -> Finding:
     frame = pd.DataFrame({"key": [f"k{n}" for n in range(rows)], "email": ["<b>alice@example.org"] * rows})
     count = None if status == "not run" else rows
-    return REGISTRY[check].finding(status, count, rows=frame, reason="because", query="SELECT '<i>'")
+    return finding_of(check, status, count, rows=frame, reason="because", query="SELECT '<i>'")
 
 
 def verdict(*findings: Finding) -> Verdict:
@@ -56,7 +57,7 @@ def verdict(*findings: Finding) -> Verdict:
 
 
 def test_every_item_of_the_guide_is_covered_and_what_was_not_run_is_not_green() -> None:
-    answer = findings_answer([check.finding("not run", None) for check in REGISTRY.values()], facts={})
+    answer = findings_answer([finding_of(check, "not run") for check in REGISTRY], facts={})
     listed = answer.tables.findings
     assert set(listed["status"]) == {"not run"}
     shown = answer._repr_mimebundle_()["text/html"].partition("</style>")[2]

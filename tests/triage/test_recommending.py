@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.findings import finding_of
 from workbench.checks import REGISTRY, Finding
 from workbench.murmurant.importers import Run
 from workbench.triage.judgement import MODES, SUSPECTS, failure_modes, recommend, run_in_question
@@ -30,8 +31,8 @@ PLANTED = {
 def findings(*bad: str, status: str = "fail") -> list[Finding]:
     rows = pd.DataFrame({"key": ["x"]})
     return [
-        check.finding(status, 1, rows=rows) if check.id in bad else check.finding("pass", 0)
-        for check in REGISTRY.values()
+        finding_of(check, status, 1, rows=rows) if check in bad else finding_of(check, "pass", 0)
+        for check in REGISTRY
     ]
 
 
@@ -60,7 +61,7 @@ def test_what_leaves_everything_as_it_is() -> None:
     assert advised() == "level 0"
     # What could not be asked is said with it, and warnings alone take nothing back.
     unasked = [
-        REGISTRY[finding.check].finding("not run", reason="no table") if finding.guide == "§1.4" else finding
+        finding_of(finding.check, "not run", reason="no table") if finding.guide == "§1.4" else finding
         for finding in findings()
     ]
     modes = failure_modes(unasked)
