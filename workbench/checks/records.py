@@ -11,6 +11,7 @@ from workbench.duplicates.events import shifted_events
 from workbench.duplicates.next_sync import written_since
 from workbench.errors import WorkbenchError
 from workbench.mappings.problems import contradicted
+from workbench.mappings.queries import unlinked
 from workbench.mappings.registrations import registrations_elsewhere
 from workbench.mappings.traces import Traces, traces_of
 from workbench.murmurant.canonical import ask
@@ -41,6 +42,12 @@ def registrations_wrong_event(look: Look) -> Rows:
 
 def mappings_shared_target(look: Look) -> Rows:
     return traces_of(look.connection, look.schema).shared_targets  # without runs, which may not be readable
+
+
+def mappings_orphaned(look: Look) -> Rows:
+    orphans = [row for row in unlinked(look.connection, look.schema) if not row.record]
+    orphans.sort(key=lambda row: (row.key, row.target or ""))
+    return [{"key": row.key, "target": row.target, "why": row.why} for row in orphans]
 
 
 def mappings_missing(look: Look) -> Rows:

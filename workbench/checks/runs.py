@@ -128,15 +128,15 @@ def _fetched_too_little(run: Run, entity: str) -> tuple[int, str]:
 _GONE = """
 WITH gone AS MATERIALIZED (
   SELECT id, 'Member' AS entity, resource_id FROM audit
-  WHERE spelled = 'CREATE' AND resource_type = 'Member'
+  WHERE spelled = 'CREATE' AND spelled_type = 'Member'
     AND NOT EXISTS (SELECT FROM members WHERE members.id = resource_id)
   UNION ALL
   SELECT id, 'Event', resource_id FROM audit
-  WHERE spelled = 'CREATE' AND resource_type = 'Event'
+  WHERE spelled = 'CREATE' AND spelled_type = 'Event'
     AND NOT EXISTS (SELECT FROM events WHERE events.id = resource_id)
   UNION ALL
   SELECT id, 'Registration', resource_id FROM audit
-  WHERE spelled = 'CREATE' AND resource_type = 'Registration'
+  WHERE spelled = 'CREATE' AND spelled_type IN ('Registration', 'EventRegistration')
     AND NOT EXISTS (SELECT FROM registrations WHERE registrations.id = resource_id)
 )
 SELECT 'taken' AS what, entity, run, count(DISTINCT record_id) FROM taken

@@ -21,7 +21,7 @@ WITH mapped AS NOT MATERIALIZED (
 ), born AS (
   SELECT metadata ->> 'waId' AS wa_id, resource_id::text AS record, 'its audit row created another record' AS evidence
   FROM audit
-  WHERE spelled = 'CREATE' AND resource_type = %(entity)s AND coalesce(run_id, '') <> ALL (%(rolled_back)s::text[])
+  WHERE spelled = 'CREATE' AND spelled_type = ANY (%(spelled)s::text[]) AND coalesce(run_id, '') <> ALL (%(rolled_back)s::text[])
   UNION ALL
   SELECT wa_id, record, 'its report created another record'
   FROM unnest(%(born)s::text[], %(became)s::text[]) AS created(wa_id, record)

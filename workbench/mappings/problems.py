@@ -18,7 +18,7 @@ from typing import Any
 
 import pandas as pd
 
-from workbench.mappings.queries import NEEDS, Key, MappingRow, mapping_to_keep, read_sql
+from workbench.mappings.queries import NEEDS, Key, MappingRow, mapping_to_keep, read_sql, unlinked
 from workbench.mappings.registrations import Place, Wrong, as_parameters, imported_places, imported_through
 from workbench.mappings.traces import Traces
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, ENTITY_TYPES, EVENT, MEMBER, REGISTRATION
@@ -197,8 +197,8 @@ def _problems_of(
 ) -> list[dict[str, Any]]:
     """List what is wrong with each mapping that some trace, or another mapping, contradicts."""
     hidden = tuple(f"{entity}/" for entity in ENTITIES if not traces.schema.has(CONCEPT_OF[entity]))
-    orphaned = traces.fetch(read_sql("checks", "mappings-orphaned.sql"))
-    nowhere = {row.key: row.why for row in orphaned if not row.key.startswith(hidden)}
+    rows = unlinked(traces.connection, traces.schema)
+    nowhere = {row.key: row.why for row in rows if not row.record and not row.key.startswith(hidden)}
     repeated = {row.key for row in traces.fetch(read_sql("checks", "mappings-duplicate.sql"))}
     shared = {row["key"] for row in traces.shared_targets}
     twice = {f"{row['entity']}/{row['wa_id']}": row for row in traces.imported_twice}

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from psycopg.rows import namedtuple_row
 from sqlalchemy import Connection, func, null, or_, select
 
-from workbench.database.connection import raw
+from workbench.database.connection import cached_per_connection, raw
 from workbench.murmurant.canonical import Canonical
 from workbench.murmurant.schema import Schema, as_text, entity_of, is_one_of
 from workbench.murmurant.spellings import ENTITY_TYPES
@@ -92,6 +92,12 @@ def fetch(connection: Connection, schema: Schema, query: str, **parameters: Any)
 def read_sql(*path: str) -> str:
     """Return the SQL of a file of this package, without its header."""
     return files("workbench.mappings").joinpath(*path).read_text(encoding="utf-8").partition("\n\n")[2]
+
+
+@cached_per_connection
+def unlinked(connection: Connection, schema: Schema) -> Sequence[Any]:
+    """Return the mappings that lead to no record, and the records to which no mapping leads: see ``unlinked.sql``."""
+    return fetch(connection, schema, read_sql("unlinked.sql"))
 
 
 def mapping_to_keep(schema: Schema, rows: Sequence[MappingRow], right: str) -> MappingRow:

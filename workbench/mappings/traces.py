@@ -17,11 +17,19 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection
 
 from workbench.database.connection import cached_per_connection
-from workbench.mappings.queries import Correction, Key, MappingRow, corrections_made, fetch, mapping_rows
+from workbench.mappings.queries import (
+    Correction,
+    Key,
+    MappingRow,
+    corrections_made,
+    fetch,
+    mapping_rows,
+    unlinked,
+)
 from workbench.murmurant.importers import Run, Trace
 from workbench.murmurant.reports import ReportRecord
 from workbench.murmurant.schema import Schema
-from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, ENTITY_TYPES, REGISTRATION
+from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, REGISTRATION
 
 AUDIT, RAW, REPORT = "audit row", "raw data", "report"
 
@@ -40,7 +48,6 @@ SELECT entity, wa_id, record, action, trace, run, at FROM (
 ) AS claims
 WHERE run <> ALL (%(rolled_back)s::text[])
 """
-_UNMAPPED = "SELECT '{entity}', id::text, coalesce(run_id, '') FROM {relation} AS record WHERE {unmapped}"
 _EXISTING = """
 SELECT id::text AS id, created_at AS at, coalesce(run_id, '') AS run FROM {relation} WHERE id = ANY (%(ids)s::ids)
 """
@@ -275,14 +282,8 @@ class Traces:
     @cached_property
     def unmapped(self) -> dict[Key, str]:
         """The records to which no mapping leads, each with its run id; not those that a correction led an id away from."""
-        selects = []
-        for entity, relation in CONCEPT_OF.items():
-            condition = " AND ".join(  # one spelling at a time, so that an index on it is used
-                f"NOT EXISTS (SELECT FROM mappings WHERE spelled = '{spelling}' AND target = record.id)"
-                for spelling in ENTITY_TYPES[entity]
-            )
-            selects.append(_UNMAPPED.format(entity=entity, relation=relation, unmapped=condition))
-        unmapped = {(entity, record): run for entity, record, run in self.fetch(" UNION ALL ".join(selects))}
+        rows = unlinked(self.connection, self.schema)
+        unmapped = {(row.entity, row.record): row.run for row in rows if row.record}
         corrected = {(row.entity, row.was) for row in self.corrections} if unmapped else ()
         return {place: run for place, run in unmapped.items() if place not in corrected}
 

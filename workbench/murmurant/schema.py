@@ -37,6 +37,10 @@ _MAILBOX = f"""replace(split_part(split_part({_PLAIN}, '@', 1), '+', 1), '.', ''
 LOGGED = ("CREATE", "UPDATE", "DELETE", "UNDO")
 """The actions that ``audit.spelled`` may be compared with."""
 
+_STORED = {
+    "mappings": {"spelled": "entity_type"},
+    "audit": {"spelled": "action", "spelled_type": "resource_type"},
+}
 _ENTITY = {"entity_type", "resource_type"}
 _INTEGERS = {"integer", "bigint", "smallint"}
 _SQL_TYPES: dict[str, TypeEngine[Any]] = {
@@ -268,15 +272,12 @@ class Schema:
             else f"NULL::{self.type_of(column)}"
             for column in CONCEPTS[concept].columns
         }
-        if concept == "mappings":  # the entity type as it is stored, so that indexes and statistics are used
-            kind = here.get("entity_type")
-            cells["spelled"] = f"{quote(kind.name) if kind else 'NULL'}::text"
-        if (
-            concept == "audit"
-        ):  # the action as it is stored, if that enum has all actions that we compare it with
-            action = here.get("action")
-            as_enum = action and {*LOGGED} <= {*(action.labels or ())}
-            cells["spelled"] = quote(action.name) if action and as_enum else cells["action"]
+        # Entity types and actions as they are stored, so that indexes and statistics are used.
+        for name, column in _STORED.get(concept, {}).items():
+            cells[name] = f"{quote(here[column].name) if column in here else 'NULL'}::text"
+        if action := here.get("action"):  # an enum only if it has all actions that we compare it with
+            as_enum = {*LOGGED} <= {*(action.labels or ())}
+            cells["spelled"] = quote(action.name) if as_enum else cells["action"]
         columns = ", ".join(f"{cell} AS {quote(column)}" for column, cell in cells.items())
         if concept in self.resolved:
             table = f"{quote(self.catalogue.schema)}.{quote(self.resolved[concept].table)}"
