@@ -183,21 +183,22 @@ def test_a_table_that_changed_since_the_plan_was_made_is_refused(application: Gr
         application.refuses(plan, "WaSyncState", WorkbenchError)
 
 
-def test_a_row_that_changed_is_found_where_the_plan_empties_the_whole_table(application: Ground) -> None:
-    ground = application
-    deletes = next(
-        section
-        for section in ground.planned().operations
-        if (section.name, section.table) == ("delete", "WaIdMapping")
+@pytest.mark.parametrize("others", [0, 100])
+def test_a_row_that_changed_is_found_among_all_or_some_rows_of_a_table(
+    application: Ground, others: int
+) -> None:
+    """Where rows are recognised by their digests alone, and where they are filtered by key first."""
+    ground, table = application, '"WaIdMapping"'
+    operations = ground.planned().operations
+    deletes = next(each for each in operations if (each.name, each.table) == ("delete", "WaIdMapping"))
+    planned = [str(key) for key, _ in ground.planned().rows(deletes)]
+    some = f"SELECT id FROM {table} WHERE NOT (id::text = ANY(%s)) ORDER BY id LIMIT {others}"
+    ground.execute(
+        f"DELETE FROM {table} WHERE NOT (id::text = ANY(%s)) AND id NOT IN ({some})", planned, planned
     )
-    kept = [str(key) for key, _ in ground.planned().rows(deletes)]
-    ground.execute('DELETE FROM "WaIdMapping" WHERE NOT (id::text = ANY(%s))', kept)
-    ground.execute('ANALYZE "WaIdMapping"')
+    ground.execute(f"ANALYZE {table}")
     plan = ground.approved(anew=True)
-    assert (
-        plan.changes["WaIdMapping"]["delete"]
-        == len(kept)
-        == ground.ask('SELECT count(*) FROM "WaIdMapping"')[0]
-    )
-    ground.execute('UPDATE "WaIdMapping" SET "waId" = \'999999\' WHERE id::text = %s', kept[1])
-    assert [key for _, key, _ in refused(ground, plan, kept[1]).rows] == [kept[1]]
+    assert plan.changes["WaIdMapping"]["delete"] == len(planned)
+    assert ground.ask(f"SELECT count(*) FROM {table}") == [len(planned) + others]
+    ground.execute(f"""UPDATE {table} SET "waId" = '999999' WHERE id::text = %s""", planned[1])
+    assert [key for _, key, _ in refused(ground, plan, planned[1]).rows] == [planned[1]]

@@ -68,7 +68,7 @@ def test_plans_that_were_applied_since_are_not_applied_any_more(guide: Ground) -
         # Its approval held once, and that was before.
         with pytest.raises((Refused, NotApproved), match="was used before"):
             wb.plans.apply(plan)
-        with pytest.raises(Refused, match="is not applied here: applied by dana"):
+        with pytest.raises(Refused, match="is not applied here"):
             wb.plans.plan_undo(plan.id)
         wb.plans.approve(plan, plan.digest, approver="erin")
         assert becomes(guide, plan)[0] == "approved"
