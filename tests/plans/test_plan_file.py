@@ -185,7 +185,7 @@ def test_a_plan_whose_bytes_were_changed_is_refused(application: Ground) -> None
             assert changed != whole, name
             plan.path.write_bytes(b"".join(changed))
             for named in (plan.id, str(plan.path)):
-                with pytest.raises((DocumentError, Refused), match=r"altered|damaged|cut short|is no plan"):
+                with pytest.raises((DocumentError, Refused), match=r"edited|damaged|cut short|is no plan"):
                     wb.plans[named]
             assert wb.plans.states()["state"].tolist() == ["damaged"]
             for read in (Plan.read, lambda _: plan):  # anew, and as it was read before the change
