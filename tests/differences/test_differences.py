@@ -159,7 +159,7 @@ def test_what_is_not_what_it_says_is_refused(clubs: Clubs) -> None:
             DocumentError,
             "its manifest",
         ),
-        ({"sha256": "0" * 64}, DocumentError, "its manifest was written for"),
+        ({"sha256": "0" * 64}, DocumentError, "is not the archive described by its manifest"),
         ({"target": replace(taken.target, environment="other")}, WrongEnvironment, "other"),
     ):
         taken.model_copy(update=forged).write(taken.path)

@@ -163,7 +163,7 @@ def verify_bundles(name: str | None, digest: str | None, environment: str | None
     backups = load_settings().backups
     folders = [find_bundle(backups, name)] if name else bundle_folders(backups)
     if not folders:
-        raise UsageError(f"There is no bundle in {backups}.", "`workbench bundle create` makes one.")
+        raise UsageError(f"There is no bundle in {backups}.", "`workbench bundle create FILE...` makes one.")
     if digest and not name:
         raise UsageError("--digest needs the name of a bundle.", "Name the bundle too.")
     parts: dict[str, Any] = {}
@@ -229,5 +229,5 @@ def list_bundles() -> Answer:
 
     bundles = bundles_frame(list_bundles(load_settings().backups))
     shown = bundles.drop(columns=["path"]).assign(digest=bundles["digest"].str[:12])
-    empty = "no bundles yet; `workbench bundle create` makes one"
+    empty = "no bundles yet; `workbench bundle create FILE...` makes one"
     return Answer(parts={"bundles": Table(shown, empty=empty)}, facts=bundles)
