@@ -41,6 +41,7 @@ PROBLEMS = {
 COLUMNS = (
     *("problem", "entity", "wa_id", "mapping", "target", "score", "sure", "evidence", "agrees", "differs"),
     *("should_be", "cycle", "cycle_size", "position", "contact", "person", "title", "registrations"),
+    "other_record",
 )
 
 _WRONG = {MEMBER: "wrong-person", EVENT: "wrong-event", REGISTRATION: "wrong-registration"}
@@ -137,7 +138,8 @@ class MappingFindings:
         (its own id), ``target``, ``score`` (0 to 1; a gap where nothing is known), ``sure`` (whether `should_be` may be
         planned without further review), ``evidence``, ``agrees``, ``differs`` (names of fields, no personal value),
         ``should_be``; ``cycle``, ``cycle_size``, ``position`` in a swap or longer cycle; ``contact`` and ``person`` (the
-        names of both), ``title`` of an event; how many ``registrations`` were imported through it.
+        names of both), ``title`` of an event; how many ``registrations`` were imported through it;
+        ``other_record``, where the id became two.
     registrations : pandas.DataFrame
         See `workbench.mappings.registrations.imported_through`, and whether each ``moves``.
     not_known : tuple of str
@@ -220,7 +222,9 @@ def _problems_of(
                 problems.append(_problem(kind, row, nowhere[key], {"score": 1.0}, right))
             if key in twice and row.id not in against:
                 words = "two records for this id: {first}, and later {key} ({evidence})".format(**twice[key])
-                problems.append(_problem("two-records", row, words, {}))
+                records = twice[key]["first"], twice[key]["key"]
+                other = records[row.target == records[0]]
+                problems.append(_problem("two-records", row, words, {}) | {"other_record": other})
             if key in shared:
                 words = "another id leads to the same record"
                 if judged["score"] is None:
@@ -265,7 +269,7 @@ def _problem(
     return {
         **row._asdict(), "score": None, "agrees": "", "differs": "", **judged, "problem": problem, "mapping": row.id,
         "evidence": evidence, "should_be": should_be, "sure": bool(moves and (judged.get("score") or 0) >= SURE),
-        "cycle": "", "key": row.key, "contact": "", "person": "", "title": "",
+        "cycle": "", "other_record": "", "key": row.key, "contact": "", "person": "", "title": "",
     }  # fmt: skip
 
 
