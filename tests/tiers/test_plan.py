@@ -60,12 +60,6 @@ def test_plan_apply_and_undo(ground: Ground) -> None:
     assert (plan.kept, plan.conflicts, plan.unresolved) == ([], [], [])
     assert plan.reasons[1] == "The import ran without its mapping."
     ground.carry_out(plan)
-    # Taken for tiny, the images of 85,000 members were compared each with each: for hours.
-    counted = ground.ask(
-        """SELECT reltuples::int FROM pg_class WHERE relnamespace = 'workbench'::regnamespace
-        AND relkind = 'r' AND relname ~ '_(before|after)$'""",
-    )
-    assert counted == [7, 7]
     assert ground.state("AuditLog") == healthy  # not a column besides, updatedAt among them
     assert set(wb.tiers.review()["tier"].matrix["finding"]) == {"right"}
     assert {finding.status for finding in wb.check(["tiers-wrong", "tiers-missing"]).findings} == {"pass"}
@@ -108,7 +102,7 @@ def test_levels_that_no_line_names(guide: Ground, written: Written) -> None:
     assert touched(plan) == wrong
     assert [row["key"] for row in plan.unresolved] == unknown
     guide.carry_out(plan)
-    with pytest.raises(Refused, match="2 unresolved"):
+    with pytest.raises(Refused, match="Wild Apricot level is not known"):
         wb.tiers.plan()
 
 
@@ -153,7 +147,7 @@ def test_what_a_person_set_stays(application: Ground) -> None:
     assert touched(restoring) == sorted([*theirs, *others])
     assert restoring.kept == []
     club.carry_out(plan)
-    with pytest.raises(Refused, match="2 in conflict"):
+    with pytest.raises(Refused, match="by the audit log"):
         wb.tiers.plan()
     club.carry_out(wb.tiers.plan(on_conflict="restore"))
     assert wb.tiers.wrong().empty
