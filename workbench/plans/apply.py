@@ -181,9 +181,9 @@ def _drift(plan: Plan, different: Differing) -> Drift:
     table, key, reason = different[0]
     more = f", and {len(different) - 1} more" if len(different) > 1 else ""
     what = f"The database is not as plan {plan.id} saw it: {table} {key} {reason}{more}. Nothing was changed."
-    next_step = (
-        "Plan again; the new plan will see the present rows. A replay is applied right after its restore."
-    )
+    next_step = "Plan again; the new plan will see the present rows."
+    if plan.kind == "replay":  # planned again, it would expect the snapshot's rows again
+        next_step = "Restore the snapshot first: a replay is applied right after its restore."
     return Drift(what, next_step, tuple(different))
 
 
