@@ -409,10 +409,10 @@ def test_broken_links_are_detected(link: str) -> None:
 
 
 def test_buttons_and_text_fields_are_made_in_one_place() -> None:
-    """Those in workbench.panels.controls ignore double clicks."""
+    """Those in workbench.panels.table ignore late clicks."""
     made = {path.name: _calls(path.read_text()) & {"Button", "Text"} for path in PACKAGE.glob("panels/*.py")}
-    assert {name for name, found in made.items() if found} == {"controls.py"}
-    assert made["controls.py"] == {"Button", "Text"}
+    assert {name for name, found in made.items() if found} == {"table.py"}
+    assert made["table.py"] == {"Button", "Text"}
 
 
 def _calls(source: str) -> set[str]:

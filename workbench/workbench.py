@@ -256,7 +256,7 @@ class Workbench:
         page : {"runs", "plans", "mappings", "tiers", "duplicates", "preflight"}
             Its name, as in the addresses of `workbench serve`.
         options
-            Its initial state, such as ``exports`` for mappings, ``found`` and ``threshold`` for duplicates.
+            Its initial state, such as ``exports`` for mappings, ``matches`` and ``threshold`` for duplicates.
 
         Raises
         ------

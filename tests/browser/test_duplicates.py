@@ -125,7 +125,7 @@ def _merge_and_bring_back(page: Any, club: Ground, before: dict[str, list[str]])
     page.get_by_text("1 of 1 reviewed").wait_for()
 
     press(page, "Plan the undo")
-    page.get_by_text("This is the plan that takes back").wait_for()
+    page.get_by_text("This plan undoes").wait_for()
     press(page, "Approve")
     press(page, "Apply")
     page.locator(".wb-state", has_text="applied, by dana").wait_for()

@@ -24,7 +24,7 @@ def test_a_swap_is_put_right_and_taken_back_on_a_page_without_code(
     field.fill(key.split("/")[1])
     field.press("Enter")
     in_table(page, "Mappings found", key)
-    page.get_by_text(f"Chosen: {key}, to lead where the traces say.").wait_for()
+    page.get_by_text(f"Chosen: {key}, to lead where the evidence says.").wait_for()
     press(page, "Plan the correction")
     page.get_by_text("Can this plan be approved as it is?").wait_for()
     assert not club.changed(before), "a plan is a file"
@@ -42,7 +42,7 @@ def test_a_swap_is_put_right_and_taken_back_on_a_page_without_code(
         assert any(wa_id in row and record in row for row in now)
         assert not any(wa_id in row and record in row for row in was)
     press(page, "Plan the undo")
-    page.get_by_text("This is the plan that takes back").wait_for()
+    page.get_by_text("This plan undoes").wait_for()
     press(page, "Approve")
     press(page, "Apply")
     page.locator(".wb-state", has_text="applied, by dana").wait_for()

@@ -80,7 +80,7 @@ def roll_back_and_bring_back(page: Any, club: Ground) -> None:
     assert counts["Member"][1] == 0, counts
 
     press(page, "Plan the undo")
-    page.get_by_text("This is the plan that takes back").wait_for()
+    page.get_by_text("This plan undoes").wait_for()
     press(page, "Approve")
     press(page, "Apply")
     page.locator(".wb-state", has_text="applied, by dana").wait_for()

@@ -28,7 +28,7 @@ def both(
         yield run, planter, northern
 
 
-def test_people_of_two_clubs_are_shown_with_both_environments_and_never_merged(both) -> None:
+def test_members_of_two_clubs_are_shown_and_never_merged(both) -> None:
     run, planter, northern = both
     quiet = run("duplicates", "--with", "north", "--json")
     assert quiet.returncode == 0
@@ -59,7 +59,7 @@ def test_people_of_two_clubs_are_shown_with_both_environments_and_never_merged(b
     assert run("plan", "merge", ours, theirs).returncode == 2, "it is no member of this club"
 
 
-def test_what_cannot_be_asked_between_clubs(both) -> None:
+def test_wrong_usage_between_clubs(both) -> None:
     run, *_ = both
     for arguments in (
         ("--with", "south"),

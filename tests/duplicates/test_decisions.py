@@ -27,7 +27,7 @@ def kept(folder: Path, name: str = "club") -> Statements[Decision]:
     return Statements(Decision, folder, name)
 
 
-def test_what_people_say_is_respected(ground: Ground, planter: Planter) -> None:
+def test_decisions_are_respected(ground: Ground, planter: Planter) -> None:
     def records(name: str, count: int) -> list[str]:
         phone = f"+1 555 {sum(map(ord, name)):07}"
         own = {"firstName": name, "lastName": f"{name[::-1]}worthy", "phone": phone}

@@ -64,7 +64,7 @@ def test_a_healthy_club_is_clean_and_what_the_demo_plants_is_found(club: Ground)
     assert not any(duplicates.clean for duplicates in (members, events, registrations))
 
 
-def test_each_kind_of_double_of_a_member(ground: Ground, planter: Planter) -> None:
+def test_each_kind_of_duplicate_member(ground: Ground, planter: Planter) -> None:
     guide = ground.club.dialect == "guide"
 
     def member(first: str, last: str, email: str, **more: str) -> str:
@@ -122,7 +122,7 @@ def test_each_kind_of_double_of_a_member(ground: Ground, planter: Planter) -> No
     assert cluster["probability"] == min(row["probability"] for row in of_trio)
 
 
-def test_each_kind_of_double_of_an_event_and_its_registrations(ground: Ground, planter: Planter) -> None:
+def test_each_kind_of_duplicate_event_and_its_registrations(ground: Ground, planter: Planter) -> None:
     spelled = ground.wb.session.schema.resolved["events"].spelling
 
     def event(title: str, start: str) -> str:
@@ -160,7 +160,7 @@ def test_each_kind_of_double_of_an_event_and_its_registrations(ground: Ground, p
     assert "Merge the member and event records first" in shown
 
 
-def test_what_cannot_be_asked_is_said_and_never_clean(ground: Ground, tmp_path: Path) -> None:
+def test_what_cannot_be_compared_is_reported_and_never_clean(ground: Ground, tmp_path: Path) -> None:
     wb = ground.wb
     for options, name in (
         ({"entity": "Membr"}, "Membr"),
@@ -210,7 +210,7 @@ def test_the_charts_and_the_finding_show_what_there_is(application: Ground) -> N
     assert pair_to_review(empty, 0.7) is None
 
 
-def test_a_large_group_costs_no_square() -> None:
+def test_the_pairs_of_a_group_grow_linearly() -> None:
     def within(keys: Iterable[str]) -> list[tuple[str, str]]:
         rows = pd.DataFrame([("x", key) for key in keys], columns=["name", "key"])
         pairs = pairs_in_groups(rows, ["name"], "keys")
@@ -233,6 +233,6 @@ def test_a_large_group_costs_no_square() -> None:
         ("a-b", "a b"),
     ],
 )
-def test_titles_fold(title: str, same: str) -> None:
+def test_titles_are_normalised(title: str, same: str) -> None:
     assert plain_title(title) == plain_title(same)
     assert plain_title("!!!") != plain_title("???"), "titles of signs alone stay apart"

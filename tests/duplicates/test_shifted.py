@@ -31,7 +31,7 @@ def clusters(run: Shell) -> set[frozenset[str]]:
     return {frozenset(cluster["members"]) for cluster in facts["clusters"]}
 
 
-def test_the_same_club_from_another_time_zone_is_found(recording: Open) -> None:
+def test_a_second_import_in_another_time_zone_is_found(recording: Open) -> None:
     club = recording("other_time_zone", whole=True)
     # The truth: the mapping leads to one record of an id, the CSV import's id map and full report to another.
     mapped = {
@@ -65,7 +65,7 @@ def test_the_same_club_from_another_time_zone_is_found(recording: Open) -> None:
     assert twice["Registration"] <= problems["Registration"]
 
 
-def test_without_a_report_the_hours_and_the_people_tell(recording: Open) -> None:
+def test_without_reports_hours_and_people_decide(recording: Open) -> None:
     club = recording("other_time_zone", whole=True, reports=False)
     finding = finding_of(club.run)
     # The fortieth was moved by three weeks in Wild Apricot in between: no clock parts it from its twin.
@@ -78,7 +78,7 @@ def test_without_a_report_the_hours_and_the_people_tell(recording: Open) -> None
     assert finding_of(club.run)["count"] == 39, "the clock alone tells where nobody is on the second"
 
 
-def test_recordings_with_one_clock_are_silent(recording: Open) -> None:
+def test_recordings_in_one_time_zone_pass(recording: Open) -> None:
     for name in ("csv_over_api", "rebooked"):
         assert finding_of(recording(name).run)["status"] == "pass"
 
@@ -166,7 +166,7 @@ def test_two_sessions_are_two_events(clubs: Clubs, at: At, sessions: dict[str, A
 @pytest.mark.parametrize(
     ("dialect", "hours", "titles"), [("guide", 7, None), ("application", 10, None), ("guide", 8, 1000)]
 )
-def test_what_came_twice_by_another_clock_is_found(
+def test_events_imported_in_another_time_zone_are_found(
     clubs: Clubs, at: At, dialect: str, hours: int, titles: int | None
 ) -> None:
     """With the same people, or without any under many titles."""

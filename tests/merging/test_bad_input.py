@@ -29,7 +29,7 @@ def people(ground: Ground) -> list[str]:
         return [planter.member() for _ in range(4)]
 
 
-def test_what_contradicts_itself_or_is_something_else(ground: Ground, people: list[str]) -> None:
+def test_contradictory_requests_and_other_kinds_are_refused(ground: Ground, people: list[str]) -> None:
     a, b, c, _ = people
     with Planter(ground) as planter:
         event = planter.event()
@@ -61,7 +61,7 @@ def test_what_contradicts_itself_or_is_something_else(ground: Ground, people: li
     assert plan_of(ground, (a, [b, c]), leave_out=[c.upper()]).changes["Member"]["delete"] == 1
 
 
-def test_a_member_who_was_merged_already(ground: Ground, people: list[str]) -> None:
+def test_a_member_merged_before(ground: Ground, people: list[str]) -> None:
     a, b, c, d = people
     plans = []
     for merge in ((b, a), (c, b)):

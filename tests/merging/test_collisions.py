@@ -120,7 +120,7 @@ def test_parts_move_with_their_row_and_block_where_both_have_some(application: G
         application.wb.duplicates.plan_merges(merges[:1], skip_blocked=True)
 
 
-def test_of_rows_that_say_the_same_the_canonical_record_s_stays(application: Ground) -> None:
+def test_of_identical_rows_the_canonical_record_s_stays(application: Ground) -> None:
     expected = []
     with Planter(application) as planter:
         merge = two(planter)

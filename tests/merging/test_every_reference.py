@@ -62,7 +62,7 @@ def test_merge_then_undo_is_the_identity_and_the_proof_holds(ground: Ground) -> 
     ]
 
 
-def test_who_acted_is_a_reference_and_what_the_log_says_of_is_history(application: Ground) -> None:
+def test_the_actor_is_a_reference_and_the_subject_of_the_log_is_history(application: Ground) -> None:
     with Planter(application) as planter:
         canonical, duplicate = two(planter)
         about = {"resourceType": "Member", "resourceId": duplicate, "action": "CREATE"}
@@ -75,7 +75,7 @@ def test_who_acted_is_a_reference_and_what_the_log_says_of_is_history(applicatio
         assert application.ask(f'SELECT count(*) FROM "{LOG}" WHERE "{column}"::text = %s', record) == [1]
 
 
-def test_mappings_move_in_whichever_spelling_they_fill(ground: Ground) -> None:
+def test_mappings_move_in_either_spelling(ground: Ground) -> None:
     guide = ground.club.dialect == "guide"
     own, kind = ("murmurantId", "text") if guide else ("clubosId", "uuid")
     spellings = ("murmurantId", "clubosId")

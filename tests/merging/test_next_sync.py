@@ -61,7 +61,9 @@ def write_over(club: Ground, entity: str, record: str, wa_id: str) -> None:
 
 
 @pytest.mark.parametrize(("dialect", "entity"), [("guide", "Event"), ("application", "Member")])
-def test_the_next_sync_is_foretold_and_told(at: Callable[..., Shell], club: Ground, entity: str) -> None:
+def test_the_plan_warns_of_the_next_sync_and_the_check_reports_it(
+    at: Callable[..., Shell], club: Ground, entity: str
+) -> None:
     run = at(club)
     club.execute('UPDATE "Event" SET capacity = NULL')
     assert finding(run) == ("pass", [])

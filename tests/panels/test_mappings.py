@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from tests.conftest import Clubs, Ground
-from tests.panels.conftest import choose, field, offered, parts, press, said, settle
+from tests.panels.conftest import choose, field, offered, press, said, settle
 from workbench.panels.corrections import MappingCorrection
-from workbench.panels.panel import PEOPLE, seeing
+from workbench.panels.panel import seeing
 from workbench.workbench import Workbench
 
 HOSTILE = "<img src=x onerror=alert(1)>\u202e=1+1🦜"
@@ -34,14 +34,14 @@ def _changes(panel: MappingCorrection) -> Any:
     return panel.wb.plans[panel.review.plan].changes
 
 
-def test_a_swap_is_put_right_and_taken_back(opened: Opened, clubs: Clubs, dialect: str) -> None:
+def test_a_swap_is_corrected_and_undone(opened: Opened, clubs: Clubs, dialect: str) -> None:
     club = clubs.clone(dialect, 60)
     (truth,) = club.breaks("swapped-mappings")
     right, before = truth.detail["right"], club.state()
     panel = settle(MappingCorrection(opened(club)))
     one = min(right)
     choose(panel, WRONG, one)
-    assert "What is known of it" in said(panel._evidence)
+    assert "Evidence" in said(panel._evidence)
     assert _changes(panel) == {"WaIdMapping": {"update": 2}}, "the other half too"
     assert not club.changed(before), "a plan is a file"
     press(panel.review, "Approve")
@@ -58,7 +58,7 @@ def test_a_swap_is_put_right_and_taken_back(opened: Opened, clubs: Clubs, dialec
     assert not club.changed(before)
 
 
-def test_half_a_swap_is_refused_in_words_and_all_that_is_sure_is_not(opened: Opened, small: Ground) -> None:
+def test_half_a_swap_is_refused_and_all_that_is_sure_is_planned(opened: Opened, small: Ground) -> None:
     swap, cycle = (truth.detail["right"] for truth in small.breaks("swapped-mappings", "cycle-of-three"))
     panel = settle(MappingCorrection(opened(small)))
     field(panel, "rest of a swap").value = False
@@ -74,7 +74,7 @@ def test_half_a_swap_is_refused_in_words_and_all_that_is_sure_is_not(opened: Ope
     assert _changes(panel) == {"WaIdMapping": {"update": 5}}
 
 
-def test_an_id_is_led_to_a_person_who_was_searched_for(opened: Opened, small: Ground) -> None:
+def test_an_id_is_led_to_a_searched_member(opened: Opened, small: Ground) -> None:
     wb = opened(small)
     people = wb.search("example", limit=2)
     (first, second), wa_id = people["key"], people["wa_ids"].iloc[0].split(", ")[0]
@@ -87,7 +87,7 @@ def test_an_id_is_led_to_a_person_who_was_searched_for(opened: Opened, small: Gr
     choose(panel, "Mappings found", key)
     assert first in panel._search.table._table._dt_args["data_json"]
     press(panel, "Plan the correction")
-    assert f"Nothing tells where {key} should lead" in panel.work.message
+    assert f"There is no evidence where {key} should lead" in panel.work.message
     _type(panel, panel._target, "zz " + HOSTILE)
     assert HOSTILE not in panel._target.table._table._dt_args["data_json"], "masked, and text"
     choose(panel, "Records found", second)
@@ -117,9 +117,7 @@ def test_events_are_corrected_too_and_kinds_are_not_mixed(opened: Opened, small:
     assert "are of two kinds" in panel.work.message
 
 
-def test_searches_and_errors_are_said_in_words(
-    opened: Opened, clubs: Clubs, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_searches_and_errors_are_shown(opened: Opened, clubs: Clubs, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("workbench.mappings.search.ENOUGH", 60)
     panel = settle(MappingCorrection(opened(clubs.clone("guide"))))
     assert f"{WRONG}: none" in said(panel)
@@ -143,24 +141,6 @@ def test_searches_and_errors_are_said_in_words(
     monkeypatch.setattr(panel, "exports", ["no-such-file.csv"])
     press(panel, "Look again")
     assert "no-such-file.csv" in panel.work.message
-
-
-def test_people_are_seen_until_they_are_covered(opened: Opened, small: Ground) -> None:
-    small.breaks("swapped-mappings")
-    wb = opened(small)
-    wb.session.unmask = True
-    name = wb.mappings.findings().problems.iloc[0]["person"]
-    wb.session.unmask = False
-    assert name not in wb.mappings.findings().problems.to_string()
-    panel = settle(MappingCorrection(wb))
-    choose(panel, WRONG, panel.table.names[0])
-    switch = next(part for part in parts(panel) if getattr(part, "description", "") == PEOPLE)
-    for shown in (True, False, True):
-        switch.value = shown
-        settle(panel)
-        screen = said(panel) + panel.table._table._dt_args["data_json"]
-        assert (name in screen) is shown
-        assert name not in panel.static().html
 
 
 def test_whatever_is_asked_shows_people_as_the_panels_own_switch_says(opened: Opened, small: Ground) -> None:

@@ -12,8 +12,7 @@ from tests.duplicates.conftest import SAME_PERSON
 from tests.panels.conftest import choose, parts, settle
 from tests.planting import Planter
 from workbench.panels import PAGES
-from workbench.panels.pages import Pages
-from workbench.panels.panel import PEOPLE
+from workbench.panels.panel import PEOPLE, Pages
 
 Opened = Callable[..., Any]
 
@@ -28,7 +27,7 @@ def pages(opened: Opened, clubs: Clubs) -> Any:
     return Pages(opened(club), "runs")
 
 
-def test_what_is_chosen_is_in_the_address(pages: Any) -> None:
+def test_the_address_names_the_choice(pages: Any) -> None:
     settle(pages)
     assert pages.location.place == "runs"
     [run, *_] = pages.panels["runs"].table.names
@@ -41,7 +40,7 @@ def test_what_is_chosen_is_in_the_address(pages: Any) -> None:
     assert pages.location.place == f"runs/{run}", "as it was left"
 
 
-def test_an_address_leads_to_what_it_names_whether_it_was_read_already_or_not(pages: Any) -> None:
+def test_an_address_chooses_the_row_it_names(pages: Any) -> None:
     settle(pages)
     pages.wb.runs.plan_rollback(pages.wb.runs.frame().query("mode == 'live'")["run"].iloc[0])
     anew = Pages(pages.wb, "runs")
@@ -60,7 +59,7 @@ def test_an_address_leads_to_what_it_names_whether_it_was_read_already_or_not(pa
         assert anew.panels[page].seen == place.partition("/")[2]
 
 
-def test_an_address_that_is_none_leaves_all_as_it_is(pages: Any) -> None:
+def test_an_unknown_address_is_ignored(pages: Any) -> None:
     settle(pages)
     pages.location.place = "nowhere/at-all"
     assert pages._page.children == (pages.panels["runs"],)

@@ -73,7 +73,7 @@ def test_a_run_goes_and_comes_back(
     assert not club.changed(before)
 
 
-def test_nothing_to_plan_and_an_unknown_plan_are_said_in_words(
+def test_nothing_to_plan_and_an_unknown_plan_are_reported(
     opened: Callable[..., Workbench], small: Ground
 ) -> None:
     wb = opened(small)
@@ -85,7 +85,7 @@ def test_nothing_to_plan_and_an_unknown_plan_are_said_in_words(
     assert panel.review.plan == ""
     review = settle(PlanReview(wb))
     assert "Plans: none" in said(review)
-    assert review._seen.layout.display == "none"
+    assert review._shown.layout.display == "none"
     for shown, word in ((panel, "Importer"), (review, "Plans")):
         bundle = shown._repr_mimebundle_()
         assert word in bundle["text/html"], "what stands in its place on paper"
@@ -112,9 +112,7 @@ def test_a_second_session_is_told_that_the_first_applied(
     assert "applied, by dana" in said(two)
 
 
-def test_a_click_on_what_was_left_or_in_haste_is_not_heard(
-    opened: Callable[..., Workbench], small: Ground
-) -> None:
+def test_late_clicks_are_ignored(opened: Callable[..., Workbench], small: Ground) -> None:
     """The page shows a plan a moment longer than the kernel: consent is to what was seen, or to nothing."""
     panel = _picked(opened(small))
     wb, review = panel.wb, panel.review
@@ -149,7 +147,7 @@ def test_a_click_on_what_was_left_or_in_haste_is_not_heard(
     assert "was applied by dana" not in review.work.message, "the second click was not even tried"
 
 
-def test_a_row_that_was_left_is_no_choice(opened: Callable[..., Workbench], small: Ground) -> None:
+def test_a_row_left_behind_is_not_chosen(opened: Callable[..., Workbench], small: Ground) -> None:
     """A browser tells of another row in two messages: none, then that one."""
     panel = _picked(opened(small))
     runs = table(panel, "Runs")._table
@@ -210,7 +208,7 @@ def test_a_run_that_could_not_be_read_can_be_chosen_again(
     assert offered(panel)
 
 
-def test_a_page_below_a_plan_is_that_plan_s_and_consent_has_a_name(
+def test_a_report_belongs_to_its_plan_and_approval_needs_a_name(
     opened: Callable[..., Workbench], small: Ground
 ) -> None:
     panel = _picked(opened(small))
@@ -234,5 +232,5 @@ def test_a_page_below_a_plan_is_that_plan_s_and_consent_has_a_name(
     assert review._page.value == ""
     review._who.value = " "
     press(review, "Approve")
-    assert f"Nobody consents to {second}" in review.work.message
+    assert f"{second} was not approved" in review.work.message
     assert set(panel.wb.plans.states()["state"]) == {"planned"}

@@ -60,14 +60,12 @@ def test_from_everything_open_to_signed(opened: Callable[..., Workbench], club: 
     assert _logged(club).count("migration:preflight:passed") == 1
 
 
-def test_refusals_are_words_in_place_and_nothing_is_kept(
-    opened: Callable[..., Workbench], clubs: Clubs
-) -> None:
+def test_refusals_are_shown_and_nothing_is_recorded(opened: Callable[..., Workbench], clubs: Clubs) -> None:
     wb = opened(clubs.clone("guide", 60))
     panel = settle(PreflightPanel(wb))
     for item, says, title, told in (
-        ("window", "", "Vouch for it", "Nothing is said of"),
-        ("window", "", "Waive it", "Nothing is said of"),
+        ("window", "", "Vouch for it", "Nothing is said about"),
+        ("window", "", "Waive it", "Nothing is said about"),
         ("stakeholders", "told mia@example.org", "Vouch for it", "e-mail address"),
         ("backup", "I am sure of it", "Vouch for it", "evidence settles this"),
         ("window", "x" * 501, "Waive it", "Make it shorter."),
@@ -85,7 +83,7 @@ def test_refusals_are_words_in_place_and_nothing_is_kept(
     assert panel.buttons["Take back"].disabled, "there is nothing to take back"
 
 
-def test_what_is_written_while_a_word_is_kept_stays_and_is_text(
+def test_text_typed_while_a_statement_is_recorded_stays(
     opened: Callable[..., Workbench], clubs: Clubs
 ) -> None:
     panel = settle(PreflightPanel(opened(clubs.clone("guide", 60))))
@@ -111,7 +109,7 @@ def test_what_is_written_while_a_word_is_kept_stays_and_is_text(
     assert "\u202e" not in panel.work.message + panel._detail.value
 
 
-def test_an_environment_that_cannot_be_opened_is_said_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_environment_that_cannot_be_opened_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORKBENCH_ENVIRONMENT", "<b>nowhere</b>")
     shown = opened_panel(PreflightPanel)
     words = said(shown)

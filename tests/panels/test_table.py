@@ -67,7 +67,7 @@ def test_all_rows_are_sent_however_wide() -> None:
     assert table.chosen == [str(MOST - 1)]
 
 
-def test_more_than_a_browser_wants_is_cut_and_said() -> None:
+def test_a_long_table_is_cut_and_says_so() -> None:
     table = Table("key", "Rows", SEEING)
     table.show(pd.DataFrame({"key": range(MOST + 5)}), total=1_000_000)
     assert f"the first {MOST:,} of 1,000,000" in table._about.value

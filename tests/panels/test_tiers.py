@@ -62,7 +62,7 @@ def test_one_level_is_corrected_then_all_and_taken_back(opened: Opened, clubs: C
     assert not club.changed(before)
 
 
-def test_hostile_levels_and_errors_are_said_in_words(opened: Opened, clubs: Clubs, tmp_path: Path) -> None:
+def test_hostile_levels_and_errors_are_shown(opened: Opened, clubs: Clubs, tmp_path: Path) -> None:
     club, file = clubs.clone("guide", 60), tmp_path / "levels.yaml"
     club.execute('UPDATE "Member" SET "waMembershipLevelRaw" = %s', HOSTILE)
     wb = opened(club)
@@ -72,7 +72,7 @@ def test_hostile_levels_and_errors_are_said_in_words(opened: Opened, clubs: Club
         return settle(TierCorrection(wb))
 
     file.write_text("membership_status_mapping:\n  Gold: ACTIVE\n")
-    assert "No line maps the level" in said(panel_with(file))
+    assert "No line of the configuration names the level" in said(panel_with(file))
     unread = panel_with(tmp_path / "no-such-file.yaml")
     assert "wb-fail" in unread.work.message
     assert "no-such-file.yaml" in unread.static().html, "what could not be looked at is said on paper too"
@@ -97,7 +97,7 @@ def test_tiers_and_statuses_are_corrected_apart(
     monkeypatch.setenv("CLUB_URL", club.url)
     panel = settle(TierCorrection(open_workbench("club")))
     for of, column, count in (("tier", "membershipTierId", 2), ("status", "membershipStatusId", 1)):
-        panel._of.value = of
+        panel._kind.value = of
         settle(panel)
         assert len(table(panel, MEMBERS).names) == count
         plan = plan_of(panel)

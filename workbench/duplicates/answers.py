@@ -95,26 +95,22 @@ def pair_to_review(chances: pd.DataFrame, threshold: float) -> pd.Series[Any] | 
 
 def _parts(duplicates: Matches, limit: int, threshold: float) -> dict[str, Part]:
     nouns, clusters, rest = NOUNS[duplicates.entity], duplicates.clusters, duplicates.unclustered
-    more = f"; more: --limit {max(len(clusters), len(rest))}"
-    cut = f"{limit} of {len(clusters):,} clusters of {nouns}{more}" if len(clusters) > limit else ""
-    cut_pairs = f"{limit} of {len(rest):,} pairs of {nouns}{more}. " if len(rest) > limit else ""
+    cut, cut_pairs = (
+        f"{limit} of {count:,} {what} of {nouns}; more: --limit {count}. " if count > limit else ""
+        for what, count in (("clusters", len(clusters)), ("pairs", len(rest)))
+    )
     pairs = rest.head(limit)[_PAIRS].astype({"probability": "object"})
     pairs["probability"] = [_percent(chance) for chance in pairs["probability"]]
     lines = ["", f"{nouns.capitalize()}: {_counts(duplicates)}", *(f"! {line}" for line in duplicates.notes)]
     reasons = [_judgement(duplicates.entity, cluster) for cluster in clusters.head(limit).to_dict("records")]
     table = duplicates_table(duplicates, clusters.head(limit))
     caption = f"Pairs of {nouns} that have something in common, but not enough to be joined"
+    first, note = ("cluster", "stays", "record_id"), f"{cut_pairs}{_DECIDE}" if len(rest) else ""
     parts: dict[str, Part] = {
         f"{nouns}_summary": "\n".join(lines),
-        nouns: Table(
-            table, f"{nouns.capitalize()} of the clusters", "", ("cluster", "stays", "record_id"), note=cut
-        ),
-        f"{nouns}_why": {
-            f"{number} of {len(clusters):,}": reason for number, reason in enumerate(reasons, 1)
-        },
-        f"{nouns}_pairs": Table(
-            pairs, caption, "", (*PAIR, "why"), note=f"{cut_pairs}{_DECIDE}" if len(rest) else ""
-        ),
+        nouns: Table(table, f"{nouns.capitalize()} of the clusters", "", first, note=cut.rstrip(". ")),
+        f"{nouns}_why": {f"{place} of {len(clusters):,}": reason for place, reason in enumerate(reasons, 1)},
+        f"{nouns}_pairs": Table(pairs, caption, "", (*PAIR, "why"), note=note),
     }
     if duplicates.entity == MEMBER and not duplicates.not_run:
         parts["chances"] = partial(match_histogram_chart, duplicates.chances, threshold)
@@ -130,11 +126,10 @@ def duplicates_table(duplicates: Matches, clusters: pd.DataFrame | None = None) 
     pandas.DataFrame
         ``cluster`` (its number), ``stays``, the columns of `describe_records`, ``associations`` and ``record_id``.
     """
+    listed = (duplicates.clusters if clusters is None else clusters).to_dict("records")
     rows = [
         (number, "stays" if key == cluster["canonical"] else "", cluster["associations"][key], key)
-        for number, cluster in enumerate(
-            (duplicates.clusters if clusters is None else clusters).to_dict("records"), 1
-        )
+        for number, cluster in enumerate(listed, 1)
         for key in [cluster["canonical"], *_others(cluster)]
     ]
     table = pd.DataFrame(rows, columns=["cluster", "stays", "associations", "record_id"])
@@ -147,22 +142,15 @@ def duplicates_table(duplicates: Matches, clusters: pd.DataFrame | None = None) 
 def _counts(duplicates: Matches) -> str:
     if duplicates.not_run:
         return f"not run. {duplicates.not_run}"
-    sure, rest, different = (
-        len(duplicates.sure),
-        len(duplicates.unclustered),
-        len(duplicates.pairs) - len(duplicates.open),
+    if duplicates.clean and duplicates.pairs.empty:
+        return "none found."
+    different = len(duplicates.pairs) - len(duplicates.open)
+    left_out = f", {many(different, 'pair')} left out, called different" if different else ""
+    doubt = "; not everything was compared" if duplicates.uncompared else ""
+    clusters = (
+        f"{many(len(duplicates.clusters), 'cluster')}, {len(duplicates.sure):,} of them sure enough to merge"
     )
-    counts = [
-        f"{many(sure, 'cluster')} sure enough to merge" if sure else "",
-        f"{many(len(duplicates.clusters) - sure, 'cluster')} to review first"
-        if len(duplicates.clusters) > sure
-        else "",
-        f"{many(rest, 'pair')} in no cluster" if rest else "",
-        f"{many(different, 'pair')} left out, called different" if different else "",
-    ]
-    if duplicates.open.empty:
-        counts.insert(0, "none found" if duplicates.clean else "none found, but not everything was compared")
-    return ", ".join(filter(None, counts)) + "."
+    return f"{clusters}; {many(len(duplicates.unclustered), 'pair')} in no cluster{left_out}{doubt}."
 
 
 def _judgement(entity: str, cluster: Mapping[Any, Any]) -> str:
@@ -276,41 +264,39 @@ def across_answer(wb: Session, others: Sequence[str], limit: int | None, **optio
         between = matches["left_environment"] != matches["right_environment"]
         columns = ["left_environment", "left", "right_environment", "right", "probability", "why", "against"]
         pairs = matches.loc[between, columns].reset_index(drop=True)
-        shown = pairs.head(limit or _LIMIT).assign(pair=lambda rows: range(1, len(rows) + 1))
-        sides = [
-            shown[["pair", f"{side}_environment", side]].set_axis(
-                ["pair", "environment", "record_id"], axis=1
-            )
-            for side in PAIR
-        ]
-        records = pd.concat(sides).sort_values("pair", kind="stable")
-        known = [
+        shown = pairs.head(limit or _LIMIT).rename_axis("pair").reset_index()
+        names_of = {side: {f"{side}_environment": "environment", side: "record_id"} for side in PAIR}
+        sides = [shown[["pair", *names_of[side]]].rename(columns=names_of[side]) for side in PAIR]
+        ids = pd.concat(sides).sort_values("pair", kind="stable").assign(pair=lambda rows: rows["pair"] + 1)
+        records = [
             describe_records(
-                club.connection, club.schema, MEMBER, records["record_id"][records["environment"] == name]
+                club.connection, club.schema, MEMBER, ids["record_id"][ids["environment"] == name]
             )
             .rename(columns={"id": "record_id"})
             .assign(environment=name)
             for name, club in clubs.items()
         ]
-        records = records.merge(pd.concat(known), "left", on=["environment", "record_id"])
-    count, notes = matches.attrs["members"], matches.attrs["said"]
-    compared = f"{count:,} members of {', '.join(names)} were compared by {options['on']}"
+    listed = ids.merge(pd.concat(records), "left", on=["environment", "record_id"])
+    evidence = shown[["pair", "probability", "why", "against"]].assign(pair=shown["pair"] + 1)
+    evidence["probability"] = evidence["probability"].map(_percent)
     within = f"{many(int((~between).sum()), 'pair')} within one club: see `duplicates` of each environment."
+    count, notes = matches.attrs["members"], matches.attrs["said"]
+    compared = f"{count:,} members of {', '.join(names)} were compared by {options['on']}; {within}"
     cut = (
         f"{len(shown)} of {len(pairs):,} pairs; more: --limit {len(pairs)}. "
         if len(shown) < len(pairs)
         else ""
     )
-    evidence = shown[["pair", *columns]].assign(probability=shown["probability"].map("{:.1%}".format))
+    table = Table(
+        listed.merge(evidence, on="pair"),
+        "Probably one person in two clubs",
+        "",
+        ("pair", "environment", "record_id"),
+        note=f"{cut}{_NEVER}" if len(pairs) else "",
+    )
     return Answer(
         "" if len(pairs) else f"Nobody is a member of two of {', '.join(names)}.",
-        {
-            "compared": "\n".join((f"{compared}; {within}", *(f"! {line}" for line in notes))),
-            "records": Table(
-                records, "Probably one person in two clubs", "", ("pair", "environment", "record_id")
-            ),
-            "pairs": Table(evidence, "Why", "", ("pair", "why"), note=f"{cut}{_NEVER}" if len(pairs) else ""),
-        },
+        {"compared": "\n".join((compared, *(f"! {line}" for line in notes))), "records": table},
         facts={
             "environments": names,
             "engine": options["on"],
@@ -318,7 +304,7 @@ def across_answer(wb: Session, others: Sequence[str], limit: int | None, **optio
             "said": notes,
             "counts": {"pairs": len(pairs), "within": int((~between).sum())},
             "pairs": pairs.head(limit or len(pairs)).to_dict("records"),
-            "records": mask(records, wb.shows_people),
+            "records": mask(listed, wb.shows_people),
         },
         sample=0,
         code=int(len(pairs) > 0),

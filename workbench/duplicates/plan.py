@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from sqlalchemy import UUID, select
 
@@ -180,73 +181,65 @@ def _merges(
     problems, schema = [*request.attrs["problems"]], context.schema
     normal = partial(spelled, schema, entity)
     record, into = request["record"].map(normal), request["into"].map(normal, na_action="ignore")
-    group = into.mask(into.isna(), "cluster " + request["cluster"])
     heads = {*into.dropna()}
     for key in sorted((set(left_out) & heads) | (set(left_out) - {*record})):
         problems.append((0, f"{key!r} cannot be left out: it is no duplicate in this list."))
     wrong = {
         "is listed as a duplicate of itself.": record == into,
-        "is to go into another record, and others into it: name one canonical record for all.": record.isin(
-            heads
-        ),
+        "goes into another record, and others into it: name one canonical record.": record.isin(heads),
         "is listed twice: it can go into one record only.": record.duplicated(),
-        "has no other member in its cluster.": into.isna() & ~group.duplicated(keep=False),
+        "has no other member in its cluster.": into.isna() & ~request["cluster"].duplicated(keep=False),
     }
-    request = request.assign(record=record, into=into, group=group, problem="")
-    for problem, concerned in reversed(wrong.items()):
-        request.loc[concerned, "problem"] = problem
-    request = request[~record.isin(left_out)]
-    for row in request[request["problem"] != ""].itertuples():
-        problems.append((row.line, f"{row.record} {row.problem}"))
-    named = pd.concat(
-        [request[["record", "line"]], request[["into", "line"]].rename(columns={"into": "record"})]
-    )
-    named = named.dropna().drop_duplicates("record")
-    lines = dict(zip(named["record"], named["line"], strict=True))
+    problem = np.select([*wrong.values()], [*wrong], "")
+    request = request.assign(record=record, into=into, problem=problem)[~record.isin(left_out)]
+    lines: dict[str, int] = {}
+    for row in request.to_dict("records"):
+        for key in (row["record"], row["into"]):
+            if isinstance(key, str):
+                lines.setdefault(key, row["line"])
+        if row["problem"]:
+            problems.append((row["line"], f"{row['record']} {row['problem']}"))
     problems += [(lines[key], problem) for key, problem in _absent(context, entity, lines).items()]
     if problems:
         texts = [f"line {line}: {text}" if line else text for line, text in sorted({*problems})]
         file = request.attrs["file"]
         heading = [f"{file} has {len(texts)} problems:"] if file else []
         raise UsageError("\n  ".join(heading + texts), "Nothing was planned; correct all of them first.")
-    clusters = request[request["into"].isna() & request["group"].duplicated(keep=False)].groupby("group")[
-        "record"
-    ]
-    choices = dict(
-        zip(
-            clusters.groups,
-            choose_canonicals(context.connection, schema, [[*records] for _, records in clusters], entity),
-            strict=True,
-        )
-    )
+    clusters = request[request["into"].isna()].groupby("cluster")["record"].agg(list)
+    clusters = clusters[clusters.map(len) > 1]
+    choices = choose_canonicals(context.connection, schema, [*clusters], entity)
+    canonicals = dict(zip(clusters.index, [choice.canonical for choice in choices], strict=True))
+    chosen_by = {}
+    for choice in choices:
+        counts = ", ".join(f"{count:,}" for count in choice.associations.values())
+        chosen_by[choice.canonical] = f"{choice.by} (rows that refer to each: {counts})"
+    request["into"] = request["into"].fillna(request["cluster"].map(canonicals))
     merges = []
-    for name, rows in request[request["into"].notna() | request["group"].isin([*choices])].groupby("group"):
-        canonical, by = str(name), "named"
-        if choice := choices.get(name):
-            counts = ", ".join(f"{count:,}" for count in choice.associations.values())
-            canonical, by = choice.canonical, f"{choice.by} (rows that refer to each: {counts})"
-        duplicates, reason = {*rows["record"]} - {canonical}, "; ".join(filter(None, rows["reason"].unique()))
-        merges.append(Merge(canonical, tuple(sorted(duplicates)), by, reason))
+    for canonical, rows in request[request["record"] != request["into"]].groupby("into"):
+        reason = "; ".join(filter(None, rows["reason"].unique()))
+        by = chosen_by.get(str(canonical), "named")
+        merges.append(Merge(str(canonical), tuple(sorted(rows["record"])), by, reason))
     if not merges:
         raise UsageError("There is nothing to merge.", "Name a canonical record and at least one duplicate.")
-    return sorted(merges)
+    return merges
 
 
 def _absent(context: PlanContext, entity: str, keys: Iterable[str]) -> dict[str, str]:
     """Say of every record that does not exist what has its id instead, or what it was merged into."""
-    kinds: dict[str, str] = {}
-    for kind in ENTITIES:
-        if kind == entity or context.schema.has(CONCEPT_OF[kind]):
-            column = context.schema.entity(kind).c.id
-            rows = context.connection.scalars(select(as_text(column)).where(is_one_of(column, keys)))
-            kinds |= {key: kind.lower() for key in rows if kinds.get(key) != entity.lower()}
-    absent = sorted(key for key in keys if kinds.get(key) != entity.lower())
+
+    def existing(kind: str, keys: Iterable[str]) -> set[str]:
+        column = context.schema.entity(kind).c.id
+        return {*context.connection.scalars(select(as_text(column)).where(is_one_of(column, keys)))}
+
+    absent = sorted({*keys} - existing(entity, keys))
+    kinds = [kind for kind in ENTITIES if kind != entity and context.schema.has(CONCEPT_OF[kind])]
+    others = {key: kind.lower() for kind in kinds for key in existing(kind, absent)} if absent else {}
     canonicals = merged_records(context.connection) if absent else {}
     problems = {}
     for key in absent:
         problems[key] = f"There is no {entity.lower()} {key!r}."
-        if key in kinds:
-            problems[key] += " It is of another kind: `--entity {0}` merges {0}s.".format(kinds[key])
+        if key in others:
+            problems[key] += " It is of another kind: `--entity {0}` merges {0}s.".format(others[key])
         elif (entity, key) in canonicals:
             problems[key] += " It was merged into {} ({}).".format(*canonicals[entity, key])
     return problems

@@ -1,7 +1,7 @@
-"""What people click on: pick, preview, approve, apply and undo, in JupyterLab or as a page.
+"""Panels: choose, preview, approve, apply and undo by clicks, in JupyterLab or on a page.
 
-A panel holds no query and no rule of its own. It calls what the workbench offers to everybody, and shows what
-comes back, errors included, in place and in words. Where there is no browser it leaves a static table.
+A panel has no query and no rule of its own: it calls the public methods of the workbench and shows their results and
+errors. Where there is no browser it leaves a static table.
 """
 
 from importlib import import_module
@@ -15,10 +15,10 @@ PAGES = {
     "duplicates": ("Duplicates", "duplicates.DuplicateReview"),
     "preflight": ("Before an import", "preflight.PreflightPanel"),
 }
-"""Each page's name in the address, its title, and the panel on it."""
+"""Each page's name in the address, its title, and its panel."""
 
 
 def panel_of(page: str) -> Any:
-    """Return the class of a page's panel, imported when it is asked for: whoever serves pages shows none itself."""
+    """Return the class of a page's panel; it is imported only now, since the process that serves pages needs none."""
     module, _, name = PAGES[page][1].partition(".")
     return getattr(import_module(f"workbench.panels.{module}"), name)

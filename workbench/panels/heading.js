@@ -1,11 +1,11 @@
-// A heading that can be led to: whoever pressed a button far above sees what came of it, and hears it read.
+// A heading to scroll to and focus: the result of a button far above is seen, and read by screen readers.
 
 function render({ model, el }) {
   const heading = document.createElement("h3");
   heading.tabIndex = -1;
   el.append(heading);
   const tell = () => { heading.textContent = model.get("title"); };
-  // After the page has laid out what came with it.
+  // After the page has laid out the new content.
   const lead = () => requestAnimationFrame(() => {
     heading.scrollIntoView({ block: "start" });
     heading.focus({ preventScroll: true });

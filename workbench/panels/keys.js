@@ -1,7 +1,7 @@
-// Keys that act while the panel has the focus, and never while somebody types.
-// They are taken before the page around can: in JupyterLab a second "d" would delete the cell.
-// A button that says what a key says (class "wb-says-s") is heard here too: what it is about is known only here, where
-// it is seen, and the second click of a double click would be about what came next.
+// Keyboard shortcuts while the panel has the focus, except in text fields.
+// They are captured before the surrounding page: in JupyterLab a second "d" would delete the cell.
+// Clicks on the buttons of the same decisions (class "wb-says-s") are handled here too, since only the browser knows which
+// pair was shown; the second click of a double click would decide about the next pair.
 
 const typing = (target) => target.closest("input, textarea, select, [contenteditable]:not([contenteditable=false])");
 
@@ -18,15 +18,15 @@ function render({ model, el }) {
     const at = document.activeElement;
     const on = Boolean(panel && panel.contains(at) && !typing(at));
     box.classList.toggle("wb-on", on);
-    box.classList.toggle("wb-held", !model.get("of")); // what is shown is about to change; keys say nothing of it
-    box.textContent = (on ? "Keys are on: " : "Keys are off; click here for them: ") + model.get("about");
+    box.classList.toggle("wb-held", !model.get("of")); // another pair is about to be shown
+    box.textContent = (on ? "Keys are on: " : "Keys are off; click here to turn them on: ") + model.get("about");
   };
   const pressed = (event) => {
     const at = event.target;
     if (!panel || !(at instanceof Element) || !panel.contains(at) || event.isComposing) return;
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (typing(at)) {
-      // From the remark back to the keys.
+      // From the remark back to the shortcuts.
       if (event.key === "Escape" || (event.key === "Enter" && at.closest(".wb-remark"))) {
         event.preventDefault();
         event.stopImmediatePropagation();
@@ -36,7 +36,7 @@ function render({ model, el }) {
     }
     const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
     if (!model.get("known").includes(key)) return;
-    if (key.startsWith("Arrow") && at.closest(".wb-choose, .wb-scroll")) return; // a table has arrows of its own
+    if (key.startsWith("Arrow") && at.closest(".wb-choose, .wb-scroll")) return; // tables use the arrow keys themselves
     event.preventDefault();
     event.stopImmediatePropagation();
     if (!event.repeat) model.send({ key, about: model.get("of") });
@@ -51,7 +51,7 @@ function render({ model, el }) {
   };
   const focus = (message) => {
     const at = document.activeElement;
-    if (message.focus && !(at && typing(at))) box.focus({ preventScroll: true }); // never from under who types
+    if (message.focus && !(at && typing(at))) box.focus({ preventScroll: true }); // but never while somebody types
   };
   const begin = () => {
     panel = el.closest(".wb-panel");
@@ -59,7 +59,7 @@ function render({ model, el }) {
       waiting = requestAnimationFrame(begin);
       return;
     }
-    if (!panel.hasAttribute("tabindex")) panel.tabIndex = -1; // a click anywhere in it gives it the focus
+    if (!panel.hasAttribute("tabindex")) panel.tabIndex = -1; // so that a click anywhere focuses it
     tell();
   };
 

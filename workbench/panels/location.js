@@ -1,4 +1,4 @@
-// What stands behind the # of the page's address: written as one goes about, and followed where one comes by a link or goes back.
+// The part of the address after the #: written on navigation, and followed for links and the back button.
 
 function render({ model }) {
   const here = () => decodeURIComponent(location.hash.slice(1));
@@ -10,7 +10,7 @@ function render({ model }) {
   const write = () => {
     const place = model.get("place");
     if (here() === place) return;
-    const stays = here().split("/")[0] === place.split("/")[0]; // the way back leads from page to page
+    const stays = here().split("/")[0] === place.split("/")[0]; // the back button goes from page to page
     history[stays ? "replaceState" : "pushState"](null, "", "#" + place.split("/").map(encodeURIComponent).join("/"));
   };
   addEventListener("hashchange", arrive);

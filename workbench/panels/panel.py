@@ -1,4 +1,4 @@
-"""What all panels share: the banner, a place for what went wrong, rows to choose from, and a static likeness."""
+"""The base of all panels: banner, rows to choose from, progress and errors, a static version; and the page of all panels."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from anywidget import AnyWidget
-from ipywidgets import HTML, Button, HBox, VBox, Widget
+from ipywidgets import HTML, Button, HBox, ToggleButtons, VBox, Widget
 from markupsafe import Markup
 from traitlets import Unicode
 
 from workbench import Workbench, WorkbenchError, open_workbench
-from workbench.panels.controls import button, tick
-from workbench.panels.table import Table
+from workbench.panels import PAGES, panel_of
+from workbench.panels.table import Table, button, checkbox
 from workbench.panels.work import Work
 from workbench.reporting.tables import Shown, prose, show, visible
 
@@ -23,50 +23,50 @@ PEOPLE = "Show names, addresses and numbers of people"
 """The switch of every panel."""
 
 Actions = dict[str, tuple[str, Callable[[], None], str]]
-"""Buttons: title to icon, what it does, and what it is for."""
+"""Buttons: title to icon, callback and tooltip."""
 
 
 class Heading(AnyWidget):
-    """A panel's heading, to which whoever looks elsewhere can be led."""
+    """A panel's heading, which can be scrolled into view."""
 
     _esm = Path(__file__).parent / "heading.js"
     title = Unicode().tag(sync=True)
 
     def lead(self) -> None:
-        """Scroll here, and give it the focus."""
+        """Scroll here, and take the focus."""
         self.send({"lead": True})
 
 
 class Details(HTML):
-    """What a report would show, shown again when people are to be seen or covered."""
+    """Parts of a report, rendered again when people are shown or hidden."""
 
     _makers: tuple[Callable[[], Shown], ...] = ()
 
     def show(self, *makers: Callable[[], Shown]) -> None:
-        """Show what these make, one below the other, instead of what is there."""
+        """Show what these return, one below the other."""
         self._makers = makers
         self.redraw()
 
     def redraw(self) -> None:
-        """Make it again."""
+        """Render it again."""
         self.value = Markup("\n").join(Markup(make().html) for make in self._makers)
 
 
 class Panel(VBox):
-    """Rows to choose from, what is known of those that are chosen, and what can be done about them.
+    """Rows to choose from, details of the chosen ones, and buttons to act on them.
 
-    A subclass says what these are. `rows` and `details` ask the workbench, beside the page; `lay_out` and `tell` show what
-    they return; `actions` are the buttons, and `offered` names those that can be pressed now.
+    A subclass overrides `rows` and `details`, which query the workbench in the background, `lay_out` and `tell`, which
+    show the results, `actions` (the buttons) and `offered` (the buttons enabled at the moment).
 
-    What is done is done about what is seen. A page shows what it was told last, and a click on it may arrive when
-    something else is chosen: until that is read no button can be pressed, and then there are new ones.
+    A button acts on what is seen. A click may arrive after something else was chosen, so no button is enabled until the
+    details of the new choice are shown, and then there are new buttons.
 
     Attributes
     ----------
     wanted, shown : list of str, and that or None
-        The keys that are chosen, and those whose details are seen.
+        The chosen keys, and those whose details are shown.
     work : Work
-        What it is doing, and what became of it.
+        Progress, results and errors.
     """
 
     title: ClassVar[str]
@@ -74,10 +74,10 @@ class Panel(VBox):
     caption: ClassVar[str]
     several: ClassVar[bool] = False
     reading: ClassVar[str]
-    """What is being done while the rows are read."""
+    """The progress text while rows are read."""
 
     seen = Unicode()
-    """The key of the one row that is chosen; empty where none is, or several."""
+    """The key of the one chosen row; empty where none or several are chosen."""
 
     def __init__(self, wb: Workbench, wanted: Sequence[str] = ()) -> None:
         self.wb = seeing(wb)
@@ -85,24 +85,22 @@ class Panel(VBox):
         self.shown: list[str] | None = None
         self.buttons: dict[str, Button] = {}
         self.work, self.row = Work(wb.environment.name), HBox()
-        self.table = Table(
-            self.key, self.caption, self.wb, several=self.several, chosen=lambda _: self.choose(self.chosen)
-        )
+        self.table = Table(self.key, self.caption, self.wb, several=self.several, chosen=self._choose_shown)
         self.heading, people = Heading(title=self.title), people_switch(self, self.wb)
-        if wb.session.people is not None:  # the page around it has one
+        if wb.session.people is not None:  # the page around has one
             people.layout.display = "none"
         super().__init__([styled(), banner(wb), self.heading, people, *self.parts()])
         self.add_class("wb-panel")
-        self._renew()
+        self._renew_buttons()
         self.work.observe(lambda _: self.offer(), "busy")
 
     def parts(self) -> list[Widget]:
-        """Make what is seen, from top to bottom."""
+        """Create the widgets, from top to bottom."""
         return [self.table, self.row, self.work]
 
     @property
     def chosen(self) -> list[str]:
-        """The keys that are chosen on the page."""
+        """The keys chosen on the page."""
         return self.table.chosen
 
     def actions(self) -> Actions:
@@ -110,7 +108,7 @@ class Panel(VBox):
         return {}
 
     def offered(self) -> set[str]:
-        """Return the titles of the buttons that can be pressed, nothing else being done."""
+        """Return the titles of the buttons that are enabled when nothing is in progress."""
         return set(self.buttons)
 
     def rows(self) -> Any:
@@ -120,42 +118,45 @@ class Panel(VBox):
         """Show the rows."""
 
     def details(self, keys: list[str]) -> Any:
-        """Read what is known of the rows of these keys."""
+        """Read the details of the rows with these keys."""
 
     def tell(self, details: Any) -> None:
-        """Show what is known, or that nothing is chosen."""
+        """Show the details, or that nothing is chosen."""
 
     def look(self) -> None:
-        """Read everything as it is now."""
+        """Read everything again."""
         self.work.start(self.reading, lambda _: self.rows(), self.lay_out_anew)
 
     def lay_out_anew(self, rows: Any) -> None:
-        """Show rows that were read, and read the details of the chosen ones again."""
+        """Show rows, and read the details of the chosen ones again."""
         self.lay_out(rows)
         self.table.choose(self.wanted)
-        if self.several:  # what is gone is chosen no more
+        if self.several:  # rows that are gone are no longer chosen
             self.wanted = self.chosen
         self._read()
 
     def go(self, key: str) -> None:
-        """Show the row of a key, as if somebody had chosen it."""
+        """Choose a row by key."""
         self.table.choose([key])
         self.choose([key])
 
     def choose(self, keys: list[str]) -> None:
-        """Read the details of other rows, or again of those whose reading failed."""
+        """Read the details of other rows, or again where reading failed."""
         self.wanted = keys
         if keys != self.shown:
             self.shown = None
             self._read()
         self.offer()
 
+    def _choose_shown(self, _: list[str]) -> None:
+        self.choose(self.chosen)
+
     def offer(self) -> None:
-        """Let those buttons be pressed that can be."""
+        """Enable the buttons that apply now."""
         self.seen = self.wanted[0] if len(self.wanted) == 1 else ""
-        pressable = set() if self.work.busy or self.shown != self.wanted else self.offered()
+        enabled = set() if self.work.busy or self.shown != self.wanted else self.offered()
         for title, control in self.buttons.items():
-            control.disabled = title not in pressable
+            control.disabled = title not in enabled
 
     def _read(self) -> None:
         keys = self.wanted
@@ -163,22 +164,20 @@ class Panel(VBox):
 
         def tell(details: Any) -> None:
             if keys == self.wanted:
-                if (
-                    keys != self.shown
-                ):  # a click on its way to the buttons of the row before, off by now, is not heard
-                    self._renew()
+                if keys != self.shown:  # a late click on the previous row's buttons is ignored
+                    self._renew_buttons()
                 self.shown = keys
                 self.tell(details)
 
         self.work.start(what, lambda _: self.details(keys) if keys == self.wanted else None, tell)
 
-    def _renew(self) -> None:
+    def _renew_buttons(self) -> None:
         self.buttons = {title: button(title, *action) for title, action in self.actions().items()}
         self.row.children = tuple(self.buttons.values())
         self.offer()
 
     def static(self) -> Shown:
-        """Return the rows, as they stand in the panel's place where nobody can click: in a report, or on paper."""
+        """Return the rows as a table, for a report or on paper."""
         self.work.wait()
         if self.table.frame.empty and self.work.message:
             return Shown(self.work.message, Markup(self.work.message).striptags())
@@ -189,27 +188,85 @@ class Panel(VBox):
         return {**widget, "text/html": shown.html, "text/plain": shown.text}
 
 
-def seeing(wb: Workbench) -> Workbench:
-    """Return an environment as a panel looks at it: its own switch says whether people are seen on the screen.
+class Location(AnyWidget):
+    """The part of the page's address after the ``#``: ``runs/sync_1700000000000_abc``."""
 
-    They are seen at first, but not on production.
+    _esm = Path(__file__).parent / "location.js"
+    place = Unicode().tag(sync=True)
+
+
+class Pages(VBox):
+    """All panels, one at a time; work that was started in one goes on while another is shown.
+
+    Parameters
+    ----------
+    wb : Workbench
+        The environment.
+    page : str
+        The first page, one of `PAGES`, where the address names none.
+
+    Attributes
+    ----------
+    location : Location
+        The page, and the run, plan, pair, mapping or level shown there.
+    panels : dict of str to Panel
+        The panels opened so far.
     """
+
+    def __init__(self, wb: Workbench, page: str) -> None:
+        self.wb, self.panels = seeing(wb), dict[str, Panel]()
+        self.location = Location(place=page)
+        titles = [(title, name) for name, (title, *_) in PAGES.items()]
+        self._links = ToggleButtons(options=titles, value=page)
+        self._links.add_class("wb-links").style.button_width = "auto"
+        self._page, people = VBox(), people_switch(self, self.wb)
+        super().__init__([styled(), banner(wb), self._links, people, self._page, self.location])
+        self.add_class("wb-panel").add_class("wb-pages")
+        self._show(page)
+        self._links.observe(lambda change: self._show(change["new"]), "value")
+        self.location.observe(lambda change: self.go(change["new"]), "place")
+
+    def go(self, place: str) -> None:
+        """Show a page and the row that an address names; an unknown address is ignored."""
+        page, _, key = place.partition("/")
+        if page in PAGES:
+            if key and key != self._panel(page).seen:
+                self._panel(page).go(key)
+            self._links.value = page
+
+    def _panel(self, page: str) -> Panel:
+        if page not in self.panels:
+            self.panels[page] = panel_of(page)(self.wb)
+            self.panels[page].observe(lambda _: self._write_address(page), "seen")
+        return self.panels[page]
+
+    def _show(self, page: str) -> None:
+        self._page.children = (self._panel(page),)
+        self._write_address(page)
+
+    def _write_address(self, page: str) -> None:
+        if page == self._links.value:
+            self.location.place = f"{page}/{self.panels[page].seen}".rstrip("/")
+
+
+def seeing(wb: Workbench) -> Workbench:
+    """Return an environment with a switch of its own for people: shown at first, but not on production."""
     if wb.session.people is not None:
         return wb  # a panel within another
     return Workbench(wb.session.as_seen(wb.session.unmask or not wb.environment.production))
 
 
 def people_switch(panel: Widget, wb: Workbench) -> Widget:
-    """Return what shows or covers people in a panel and in all that is within it."""
-    switch = tick(PEOPLE, wb.session.shows_people)
+    """Return the checkbox that shows or hides people in a panel and everything in it."""
+    switch = checkbox(PEOPLE, wb.session.shows_people)
 
-    def uncover(shown: bool) -> None:
+    def redraw(shown: bool) -> None:
         wb.session.people = shown
         for part in _within(panel):
             if hasattr(part, "redraw"):
                 part.redraw()
 
-    switch.observe(lambda change: uncover(change["new"]), "value")
+    switch.observe(lambda change: redraw(change["new"]), "value")
     return switch
 
 
@@ -225,24 +282,23 @@ def _style() -> str:
 
 
 def styled() -> HTML:
-    """Return the panels' own look."""
+    """Return the panels' style sheet."""
     return HTML(f"<style>{_style()}</style>")
 
 
 def banner(wb: Workbench) -> HTML:
-    """Say which environment this is, red on production."""
+    """Return the banner that names the environment, red on production."""
     kind, name, where = wb.environment.kind, wb.environment.name, wb.environment.where
     text = '<div class="wb-banner wb-kind-{}" role="status"><strong>{}</strong> {} <span>{}</span></div>'
     return HTML(Markup(text).format(kind, kind.upper(), name, where)).add_class("wb-where")
 
 
 def opened(panel: Callable[..., Widget], *arguments: Any, unmask: bool = False) -> Widget:
-    """Open the environment and make a panel on it, or say in words why that cannot be."""
+    """Open the environment and create a panel, or show why that is not possible."""
     try:
         return panel(open_workbench(unmask=unmask), *arguments)
     except WorkbenchError as error:
         environment = os.environ.get("WORKBENCH_ENVIRONMENT") or "demo"
-        words = Markup('<p class="wb-fail" role="alert">{}</p>').format(
-            prose(visible(str(error)), environment)
-        )
-        return VBox([styled(), HTML(words).add_class("wb-said")]).add_class("wb-panel")
+        words = prose(visible(str(error)), environment)
+        shown = HTML(Markup('<p class="wb-fail" role="alert">{}</p>').format(words)).add_class("wb-said")
+        return VBox([styled(), shown]).add_class("wb-panel")

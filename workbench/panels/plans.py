@@ -1,7 +1,6 @@
-"""A plan, reviewed: what it would do, to whom, what it leaves; then previewed, approved, applied and undone.
+"""Review a plan: what it would change and leave alone; then preview, approve, apply and undo it.
 
-Every step goes through the same door as the command line's: `Plans.approve` and `Plans.apply`. The undo
-of a plan is a plan too, and is reviewed like any other.
+The panel calls `Plans.approve` and `Plans.apply`, as the command line does. An undo is a plan, and reviewed like any other.
 """
 
 from __future__ import annotations
@@ -14,8 +13,8 @@ from markupsafe import Markup
 from traitlets import Unicode
 
 from workbench import LevelZero, Plan, Workbench, WorkbenchError
-from workbench.panels.controls import button, line
 from workbench.panels.panel import Actions, Panel
+from workbench.panels.table import button, text_field
 from workbench.panels.work import Advance, Work
 from workbench.reporting.plans import QUESTION, WENT, Review
 
@@ -26,69 +25,69 @@ _TABS = {
     "Conflicts": ("conflicts", ("conflicts",)),
     "Undecided": ("unresolved", ("unresolved",)),
 }
-"""The tabs: which of the plan's counts stands in the title, and which parts of its answer are shown."""
+"""The tabs: the count in the title, and the parts of the plan's answer that are shown."""
 
 _ANSWER = Markup('<p class="wb-answer wb-{}">{} <strong>{}</strong></p>')
 _DIGEST = Markup(
     '<dl><dt>Plan</dt><dd class="wb-id">{id} <a class="wb-link" href="#plans/{id}">on its own page</a>{run}</dd>'
     '<dt>State</dt><dd class="wb-state">{state}, {detail}</dd><dt>Digest</dt><dd class="wb-id wb-copy">{digest}</dd></dl>'
 )
-_ITS_RUN = Markup(' · <a class="wb-link" href="#runs/{}">the run it takes back</a>')
+_RUN = Markup(' · <a class="wb-link" href="#runs/{}">the run it takes back</a>')
 _PAGE = Markup(
     '<iframe class="wb-page" sandbox="" title="{}" srcdoc="{}"></iframe>'
-    '<p class="wb-note">The same page is kept as <code>{}</code>.</p>'
+    '<p class="wb-note">This page is saved as <code>{}</code>.</p>'
 )
-"""A report in a frame of its own, that can neither run scripts nor reach the notebook."""
+"""A report in a sandboxed frame, which cannot run scripts or reach the notebook."""
 
 
 class PlanReview(Panel):
-    """Choose a plan, read it, and carry it out or take it back.
+    """Choose a plan, read it, and apply or undo it.
 
     Parameters
     ----------
     wb : Workbench
         The environment.
     plan : str
-        The plan to begin with, by its id; else none.
+        The id of the first plan; by default none.
     listed : bool
-        Whether the plans of the environment are listed, to choose from.
+        Whether to list the plans of the environment.
     """
 
     title, key, caption = "Review a plan", "plan", "Plans"
     reading = "Reading the plans"
 
     done = Unicode()
-    """The plan that was last seen applied: with it, the database is another."""
+    """The plan last seen applied; a change means that the database has changed."""
 
     def __init__(self, wb: Workbench, plan: str = "", *, listed: bool = True) -> None:
         self._review: Review | None = None
-        self._listed, self._leads = listed, False
+        self._listed, self._scroll = listed, False
         super().__init__(wb, [plan] if plan else [])
         if listed or plan:
             self.look()
 
     def parts(self) -> list[Widget]:
-        """Lay out the plans, one plan's parts, and what can be done with it."""
+        """Create the list of plans, the plan's parts, and its buttons."""
         self._answer, self._digest, self._page = HTML(), HTML(), HTML()
         self._tabs = Tab([HTML() for _ in _TABS], titles=list(_TABS))
-        self._who = line("Approved by", "whose consent it is", self.wb.settings.operator, "20rem")
-        self._where = line("Type the environment's name", self.wb.environment.name, width="26rem")
+        self._who = text_field("Approved by", "your name", self.wb.settings.operator, "20rem")
+        self._where = text_field("Type the environment's name", self.wb.environment.name, width="26rem")
         self._where.layout.display = "" if self.wb.environment.production else "none"
-        again = button("Look again", "refresh", self.look, "See what became of the plans since")
-        # Beside the name that consents stands what it is consent to.
-        consent = [self._digest, HBox([self._who, self._where]), HBox([self.row, again])]
-        self._seen = VBox([self._answer, self._tabs, *consent])
-        self._seen.layout.display = "none"
-        return [*([self.table] if self._listed else []), self._seen, self.work, self._page]
+        again = button("Look again", "refresh", self.look, "Read the state of the plans again")
+        # The digest stands next to the name of whoever approves it.
+        approval = [self._digest, HBox([self._who, self._where]), HBox([self.row, again])]
+        self._shown = VBox([self._answer, self._tabs, *approval])
+        self._shown.layout.display = "none"
+        return [*([self.table] if self._listed else []), self._shown, self.work, self._page]
 
     @property
     def plan(self) -> str:
-        """The id of the plan that is seen; empty when none is."""
+        """The id of the plan that is shown; empty when none is."""
         return self._review.plan.id if self._review else ""
 
     def go(self, key: str) -> None:
-        """Show a plan, and lead whoever asked for it there."""
-        self.wanted, self._leads = [key], True
+        """Show a plan, and scroll to it."""
+        self.wanted, self._scroll = [key], True
         self.offer()
         self.look()
 
@@ -107,15 +106,15 @@ class PlanReview(Panel):
             self.table.show(plans.iloc[::-1])
 
     def details(self, keys: list[str]) -> Review | None:
-        """Read a plan beside the database."""
+        """Read a plan, and compare it with the database."""
         return self.wb.report.review(keys[0]) if keys else None
 
     def tell(self, review: Review | None) -> None:
         """Show the plan."""
         if review is None or review.plan.id != self.plan:
-            self._page.value = ""  # it is another plan's
+            self._page.value = ""  # another plan's report
         self._review = review
-        self._seen.layout.display = "" if review else "none"
+        self._shown.layout.display = "" if review else "none"
         if review is None:
             return
         for number, (title, (counted, names)) in enumerate(_TABS.items()):
@@ -123,35 +122,30 @@ class PlanReview(Panel):
             self._tabs.children[number].value = "\n".join(parts) or '<p class="wb-note">Nothing.</p>'
             self._tabs.set_title(number, f"{title} ({review.facts[counted]:,})" if counted else title)
         verdict = self.wb.report.conclude(QUESTION, review.findings)
-        tone, says = verdict.status.replace(" ", "-"), verdict.facts["headline"]
-        if review.state in WENT:  # whether it can be approved is the question no more
-            tone, says = "pass", f"It was {review.state}: {review.detail}."
-        self._answer.value = _ANSWER.format(tone, review.answer.text(review.answer.headline), says)
-        run = str(review.plan.parameters.get("run") or "")
-        facts = {
-            "id": self.plan,
-            "state": review.state,
-            "detail": review.detail,
-            "digest": review.plan.digest,
-        }
-        self._digest.value = _DIGEST.format(**facts, run=_ITS_RUN.format(run) if run else "")
-        if self._leads:
-            self._leads = False
+        tone, sentence = verdict.status.replace(" ", "-"), verdict.facts["headline"]
+        if review.state in WENT:  # no longer a question of approval
+            tone, sentence = "pass", f"It was {review.state}: {review.detail}."
+        self._answer.value = _ANSWER.format(tone, review.answer.text(review.answer.headline), sentence)
+        plan, run = review.plan, str(review.plan.parameters.get("run") or "")
+        facts = {"id": plan.id, "state": review.state, "detail": review.detail, "digest": plan.digest}
+        self._digest.value = _DIGEST.format(**facts, run=_RUN.format(run) if run else "")
+        if self._scroll:
+            self._scroll = False
             self.heading.lead()
         if review.state == "applied":
             self.done = self.plan
 
     def actions(self) -> Actions:
-        """Return what leads from a plan to the database and back."""
+        """Return the steps from a plan to the database and back."""
         return {
             "Preview": ("search", self._preview, "Make the verification report; nothing is applied"),
-            "Approve": ("check", self._approve, "Consent to exactly this plan, once"),
-            "Apply": ("play", self._apply, "Carry the approved plan out, whole or not at all"),
+            "Approve": ("check", self._approve, "Approve exactly this plan, once"),
+            "Apply": ("play", self._apply, "Apply the approved plan, all or nothing"),
             "Plan the undo": ("undo", self._undo, "Plan to take back what this plan did"),
         }
 
     def offered(self) -> set[str]:
-        """Return what can be done with the plan as it stands."""
+        """Return the steps that are possible in the plan's state."""
         review = self._review
         if review is None:
             return set()
@@ -168,10 +162,10 @@ class PlanReview(Panel):
         plan = self.plan
 
         def then(report: Any) -> None:
-            if self.plan == plan:  # a page below another plan would be taken for that plan's
-                page = report.html.read_text()
-                self._page.value = _PAGE.format(report.verdict["headline"], page, report.html)
-            self.work.say(str(report.verdict["headline"]), str(report.verdict["status"]).replace(" ", "-"))
+            headline, status = str(report.verdict["headline"]), str(report.verdict["status"])
+            if self.plan == plan:  # not below another plan
+                self._page.value = _PAGE.format(headline, report.html.read_text(), report.html)
+            self.work.say(headline, status.replace(" ", "-"))
 
         self.work.start(what, lambda advance: self.wb.report(name, parameters, advance), then)
 
@@ -182,10 +176,10 @@ class PlanReview(Panel):
         assert self._review is not None
         plan, who, where = self._review.plan, self._who.value.strip(), self._where.value.strip()
 
-        def consent(_: Advance) -> str:
+        def approve(_: Advance) -> str:
             if not who:
-                name = "Write into “Approved by” whose consent it is."
-                raise WorkbenchError(f"Nobody consents to {plan.id}: no name is given.", name)
+                problem = f"{plan.id} was not approved: no name is given."
+                raise WorkbenchError(problem, "Write your name into “Approved by”.")
             approval = self.wb.plans.approve(plan, plan.digest, approver=who, confirm=where or None)
             until = f"{approval.expires_at:%Y-%m-%d %H:%M} UTC"
             return f"{approval.approver} approves {plan.id}, once, until {until}."
@@ -194,7 +188,7 @@ class PlanReview(Panel):
             self.look()
             return sentence
 
-        self.work.start("Recording the approval", consent, then)
+        self.work.start("Recording the approval", approve, then)
 
     def _apply(self) -> None:
         assert self._review is not None
@@ -214,17 +208,15 @@ class PlanReview(Panel):
 
         def then(plan: Plan) -> str:
             self.go(plan.id)
-            return (
-                f"This is the plan that takes back {name}: read it, approve it and apply it like any other."
-            )
+            return f"This plan undoes {name}: read it, approve it and apply it like any other."
 
         self.work.start("Planning the undo", lambda _: self.wb.plans.plan_undo(name), then)
 
 
 class Planner(Panel):
-    """Choose, plan, and review what was planned below.
+    """Choose rows, plan, and review the plan below.
 
-    A subclass has, beside what every `Panel` has, in `planning` how the plan is made of what is chosen now.
+    A subclass also overrides `planning`, which returns a function that makes the plan from the current choice.
 
     Attributes
     ----------
@@ -241,7 +233,7 @@ class Planner(Panel):
         self.look()
 
     def parts(self) -> list[Widget]:
-        """Make the button, and the review below it."""
+        """Create the button, and the review below it."""
         self.review = PlanReview(self.wb, listed=False)
         self.review.layout.display = "none"
         return [self.row, self.work, self.review]
@@ -252,7 +244,7 @@ class Planner(Panel):
         return {title: (icon, lambda: self.plan(self.planning()), "Write a plan; nothing is changed")}
 
     def applied(self) -> None:
-        """See how things are, now that a plan was applied."""
+        """Read everything again after a plan was applied."""
         self.look()
 
     def plan(self, make: Callable[[], Plan | LevelZero], work: Work | None = None) -> None:
@@ -261,7 +253,7 @@ class Planner(Panel):
         def then(plan: Plan | LevelZero) -> str | None:
             self.review.layout.display = "none" if isinstance(plan, LevelZero) else ""
             if isinstance(plan, LevelZero):
-                return " ".join((str(plan), "To put right before it is run again:", *plan.fix))
+                return " ".join((str(plan), "To correct before it is run again:", *plan.fix))
             self.review.go(plan.id)
             return None
 

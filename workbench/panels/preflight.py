@@ -1,4 +1,4 @@
-"""The checklist before an import: what speaks for each item, and what people vouch for (guide §6)."""
+"""The checklist before an import: the evidence for each item, and what people attest (guide §6)."""
 
 from __future__ import annotations
 
@@ -10,36 +10,41 @@ from ipywidgets import HTML, HBox, VBox, Widget
 from markupsafe import Markup
 
 from workbench import Workbench, WorkbenchError
-from workbench.panels.controls import button, line
 from workbench.panels.panel import Actions, Details, Panel
+from workbench.panels.table import button, text_field
 from workbench.panels.work import Advance
 from workbench.reporting.masking import mask_text
 from workbench.reporting.tables import listed
 
 _Word = Literal["attested", "waived", "withdrawn"]
 _WORDS: dict[str, tuple[_Word, str, str, str]] = {
-    "Vouch for it": ("attested", "check", "vouches for", "It is so, by this person's word"),
-    "Waive it": ("waived", "forward", "waives", "It may stay open, by this person's decision"),
-    "Take back": ("withdrawn", "times", "takes back what was said of", "What was said of it holds no more"),
+    "Vouch for it": ("attested", "check", "vouches for", "This person confirms that it is done"),
+    "Waive it": ("waived", "forward", "waives", "This person decides that it may stay open"),
+    "Take back": (
+        "withdrawn",
+        "times",
+        "withdraws the statement on",
+        "Withdraw what was confirmed or waived",
+    ),
 }
 
 _ANSWER = Markup('<p class="wb-answer wb-{}"><strong>{}</strong>: {} of {} items are settled.</p>')
 
 
 class PreflightPanel(Panel):
-    """Every item of the checklist with its evidence; to vouch for, to waive, and to sign.
+    """The items of the checklist with their evidence; to attest, to waive, and to sign.
 
-    Nobody's word makes true what evidence contradicts: that takes a waiver, with a name and a reason.
+    An item that the evidence contradicts cannot be attested, only waived, with a name and a reason.
 
     Parameters
     ----------
     wb : Workbench
-        The environment that is to be imported into.
+        The environment to import into.
 
     Attributes
     ----------
     checklist : pandas.DataFrame or None
-        The checklist as it was last answered.
+        The checklist as last read.
     """
 
     title, key, caption = "May the import begin?", "item", "Checklist"
@@ -52,24 +57,24 @@ class PreflightPanel(Panel):
         self.look()
 
     def parts(self) -> list[Widget]:
-        """Lay out the answer, the items, and what can be said of one."""
+        """Create the summary, the items, and the fields for a statement."""
         self._answer, self._detail = HTML(), Details()
         operator = self.wb.settings.operator if self.wb.settings.operator_named else ""
-        self._who = line("Name", "whose word it is", operator, "20rem")
-        what = "what is vouched for, or why it may stay open; no personal data"
-        self._says = line("In words", what, width="36rem")
+        self._who = text_field("Name", "who says so", operator, "20rem")
+        what = "what you confirm, or why it may stay open; no personal data"
+        self._says = text_field("In words", what, width="36rem")
         self._word = VBox([self._detail, HBox([self._who, self._says])])
-        again = button("Look again", "refresh", self.look, "Answer the checklist as it is now")
+        again = button("Look again", "refresh", self.look, "Read the checklist again")
         return [self._answer, self.table, self._word, HBox([self.row, again]), self.work]
 
     def actions(self) -> Actions:
-        """Return what can be said of an item, and the signature under all of them."""
+        """Return the statements on an item, and the signature under the checklist."""
         words = {title: (icon, partial(self._say, title), tip) for title, (_, icon, _, tip) in _WORDS.items()}
-        sign = "Write into the audit log that everything is settled; possible once nothing is open"
+        sign = "Write into the audit log that every item is settled; enabled once none is open"
         return {**words, self._sign: ("pencil", self._write, sign)}
 
     def offered(self) -> set[str]:
-        """Offer a word on the chosen item, and to sign where nothing is open."""
+        """Offer statements on the chosen item, and the signature once no item is open."""
         item, checklist = self._item, self.checklist
         words = set(_WORDS) if item else set()
         words -= {"Take back"} if item and not item["by"] else set()
@@ -78,7 +83,7 @@ class PreflightPanel(Panel):
         )
 
     def rows(self) -> pd.DataFrame:
-        """Answer the checklist anew."""
+        """Read the checklist again."""
         return self.wb.migration.checklist()
 
     def lay_out(self, checklist: pd.DataFrame) -> None:
@@ -96,7 +101,7 @@ class PreflightPanel(Panel):
             self.lay_out_anew(self.checklist)
 
     def tell(self, _: Any) -> None:
-        """Say of the chosen item all that is known, and offer to speak for it."""
+        """Show the chosen item."""
         item = self._item
         self._word.layout.display = "none" if item is None else ""
         if item is None:
@@ -104,7 +109,7 @@ class PreflightPanel(Panel):
         facts = {
             item["title"]: item["asks"],
             "Evidence": self._covered(item["evidence"]),
-            "Word": item["by"] or "nobody's",
+            "Stated by": item["by"] or "nobody",
             "State": item["state"],
             "Next step": item["next_step"] or "none",
         }
@@ -122,7 +127,7 @@ class PreflightPanel(Panel):
         kind, _, verb, _ = _WORDS[title]
         item, says, who = self._item, self._says.value, self._who.value.strip()
         assert item is not None
-        self._says.value = ""  # at once: by the time it is kept, somebody may be writing of the next item
+        self._says.value = ""  # at once, since the user may go on to the next item
 
         def keep(_: Advance) -> Any:
             try:
@@ -135,7 +140,7 @@ class PreflightPanel(Panel):
             self.look()
             return f"{word.by} {verb} {item['title'].lower()}."
 
-        self.work.start("Keeping the word", keep, then)
+        self.work.start("Recording the statement", keep, then)
 
     def _write(self) -> None:
         def signed(entry: str) -> str:

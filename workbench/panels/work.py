@@ -1,4 +1,4 @@
-"""What a panel does: one thing after another, beside the page, with its progress and its end in words."""
+"""Background work of a panel: one job after another, with progress and results, while the page stays usable."""
 
 from __future__ import annotations
 
@@ -19,26 +19,25 @@ Result = TypeVar("Result")
 Advance = Callable[[str, int, int], None]
 
 LASTING = "wb-lasting"
-"""What the page around finds while something is done that is not to be broken off by leaving it."""
+"""The class by which the page warns before leaving it interrupts a change of the database."""
 
-_PAUSE = 0.1  # seconds; a browser need not hear of every row
+_PAUSE = 0.1  # seconds between two progress messages
 
 
 class Work(VBox):
-    """Does what it is told in a thread of its own, so that the page stays usable.
+    """Runs jobs in a thread, one after another, and shows progress, results and errors.
 
-    What is told second is done second. An error of the workbench is shown in its own words, and what was to
-    follow it is not done.
+    An error of the workbench is shown in its own words, and the callback of that job is not called.
 
     Parameters
     ----------
     environment : str
-        The environment's name, for the commands that are suggested.
+        The environment's name, for suggested commands.
 
     Attributes
     ----------
     busy : bool
-        Whether something is being done; buttons that act are to be off meanwhile.
+        Whether a job is queued or running.
     """
 
     busy = Bool(False)
@@ -48,14 +47,14 @@ class Work(VBox):
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="panel")
         self._jobs: list[Future[None]] = []
         self._begun, self._lock, self._worker, self._shown_at = 0, RLock(), Thread(), 0.0
-        self._doing, self._bar, self._said = HTML(), IntProgress(0, 0, 1), HTML().add_class("wb-said")
-        super().__init__([self._doing, self._bar, self._said])
+        self._doing, self._bar, self._messages = HTML(), IntProgress(0, 0, 1), HTML().add_class("wb-said")
+        super().__init__([self._doing, self._bar, self._messages])
         self._rest()
 
     @property
     def message(self) -> str:
-        """What it reported since a person last asked for something, as HTML; empty where there was nothing to say."""
-        return str(self._said.value)
+        """The messages since the user last started a job, as HTML; empty where there are none."""
+        return str(self._messages.value)
 
     def start(
         self,
@@ -65,40 +64,38 @@ class Work(VBox):
         *,
         lasting: bool = False,
     ) -> None:
-        """Begin something, after what was begun before.
+        """Queue a job.
 
         Parameters
         ----------
         what : str
-            What is being done, for whoever waits.
+            The progress text.
         act : callable
-            Does it; given a function that is told the step, how many are done, and how many there are.
+            Does the work; given a function to call with the step, the number done and the total.
         then : callable
-            Given the result when it went well; may return a sentence to show.
+            Called with the result; may return a sentence to show.
         lasting : bool
-            Whether it changes the database, so that who leaves the page is asked first, and it goes on all the same.
+            Whether it changes the database: the page then asks before it is left, and the job is finished anyway.
         """
         with self._lock:
-            if (
-                current_thread() is not self._worker
-            ):  # a person asked; what follows from that is shown below it
-                self._said.value = ""
+            if current_thread() is not self._worker:  # started by the user, not by a job
+                self._messages.value = ""
             self._begun += 1
             self.busy = True
             self._jobs = [job for job in self._jobs if not job.done() or job.exception()]
             self._jobs.append(self._pool.submit(self._run, what, act, then, lasting))
 
     def wait(self) -> None:
-        """Wait until all is done that was begun."""
-        while self._jobs:  # what is being done may begin something more
+        """Wait until all jobs are done, including those that they start."""
+        while self._jobs:
             with self._lock:
                 job = self._jobs.pop(0)
             job.result()
 
     def say(self, sentence: str, tone: str = "pass") -> None:
-        """Show a sentence below the panel; commands in backticks are set as such."""
+        """Show a sentence below the panel; text in backticks is shown as a command."""
         words = prose(visible(sentence), self._environment)
-        self._said.value += Markup('<p class="wb-{}" role="alert">{}</p>').format(tone, words)
+        self._messages.value += Markup('<p class="wb-{}" role="alert">{}</p>').format(tone, words)
 
     def _run(
         self, what: str, act: Callable[[Advance], Any], then: Callable[[Any], str | None], lasting: bool
@@ -117,7 +114,7 @@ class Work(VBox):
         except WorkbenchError as error:
             self.say(str(error), "fail")
         except Exception as error:
-            self.say(f"This failed in a way that was not foreseen ({type(error).__name__}: {error}).", "fail")
+            self.say(f"Unexpected error ({type(error).__name__}: {error}).", "fail")
             raise
         finally:
             self._rest()

@@ -16,7 +16,7 @@ ADDRESSES = [
 ]
 
 
-def test_records_show_their_fields_and_who_refers_to_them(ground: Ground, planter: Planter) -> None:
+def test_records_show_their_fields_and_what_refers_to_them(ground: Ground, planter: Planter) -> None:
     left, right = twins(planter, *ADDRESSES[:2])
     planter.registration(right, planter.event())
     wb = ground.wb
@@ -52,7 +52,7 @@ def test_records_show_their_fields_and_who_refers_to_them(ground: Ground, plante
     assert len(shown.html) < 100_000, "long texts are cut where they differ"
 
 
-def test_only_what_was_called_the_same_is_gathered(ground: Ground, planter: Planter) -> None:
+def test_only_records_called_the_same_are_clustered(ground: Ground, planter: Planter) -> None:
     first, second, third = twins(planter, *ADDRESSES)
     wb = ground.wb.duplicates
     duplicates = wb.find()
