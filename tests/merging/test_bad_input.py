@@ -86,7 +86,7 @@ def test_every_bad_line_of_a_list_is_named(ground: Ground, people: list[str], tm
     refused(ground, written(f"canonical,duplicate,reason\n{lines}"), *named)
     for content, name in (
         ("", "empty"),
-        ("cannonical,duplicate\na,b\n", "'cannonical'"),
+        ("cannonical,duplicate\na,b\n", "'canonical'"),
         ("canonical\na\n", "'duplicate'"),
         ("canonical,duplicate,canonical\na,b,c\n", "'canonical'"),
         ("canonical,duplicate\nMüller,b\n".encode("latin-1"), "0xfc"),

@@ -77,7 +77,7 @@ def test_reviewed_merged_and_brought_back(opened: Opened, small: Ground, planter
     assert panel.card.pair == f"{left} {right}"
     panel.card.remark.value = "asked robin@example.org"
     press(panel, "Same")
-    assert "personal data are not kept" in panel.work.message
+    assert "personal data are not stored" in panel.work.message
     panel.card.remark.value = ""
     assert "0 of 1 reviewed" in said(panel)
     assert "similar e-mail" in said(panel) or "same e-mail but for" in said(panel)

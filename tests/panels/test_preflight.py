@@ -68,7 +68,7 @@ def test_refusals_are_shown_and_nothing_is_recorded(opened: Callable[..., Workbe
         ("window", "", "Waive it", "Nothing is said about"),
         ("stakeholders", "told mia@example.org", "Vouch for it", "e-mail address"),
         ("backup", "I am sure of it", "Vouch for it", "evidence settles this"),
-        ("window", "x" * 501, "Waive it", "Make it shorter."),
+        ("window", "x" * 501, "Waive it", "Shorten it."),
     ):
         _chosen(panel, item, says)
         press(panel, title)
@@ -78,7 +78,7 @@ def test_refusals_are_shown_and_nothing_is_recorded(opened: Callable[..., Workbe
     panel._who.value = " "
     _chosen(panel, "window", "Sunday")
     press(panel, "Vouch for it")
-    assert "nobody&#39;s word" in panel.work.message
+    assert "A name is needed" in panel.work.message
     assert not wb.migration._attestations.read()
     assert panel.buttons["Take back"].disabled, "there is nothing to take back"
 
