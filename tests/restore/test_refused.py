@@ -66,8 +66,8 @@ def test_an_archive_and_a_manifest_that_are_not_what_they_were(
     made.archive.write_bytes(whole)
     with monkeypatch.context() as patched:
         patched.setattr(restores, "_MARGIN", 10**9)
-        refused(guide, request, "no room on the server")
-        refused(guide, lambda: guide.asked(in_place=True), "no room on the server")
+        refused(guide, request, "No room for a second database")
+        refused(guide, lambda: guide.asked(in_place=True), "No room for a second database")
     rewritten(made, server_version="99.1")
     refused(guide, guide.asked, r"from PostgreSQL 99\.1; .* of version 18")
     refused(guide, request, "was replaced since", Drift)

@@ -371,7 +371,7 @@ class Restores:
         needed, free = size + min(size, log), shutil.disk_usage(folder).free
         if free < needed:
             raise Refused(
-                f"No room for a second database and its log: {free / 1e6:,.0f} of {needed / 1e6:,.0f} MB free.",
+                f"No room for a second database and its log: {needed / 1e6:,.0f} MB needed, {free / 1e6:,.0f} MB free.",
                 "Make room first: a full disk can stop the whole server.",
             )
 
