@@ -69,6 +69,8 @@ def test_unknown_levels_match_nothing(guide: Ground, written: Written) -> None:
         rename(guide, level, name)
     review = guide.wb.tiers.review()["tier"]
     assert {*review.unknown_levels["level"]} == {*names.values()}
+    near = dict(review.unknown_levels[["level", "nearest"]].itertuples(index=False))
+    assert (near["ALUMNI "], near["3rd Year"]) == ("Alumni", "Third Year")
     assert len(review.findings) == 3
     assert set(review.matrix.loc[review.matrix["expected"].isna(), "finding"]) == {"unknown level"}
     assert guide.wb.tiers.wrong().empty

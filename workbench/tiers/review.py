@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from sqlalchemy import Connection
 
-from workbench.errors import Refused, SchemaGap
+from workbench.errors import Refused, SchemaGap, nearest
 from workbench.murmurant.canonical import Canonical, ask, listed
 from workbench.murmurant.importers import IMPORT_SOURCE
 from workbench.murmurant.schema import Schema
@@ -174,9 +174,12 @@ class TierReview:
 
     @property
     def unknown_levels(self) -> pd.DataFrame:
-        """Levels without a line or a default: ``level``, ``members``."""
+        """Levels without a line or a default: ``level``, ``members``, and the ``nearest`` level with a line."""
         rows = self.counts[self.counts["finding"] == UNKNOWN_LEVEL]
-        return rows.groupby("level")["members"].sum().reset_index()
+        levels = rows.groupby("level")["members"].sum().reset_index()
+        known = {level.casefold(): level for level in (self.mapping.levels if self.mapping else ())}
+        near = [known.get(next(iter(nearest(level.casefold(), known)), "")) for level in levels["level"]]
+        return levels.assign(nearest=pd.Series(near, dtype=object))
 
     @property
     def unknown_codes(self) -> pd.DataFrame:
@@ -196,10 +199,9 @@ class TierReview:
             sentences.append(f"{self.none:,} members have no {kind}, or one that does not exist.")
         for code, levels in self.unknown_codes.itertuples(index=False):
             sentences.append(f"The {kind} {code!r} (for {levels}) does not exist here.")
-        for level, members in self.unknown_levels.itertuples(index=False):
-            sentences.append(
-                f"No line of the configuration names the level {level!r} of {members:,} members."
-            )
+        for level, members, near in self.unknown_levels.itertuples(index=False):
+            sentence = f"No line of the configuration names the level {level!r} of {members:,} members"
+            sentences.append(f"{sentence}; nearest: {near!r}." if near else f"{sentence}.")
         if self.too_few_judged:
             sentences.append(
                 f"Only {self.judged:,} of {self.members:,} members could be compared: {self.not_judged}."
