@@ -59,7 +59,7 @@ def test_the_model_is_estimated_from_enough_members_and_finds_the_same_pairs(
     monkeypatch: pytest.MonkeyPatch,
     enough: bool,
 ) -> None:
-    for module in ("matching.training", "answers"):
+    for module in ("matching.matching", "answers"):
         monkeypatch.setattr(f"workbench.duplicates.{module}.ENOUGH", 1_200)
     application.execute('ALTER TABLE "Member" ADD COLUMN "birthDate" date')
     _grow(application, 1_200 if enough else 300)
