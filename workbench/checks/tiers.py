@@ -44,9 +44,9 @@ def tiers_wrong(look: Look) -> pd.DataFrame:
 def tiers_unmapped_level(look: Look) -> Rows:
     reviews, gaps = _compared(look)
     rows = [
-        {"key": level, "members": members, "mapping": review.mapping and review.mapping.name}
+        {"key": level, "members": members, "nearest": near, "mapping": review.mapping and review.mapping.name}
         for review in reviews
-        for level, members in review.unknown_levels.itertuples(index=False)
+        for level, members, near in review.unknown_levels.itertuples(index=False)
     ]
     return _unless(gaps, sorted(rows, key=lambda row: (row["key"], row["mapping"])))
 
