@@ -185,6 +185,7 @@ def test_altered_missing_and_added_are_told_apart(imported: Path, sealed: Seal, 
     export = unlocked(folder / EXPORT)
     export.write_bytes(export.read_bytes().replace(b"hiro1", b"hero1"))  # as many bytes
     (folder / "data" / "dry_run_20261122_171836.log").unlink()
+    (folder / "stray.txt").write_text("")
     for name in ("extra.json", "a\nb\x1b[31m.csv", os.fsdecode(b"\xff.csv")):
         (folder / "data" / name).write_text("{}")
     (folder / "data" / "membership.yaml").rename(tmp_path / "same")
@@ -192,6 +193,7 @@ def test_altered_missing_and_added_are_told_apart(imported: Path, sealed: Seal, 
     (folder / "data" / "log").symlink_to("/var/log")
     assert wrong(folder) == {
         (EXPORT, "altered"),
+        ("stray.txt", "added"),
         ("data/dry_run_20261122_171836.log", "missing"),
         ("data/membership.yaml", "altered"),  # links are not followed
         ("data/log", "altered"),

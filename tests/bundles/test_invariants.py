@@ -76,6 +76,7 @@ BROKEN: list[tuple[str, str, Change, str]] = [
     ("counts-add-up", IDS, at("members", "counts", "mapped", to=4), "members.counts.mapped"),
     ("counts-add-up", IDS, at("members", "counts", "total", to=8), "members.counts.total"),
     ("counts-add-up", API, at("fetched", "contacts", to=4), "fetched.contacts"),
+    ("counts-add-up", API, at("errors", to=[{}, {}]), "totalErrorCount"),
     ("counts-not-negative", FULL, at("members", "skipped", to=-1), "members.skipped"),
     ("counts-not-negative", API, at("stats", "events", "created", to=-2), "stats.events.created"),
     ("mappings-processed", IDS, at("members", "mappings", 0, "waId", to="WA777"), "Member WA777"),

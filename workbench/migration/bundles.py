@@ -29,6 +29,7 @@ from workbench.migration.invariants import check_files
 from workbench.murmurant.reports import ImportReport, read_report
 
 MANIFEST = "data/bundle.json"
+_TAGS = {"bagit.txt", "bag-info.txt", "manifest-sha256.txt", "tagmanifest-sha256.txt"}
 
 _ROLES = {
     r"dry_run.*\.(json|log)": "dry run",
@@ -142,8 +143,8 @@ def verify_bundle(folder: Path, digest: str | None = None) -> list[Discrepancy]:
     sealed = {file.path: file.sha256 for file in bundle.files} | {MANIFEST: bundle.digest}
     present = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*")}
     links = {name for name, path in present.items() if path.is_symlink()}
-    payload = {name for name, path in present.items() if name[:5] == "data/" and not path.is_dir()}
-    for name in sealed.keys() | payload | links:
+    files = {name for name, path in present.items() if not path.is_dir()}
+    for name in sealed.keys() | links | files - _TAGS:
         if name not in present:
             wrong.append((name, "missing", "the file does not exist"))
         elif name not in sealed and name not in links:

@@ -169,6 +169,9 @@ def _sums(report: Written, exported: Mapping[tuple[str, str], int]) -> Iterator[
         yield f"{name}.counts.mapped", section.counts.mapped, mapped
         yield f"{name}.counts.missing", section.counts.missing, missing
         yield f"{name}.counts.total", section.counts.total, mapped + missing
+    if report.form == "api":
+        least = max(sum(section.errors for section in sections.values()), len(report.errors))
+        yield "totalErrorCount", report.total_error_count, max(least, report.total_error_count or 0)
     if summary is not None:
         for part in _COUNTS:
             parts = sum(getattr(section, part) or 0 for section in sections.values())
