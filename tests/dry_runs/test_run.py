@@ -140,7 +140,14 @@ HEEDING = (
 def begun(folder: Path, script: str = RUNNER) -> Iterator[subprocess.Popen[str]]:
     """Run an importer that sleeps, in a process of its own, until it has said something."""
     command = [sys.executable, "-c", script, str(folder)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # A shell's background job ignores interrupts, and so would the importer.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "begun\n"
         (run,) = list_dry_runs(folder)

@@ -126,7 +126,11 @@ def read_document(path: Path) -> tuple[dict[str, Any], bytes]:
                 document = yaml.load(text, _TextLoader)
         if not isinstance(document, dict):
             raise ValueError("it is not a mapping of keys to values")
-    except (OSError, RecursionError, ValueError, yaml.YAMLError) as error:
+    except OSError as error:
+        raise _unreadable(path, error.strerror) from None
+    except UnicodeDecodeError as error:
+        raise _unreadable(path, f"it is not UTF-8 (byte {error.start + 1})") from None
+    except (RecursionError, ValueError, yaml.YAMLError) as error:
         raise _unreadable(path, error) from None
     return document, content
 
