@@ -93,7 +93,7 @@ def test_a_kernel_killed_while_it_applies_leaves_all_as_it_was_and_the_next_sess
     with _in_the_middle(desk, page):
         page.locator(".wb-panel .progress").first.wait_for()
         page.get_by_role("tab", name="What changes").click()  # the page can be used meanwhile
-        page.locator(".wb-caption", has_text="What changes").first.wait_for()
+        page.locator(".wb-caption", has_text="Changes").first.wait_for()
         [kernel] = desk.kernels()
         kernel.send_signal(signal.SIGKILL)
     _until(desk.club, _LET_GO)
