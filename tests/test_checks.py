@@ -11,6 +11,7 @@ import pytest
 
 from tests.commands import at as at
 from tests.commands import shell as shell
+from tests.imports import import_run
 from workbench.checks import REGISTRY
 from workbench.checks.finding import culprits
 from workbench.demo.breakages import BREAKAGES
@@ -245,6 +246,20 @@ def test_test_people_in_production_are_found(application):
     found = finding(live, "environment-wrong")
     assert found.status == "fail"
     assert "test data" in set(found.rows["says"])
+
+
+def test_the_environment_of_a_run_is_read_from_all_its_rows(application):
+    """The first rows that a sync logs may lack what later ones have."""
+    with application.connect() as connection:
+        run = import_run(connection, application.club, "api").run
+    assert run not in {*finding(application, "environment-wrong").rows["key"]}
+    application.execute(
+        f"""UPDATE "AuditLog" AS a SET metadata = metadata || '{{"environment": "staging"}}'
+        WHERE metadata ->> 'syncRunId' = '{run}' AND "createdAt" > (
+            SELECT min("createdAt") FROM "AuditLog" AS f
+            WHERE f.metadata ->> 'syncRunId' = '{run}' AND f.action = a.action AND f."resourceType" = a."resourceType")"""
+    )
+    assert run in {*finding(application, "environment-wrong").rows["key"]}
 
 
 def test_a_waiver_names_who_and_why_and_does_not_hide_the_count(guide):

@@ -48,22 +48,22 @@ _STARTUP = timedelta(minutes=1)
 # LATERAL: otherwise the run id is extracted twice from each of a million rows, and a group is expected for each.
 _NAMED = """
     SELECT logged.run, 'audit row', resource_type, CASE spelled WHEN 'CREATE' THEN 'created' ELSE 'updated' END, count(*),
-           min(created_at), max(created_at) FROM audit, LATERAL (SELECT run_id AS run OFFSET 0) AS logged
+           min(created_at), max(created_at), min(metadata ->> 'environment') FROM audit, LATERAL (SELECT run_id AS run OFFSET 0) AS logged
     WHERE logged.run IS NOT NULL AND spelled IN ('CREATE', 'UPDATE') AND NOT starts_with(coalesce(metadata ->> 'source', ''), 'workbench')
     GROUP BY logged.run, spelled, resource_type
     UNION ALL
-    SELECT run_id, 'run id on mapping', entity_type, 'mapped', count(*), min(synced_at), max(synced_at)
+    SELECT run_id, 'run id on mapping', entity_type, 'mapped', count(*), min(synced_at), max(synced_at), NULL
     FROM mappings WHERE run_id IS NOT NULL GROUP BY run_id, entity_type
 """ + "".join(
     f"""
     UNION ALL
-    SELECT run_id, 'run id on record', '{entity}', 'created', count(*), min(created_at), max(created_at)
+    SELECT run_id, 'run id on record', '{entity}', 'created', count(*), min(created_at), max(created_at), NULL
     FROM {CONCEPT_OF[entity]} WHERE run_id IS NOT NULL GROUP BY run_id"""
     for entity in ENTITIES
 )
-# A sync writes these into each row that it logs: its first rows are enough.
+# A sync writes these into each row that it logs: its first rows are enough. Not so for the environment: no row may hide it.
 _CIRCUMSTANCES = """
-    SELECT run_id, min(metadata ->> 'environment'), min(metadata ->> 'operator'), min(metadata ->> 'mode')
+    SELECT run_id, min(metadata ->> 'operator'), min(metadata ->> 'mode')
     FROM audit
     WHERE created_at = ANY (%(firsts)s::timestamp[]) AND run_id IS NOT NULL AND spelled IN ('CREATE', 'UPDATE') GROUP BY 1
 """
@@ -154,19 +154,20 @@ def _add_rows(connection: Connection, schema: Schema, runs: _Runs) -> None:
     """Add the runs that audit rows, records and mappings name."""
     mapped: dict[tuple[str, str], int] = {}
     firsts: list[datetime] = []
-    for run_id, word, entity, action, count, first, last in ask(connection, schema, _NAMED):
+    for run_id, word, entity, action, count, first, last, environment in ask(connection, schema, _NAMED):
         run, trace = runs[run_id], Trace(word)
         run.saw(trace, count)
         run.started = min(filter(None, (run.started, first)), default=None)
         run.last_trace = max(filter(None, (run.last_trace, last)), default=None)
         if trace is Trace.AUDIT:
             firsts.append(first)
+            run.environment = run.environment or environment
         if entity in ENTITIES and trace is Trace.MAPPING:
             mapped[run_id, entity] = count
         elif entity in ENTITIES:
             run.traced.setdefault(entity, {})[action] = count
-    for run_id, environment, operator, sync in ask(connection, schema, _CIRCUMSTANCES, {"firsts": firsts}):
-        runs[run_id].environment, runs[run_id].operator = environment, operator
+    for run_id, operator, sync in ask(connection, schema, _CIRCUMSTANCES, {"firsts": firsts}):
+        runs[run_id].operator = operator
         runs[run_id].sync = sync if sync in SYNCS else ""
     for (run_id, entity), count in mapped.items():
         cells = runs[run_id].traced.setdefault(entity, {})
