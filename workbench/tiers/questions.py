@@ -302,7 +302,7 @@ def configuration(review: TierReview) -> dict[str, str]:
         return {"Compared with": f"nothing: {review.not_compared}"}
     facts = {
         "Compared with": f"{mapping.name} ({mapping.kind}), SHA-256 {mapping.sha256}",
-        "Other levels become": mapping.default or "nothing: add them to it",
+        "Other levels become": mapping.default or "nothing: add a line for each",
         "Left alone": review.not_judged,
     }
     return {name: fact for name, fact in facts.items() if fact}

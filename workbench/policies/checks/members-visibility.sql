@@ -2,7 +2,7 @@
 -- guide = "§1.5"
 -- symptom = "Members in wrong visibility groups"
 -- risk = "critical"
--- question = "Is nobody public who asked to be private, nor a photo that only some may see?"
+-- question = "Are private members and photos hidden from those who may not see them?"
 -- remedy = "Take them out of public view first, then find the setting that the importer did not carry over."
 -- harmless = ["seen_by", "photo"]
 -- either = [["members.is_private", "members.visibility"], ["members.photo_id", "files.is_public", "file_access.file_id"]]
