@@ -118,19 +118,8 @@ def runs_frame(runs: Sequence[Run]) -> pd.DataFrame:
         ``finished`` (UTC), ``duration`` (seconds), ``status``, ``why``, ``rolled_back`` (by which plan and when, or
         empty), a column of counts per entity (``120 created, 20 updated``), ``evidence``.
     """
-    names = [
-        "run",
-        "importer",
-        "mode",
-        "sync",
-        "operator",
-        "started",
-        "finished",
-        "duration",
-        "status",
-        "why",
-        "became",
-    ]
+    names = ["run", "importer", "mode", "sync", "operator", "started", "finished", "duration"]
+    names += ["status", "why", "became"]
     rows = [
         {name: getattr(run, name) for name in names}
         | {CONCEPT_OF[entity]: in_words(run.counts.get(entity, {})) for entity in ENTITIES}
